@@ -1,0 +1,139 @@
+"""The command line: arguments and settings in, exit codes out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import click
+
+from service import __version__
+from service.settings import Loaded, SettingsError, load
+
+OK: Final = 0
+FAILED: Final = 1
+UNUSABLE: Final = 2
+
+PathOption = click.Path(path_type=Path)
+
+
+def _config_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--config", type=PathOption, metavar="FILE", help="TOML settings; default config/service.toml where it exists."
+    )(function)
+
+
+@click.group(invoke_without_command=True)
+@_config_option
+@click.version_option(__version__, prog_name="txwatch")
+@click.pass_context
+def cli(context: click.Context, config: Path | None) -> None:
+    """Find anomalous transactions in a Kafka stream. Without a command: run."""
+    context.obj = config
+    if context.invoked_subcommand is None:
+        context.exit(_run(load(config)))
+
+
+@cli.command()
+@_config_option
+@click.pass_obj
+def run(outer: Path | None, config: Path | None) -> int:
+    """Run the service until SIGTERM or SIGINT."""
+    return _run(load(config or outer))
+
+
+def _run(loaded: Loaded) -> int:
+    # Late, so that --help and a wrong setting answer at once.
+    from service import bootstrap, log  # noqa: PLC0415
+
+    log_format = loaded.settings.log.format or ("console" if sys.stderr.isatty() else "json")
+    log.configure(loaded.settings.log.level, log_format)
+    with bootstrap.stopped_by_signals() as stop:
+        service = bootstrap.Service(loaded.settings, stop)
+        code = service.run()
+    if service.hung:
+        logging.shutdown()
+        os._exit(code)
+    return code
+
+
+@cli.command()
+@_config_option
+@click.option("--follow", is_flag=True, help="Go on when all has been read; starts with what comes from now on.")
+@click.option("--from-beginning", is_flag=True, help="Start with the oldest alert, also under --follow.")
+@click.option("--max", "maximum", type=click.IntRange(min=1), metavar="N", help="End after N alerts.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def alerts(
+    outer: Path | None,
+    config: Path | None,
+    *,
+    follow: bool,
+    from_beginning: bool,
+    maximum: int | None,
+    form: Literal["text", "json"],
+) -> int:
+    """Print the committed alerts: all that are there, or with --follow those to come."""
+    from service import bootstrap  # noqa: PLC0415
+
+    loaded = load(config or outer)
+    with bootstrap.stopped_by_signals() as stop:
+        return bootstrap.print_alerts(
+            loaded.settings, stop, follow=follow, from_beginning=from_beginning or not follow, maximum=maximum, form=form
+        )
+
+
+@cli.command()
+@_config_option
+@click.pass_obj
+def config(outer: Path | None, config: Path | None) -> int:
+    """Print the effective settings as TOML, secrets masked, and where each came from."""
+    click.echo(load(config or outer).as_toml(), nl=False)
+    return OK
+
+
+@cli.command()
+@_config_option
+@click.argument("name", type=click.Choice(["transaction", "alert", "aggregate"]))
+def schema(name: Literal["transaction", "alert", "aggregate"], config: Path | None) -> int:
+    """Print the JSON Schema of a payload."""
+    from service.wire import json_schema  # noqa: PLC0415
+
+    del config  # every command takes it, this one has no use for it
+    click.echo(json.dumps(json_schema(name), indent=2))
+    return OK
+
+
+def main() -> None:
+    """Run a command and exit with its code."""
+    sys.exit(_main())
+
+
+def _main() -> int:
+    try:
+        code: int | None = cli.main(prog_name="txwatch", standalone_mode=False)
+    except click.ClickException as error:
+        return _complain(error.format_message(), UNUSABLE)
+    except SettingsError as error:
+        return _complain(str(error), UNUSABLE)
+    except click.Abort:
+        return OK
+    except BrokenPipeError:
+        # Whoever read our output has had enough, as head(1) has. Nothing more can be flushed there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    return code or OK
+
+
+def _complain(line: str, code: int) -> int:
+    click.echo(f"txwatch: {' '.join(line.split())}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

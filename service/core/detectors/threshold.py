@@ -1,0 +1,21 @@
+"""Too much in one window."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from service.core.model import Aggregate, Anomaly
+
+
+class Threshold:
+    """An anomaly is a sum strictly greater than the limit. Needs no state."""
+
+    def __init__(self, limit: Decimal) -> None:
+        """Take the limit in the unit of the amounts."""
+        self.limit = limit
+
+    def judge(self, transaction_id: str, aggregate: Aggregate) -> Anomaly | None:
+        """Compare exactly: 80,000 times 0.10 is 8000 and no anomaly."""
+        if aggregate.value() > self.limit:
+            return Anomaly("threshold", transaction_id, self.limit)
+        return None

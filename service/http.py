@@ -1,0 +1,164 @@
+"""GET /metrics, /healthz, /readyz and /status, on threads of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from service.status import StatusBoard
+
+REQUEST_TIMEOUT_S: Final = 5.0
+"""A client that does not send its request within this is cut off."""
+CONNECTION_TIMEOUT_S: Final = 10.0
+"""Nor may the whole exchange take longer than this."""
+MAX_CONNECTIONS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a page answers."""
+
+    status: HTTPStatus
+    content_type: str
+    body: bytes
+
+
+class Pages:
+    """The pages by path, without the network around them."""
+
+    def __init__(self, registry: CollectorRegistry, board: StatusBoard) -> None:
+        """Show these."""
+        self._registry = registry
+        self._board = board
+        self.by_path: Final[dict[str, Callable[[str], Response]]] = {
+            "/metrics": self.metrics,
+            "/healthz": self.healthz,
+            "/readyz": self.readyz,
+            "/status": self.status,
+        }
+
+    def metrics(self, accept: str) -> Response:
+        """Prometheus' text or OpenMetrics, as the Accept header asks for."""
+        encode, content_type = choose_encoder(accept)
+        return Response(HTTPStatus.OK, content_type, encode(self._registry))
+
+    def healthz(self, _accept: str) -> Response:
+        """Whether the loop advances."""
+        if self._board.alive:
+            return _text(HTTPStatus.OK, "ok")
+        return _text(HTTPStatus.SERVICE_UNAVAILABLE, f"the loop has stood still for {self._board.silent_s():.0f} s")
+
+    def readyz(self, _accept: str) -> Response:
+        """Whether records are being read and could be committed."""
+        why = self._board.status.not_ready
+        return _text(HTTPStatus.OK, "ready") if why is None else _text(HTTPStatus.SERVICE_UNAVAILABLE, why)
+
+    def status(self, _accept: str) -> Response:
+        """Each assigned partition."""
+        status = self._board.status
+        body = {
+            "ready": status.not_ready is None,
+            "reason": status.not_ready,
+            "watermark": status.watermark,
+            "partitions": [asdict(partition) for partition in status.partitions],
+        }
+        return Response(HTTPStatus.OK, "application/json", json.dumps(body, indent=1).encode() + b"\n")
+
+
+def _text(status: HTTPStatus, line: str) -> Response:
+    return Response(status, "text/plain; charset=utf-8", line.encode() + b"\n")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = MAX_CONNECTIONS
+
+    def __init__(self, address: tuple[str, int], pages: Pages) -> None:
+        self.pages: Final = pages
+        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        if self._slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        # The handler's timeout is for each read; a client that sends a byte now and then would stay for ever.
+        deadline = threading.Timer(CONNECTION_TIMEOUT_S, self._cut, (request,))
+        deadline.daemon = True
+        deadline.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            deadline.cancel()
+            self._slots.release()
+
+    @staticmethod
+    def _cut(request: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it is gone already
+            request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """A client that hangs up in the middle is no event."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = REQUEST_TIMEOUT_S
+    server_version = "txwatch"
+    sys_version = ""
+
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        page = self.server.pages.by_path.get(self.path.partition("?")[0])
+        if page is None:
+            known = " ".join(self.server.pages.by_path)
+            self._answer(_text(HTTPStatus.NOT_FOUND, f"no such page; there are {known}"))
+        else:
+            self._answer(page(self.headers.get("Accept", "")))
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _answer(self, response: Response) -> None:
+        self.send_response(response.status)
+        self.send_header("Content-Type", response.content_type)
+        self.send_header("Content-Length", str(len(response.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
+        """A scrape every few seconds is no event."""
+
+
+class HttpServer:
+    """Serves the pages from construction until close()."""
+
+    def __init__(self, host: str, port: int, pages: Pages) -> None:
+        """Bind; port 0 takes a free one.
+
+        Raises:
+            OSError: the address is not to be had.
+        """
+        self._server = _Server((host, port), pages)
+        self.port: Final[int] = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,85 @@
+"""The topics: create the missing ones, and ask how large a record they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from service.kafka.errors import Fatal, Misconfigured, Retriable, kafka_error, sort
+
+TIMEOUT_S: Final = 1.0
+CREATE_TIMEOUT_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTopic:
+    """A topic that the service reads or writes, and settings it gets if the service creates it."""
+
+    name: str
+    config: dict[str, str] = field(default_factory=dict)
+
+
+class TopicAdmin:
+    """A thin layer over the admin client that sorts its errors."""
+
+    def __init__(self, client: AdminClient) -> None:
+        """Wrap a client."""
+        self._client = client
+
+    def ensure(self, wanted: list[WantedTopic], partitions: int, replication: int, *, create: bool) -> None:
+        """See to it that the topics are there.
+
+        Raises:
+            Retriable: the broker does not answer, or not everything is there yet.
+            Misconfigured: they are missing and may not or cannot be created.
+            Fatal: the broker refuses.
+        """
+        try:
+            there = self._client.list_topics(timeout=TIMEOUT_S).topics
+        except KafkaException as exception:
+            raise self._sorted(exception, "reach the broker") from exception
+        missing = [topic for topic in wanted if topic.name not in there or there[topic.name].error is not None]
+        if not missing:
+            return
+        if not create:
+            names = ", ".join(topic.name for topic in missing)
+            raise Misconfigured(f"TOPICS_CREATE is off, and there is no topic {names}")
+        new = [
+            NewTopic(topic.name, num_partitions=partitions, replication_factor=replication, config=topic.config)
+            for topic in missing
+        ]
+        for name, future in self._client.create_topics(new, operation_timeout=CREATE_TIMEOUT_S).items():
+            try:
+                future.result()
+            except KafkaException as exception:
+                error = kafka_error(exception)
+                if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another instance was quicker
+                    continue
+                if error.code() == KafkaError.INVALID_REPLICATION_FACTOR:
+                    raise Misconfigured(f"TOPICS_REPLICATION: create topic {name}: {error.str()}") from exception
+                raise self._sorted(exception, f"create topic {name}") from exception
+        raise Retriable("topics have just been created")
+
+    def max_message_bytes(self, topics: list[str]) -> dict[str, int]:
+        """``max.message.bytes`` of each topic.
+
+        Raises:
+            Retriable: the broker does not answer.
+            Fatal: it refuses to.
+        """
+        resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+        limits = {}
+        for resource, future in self._client.describe_configs(resources, request_timeout=TIMEOUT_S).items():
+            try:
+                limits[resource.name] = int(future.result()["max.message.bytes"].value)
+            except KafkaException as exception:
+                raise self._sorted(exception, f"describe topic {resource.name}") from exception
+        return limits
+
+    @staticmethod
+    def _sorted(exception: KafkaException, doing: str) -> Fatal | Retriable:
+        problem = sort(kafka_error(exception), doing)
+        return problem if isinstance(problem, Fatal | Retriable) else Fatal(str(problem))

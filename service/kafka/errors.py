@@ -1,0 +1,77 @@
+"""Kafka's errors, sorted by what the caller must do.
+
+    KafkaProblem
+    ├── Retriable    the same call again
+    ├── Abortable    abort the txn, rewind to the committed offsets, go on
+    └── Fatal        leave the group and exit; the supervisor starts a new process
+        ├── Fenced           a newer instance has taken over this one's name
+        └── Misconfigured    the settings and the cluster do not fit together
+"""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException
+
+
+class KafkaProblem(Exception):  # noqa: N818 - its children say what to do
+    """Any of them; the text is one line."""
+
+
+class Retriable(KafkaProblem):
+    """Nothing was changed, or the same call finds out what was."""
+
+
+class Abortable(KafkaProblem):
+    """This txn can only be aborted."""
+
+
+class Fatal(KafkaProblem):
+    """This client is of no more use."""
+
+
+class Fenced(Fatal):
+    """Another producer with the same transactional id has been initialised since."""
+
+
+class Misconfigured(Fatal):
+    """The settings and the cluster do not fit together; the text names the setting."""
+
+
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001
+
+# No retry mends these: the operator has to.
+_HOPELESS = frozenset(
+    {
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001
+        KafkaError.INVALID_TRANSACTION_TIMEOUT,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001
+    }
+)
+
+
+def kafka_error(exception: KafkaException) -> KafkaError:
+    """The error inside the client's exception."""
+    error = exception.args[0]
+    if not isinstance(error, KafkaError):
+        raise TypeError(f"not a KafkaException of the client: {exception!r}") from exception
+    return error
+
+
+def sort(error: KafkaError, doing: str) -> KafkaProblem:
+    """Say what is to be done about an error that came while ``doing`` something."""
+    line = f"{doing}: {error.str()} ({error.name()})"
+    if error.code() in _FENCED:
+        return Fenced(line)
+    if error.fatal() or error.code() in _HOPELESS:
+        return Fatal(line)
+    if error.txn_requires_abort():
+        return Abortable(line)
+    if error.retriable() or error.code() in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}:  # noqa: SLF001
+        return Retriable(line)
+    return Abortable(line)

@@ -1,0 +1,182 @@
+"""One Kafka transaction per checkpoint: what was found and how far was read, both or neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from service.kafka.errors import Fatal, KafkaProblem, Retriable, kafka_error, sort
+from service.wire import OutRecord
+
+CALL_TIMEOUT_S: Final = 1.0
+"""One attempt of a blocking call. A timeout means the same call again, after a look at whether to go on."""
+
+
+class State(Enum):
+    """Where the producer stands."""
+
+    NEW = auto()
+    READY = auto()
+    OPEN = auto()
+    BROKEN = auto()
+
+
+class Step(Enum):
+    """What happens to it."""
+
+    INITIALISED = auto()
+    BEGUN = auto()
+    COMMITTED = auto()
+    ABORTED = auto()
+    FAILED = auto()
+
+
+TABLE: Final[dict[tuple[State, Step], State]] = {
+    (State.NEW, Step.INITIALISED): State.READY,
+    (State.READY, Step.BEGUN): State.OPEN,
+    (State.OPEN, Step.COMMITTED): State.READY,
+    (State.OPEN, Step.ABORTED): State.READY,
+    (State.NEW, Step.FAILED): State.BROKEN,
+    (State.READY, Step.FAILED): State.BROKEN,
+    (State.OPEN, Step.FAILED): State.BROKEN,
+    (State.BROKEN, Step.FAILED): State.BROKEN,
+}
+
+
+def follow(state: State, step: Step) -> State:
+    """The state after ``step``.
+
+    Raises:
+        RuntimeError: there is no such step from here.
+    """
+    try:
+        return TABLE[state, step]
+    except KeyError:
+        raise RuntimeError(f"no {step.name} in state {state.name}") from None
+
+
+class TransactionalSink:
+    """The transactional producer.
+
+    ``keep_going`` is asked between the attempts of a blocking call; when it says no, the call gives up with
+    Retriable, and what it was about has not been committed as far as anyone knows.
+    """
+
+    def __init__(self, producer: Producer, keep_going: Callable[[], bool]) -> None:
+        """Wrap a producer that has a transactional.id."""
+        self._producer = producer
+        self._keep_going = keep_going
+        self._state = State.NEW
+
+    @property
+    def open(self) -> bool:
+        """Whether a txn is open."""
+        return self._state is State.OPEN
+
+    def initialise(self) -> None:
+        """Fence older producers of this name and abort what they left open; one attempt.
+
+        Raises:
+            Retriable, Fatal: see errors.
+        """
+        self._call("init_transactions", self._producer.init_transactions, CALL_TIMEOUT_S)
+        self._step(Step.INITIALISED)
+
+    def send(self, records: Iterable[OutRecord]) -> None:
+        """Produce records in the txn, which is begun if there is none.
+
+        Raises:
+            Abortable, Fatal, Retriable: see errors.
+        """
+        self.begin()
+        for record in records:
+            self._produce(record)
+        self._producer.poll(0)
+
+    def begin(self) -> None:
+        """Begin a txn if none is open."""
+        if self._state is not State.OPEN:
+            self._call("begin_transaction", self._producer.begin_transaction)
+            self._step(Step.BEGUN)
+
+    def commit(self, offsets: list[TopicPartition], group_metadata: Any) -> None:  # noqa: ANN401 - opaque in the client
+        """Commit what was sent together with the offsets.
+
+        1. Begin a txn if nothing has been sent.
+        2. Add the offsets, for the group as it is now: a zombie is told here that it is one.
+        3. Commit.
+
+        Raises:
+            Abortable: abort() is due.
+            Fatal: the producer is of no more use.
+            Retriable: told to give up.
+        """
+        self.begin()
+        self._until_done(
+            "send_offsets_to_transaction",
+            self._producer.send_offsets_to_transaction,
+            offsets,
+            group_metadata,
+            CALL_TIMEOUT_S,
+        )
+        self._until_done("commit_transaction", self._producer.commit_transaction, CALL_TIMEOUT_S)
+        self._step(Step.COMMITTED)
+
+    def abort(self) -> None:
+        """Abort the open txn, if there is one.
+
+        Raises:
+            Fatal: the producer is of no more use.
+            Retriable: told to give up.
+        """
+        if self._state is State.OPEN:
+            self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
+            self._step(Step.ABORTED)
+
+    def poll(self) -> None:
+        """Serve the client's callbacks."""
+        self._producer.poll(0)
+
+    def _produce(self, record: OutRecord) -> None:
+        extra: dict[str, Any] = {}
+        if record.timestamp_ms is not None:
+            extra["timestamp"] = record.timestamp_ms
+        while True:
+            try:
+                self._producer.produce(record.topic, record.value, record.key, headers=record.headers, **extra)
+            except BufferError:
+                if not self._keep_going():
+                    raise Retriable("produce: told to stop while the local queue was full") from None
+                self._producer.poll(0.1)
+            except KafkaException as exception:
+                raise self._sorted(exception, f"produce to {record.topic}") from exception
+            else:
+                return
+
+    def _until_done(self, doing: str, call: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
+        while True:
+            try:
+                self._call(doing, call, *args)
+            except Retriable:
+                if not self._keep_going():
+                    raise
+            else:
+                return
+
+    def _call(self, doing: str, call: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
+        try:
+            call(*args)
+        except KafkaException as exception:
+            raise self._sorted(exception, doing) from exception
+
+    def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
+        problem = sort(kafka_error(exception), doing)
+        if isinstance(problem, Fatal):
+            self._step(Step.FAILED)
+        return problem
+
+    def _step(self, step: Step) -> None:
+        self._state = follow(self._state, step)

@@ -1,0 +1,292 @@
+"""The input topic: batches of records, partitions that come and go, and where each of them starts.
+
+A partition that the group hands over is not fetched at once: the callback takes note, and restore() reads the
+committed offset with its watermark and assigns the partition *at that offset*. Measured with librdkafka 2.16:
+assigning first and seeking after loses records (a pending look-up of the start overtakes the seek), and taking a
+partition out and in again at another offset may leave it silent; an explicit first offset, and a seek of a
+partition that is being fetched, are right every time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from service.core.model import EventTimeMs, Offset, Partition
+from service.kafka.errors import Fatal, Retriable, kafka_error, sort
+from service.wire import decode_progress, encode_progress
+
+QUERY_TIMEOUT_S: Final = 2.0
+
+_partition_of = Message.partition
+_error_of = Message.error
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive records of one partition, oldest first; never empty."""
+
+    partition: Partition
+    messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Everything below ``offset`` has been handed out, and there is no more at the moment."""
+
+    partition: Partition
+    offset: Offset
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The group handed over partitions. They start after restore()."""
+
+    partitions: tuple[Partition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Partitions are no longer ours: handed back (``lost`` false), or somebody else's already."""
+
+    partitions: tuple[Partition, ...]
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfRange:
+    """The offset to read next does not exist any more; restore() finds where to go on."""
+
+    partition: Partition
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that the client will try again by itself."""
+
+    why: str
+
+
+Event = Run | End | Given | Taken | OutOfRange | Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a partition starts."""
+
+    partition: Partition
+    offset: Offset
+    watermark_ms: EventTimeMs | None
+    skipped: int
+    """Records between the committed offset and the first that still exists: they are gone."""
+
+
+@dataclass(slots=True)
+class _Partitions:
+    """What became of each partition: fetched ones are known to librdkafka, due ones wait for restore()."""
+
+    fetched: set[Partition] = field(default_factory=set)
+    due: set[Partition] = field(default_factory=set)
+    news: list[Event] = field(default_factory=list)
+
+
+class PartitionSource:
+    """The consumer of one topic."""
+
+    def __init__(self, consumer: Consumer, topic: str, errors: deque[KafkaError]) -> None:
+        """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
+
+        ``errors`` is where the clients' error callbacks put what they are told.
+        """
+        self.topic: Final = topic
+        self._consumer = consumer
+        self._errors = errors
+        self._state = _Partitions()
+        self._joined = False
+        consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group has answered at least once."""
+        return self._joined
+
+    @property
+    def restoring(self) -> frozenset[Partition]:
+        """Partitions that are ours but do not run yet."""
+        return frozenset(self._state.due)
+
+    # The client calls these three inside consume() and close(). An exception would cost the batch: they note and return.
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign([])
+        self._joined = True
+        given = tuple(Partition(p.partition) for p in partitions)
+        self._state.due.update(given)
+        self._state.news.append(Given(given))
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._take(consumer, partitions, lost=False)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._take(consumer, partitions, lost=True)
+
+    def _take(self, consumer: Consumer, partitions: list[TopicPartition], *, lost: bool) -> None:
+        state = self._state
+        try:
+            consumer.incremental_unassign([p for p in partitions if p.partition in state.fetched])
+        except KafkaException as exception:
+            state.news.append(Trouble(f"unassign: {kafka_error(exception).str()}"))
+        taken = tuple(Partition(p.partition) for p in partitions)
+        state.fetched.difference_update(taken)
+        state.due.difference_update(taken)
+        state.news.append(Taken(taken, lost))
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Event]:
+        """Wait for records and tell what happened, in the order in which it matters: ownership first.
+
+        Raises:
+            Fatal: the consumer is of no more use.
+        """
+        try:
+            messages = self._consumer.consume(max_records, timeout_s)
+        except KafkaException as exception:
+            raise sort(kafka_error(exception), "consume") from exception
+        news, self._state.news = self._state.news, []
+        while self._errors:
+            news.append(self._sorted(self._errors.popleft(), "Kafka client"))
+        return [*news, *self._events(messages)]
+
+    def _events(self, messages: list[Message]) -> Iterator[Event]:
+        if any(map(_error_of, messages)):
+            yield from self._events_with_errors(messages)
+            return
+        for partition, run in groupby(messages, _partition_of):
+            yield Run(Partition(partition or 0), list(run))
+
+    def _events_with_errors(self, messages: list[Message]) -> Iterator[Event]:
+        good: list[Message] = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                good.append(message)
+                continue
+            if good:
+                yield from self._events(good)
+                good = []
+            yield self._event(message, error)
+        if good:
+            yield from self._events(good)
+
+    def _event(self, message: Message, error: KafkaError) -> Event:
+        code = error.code()
+        partition = Partition(message.partition() or 0)
+        if code == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            return End(partition, Offset(message.offset() or 0))
+        if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
+            if partition in self._state.fetched:
+                self._state.due.add(partition)
+            return OutOfRange(partition, error.str())
+        return self._sorted(error, f"consume from {self.topic}")
+
+    def _sorted(self, error: KafkaError, doing: str) -> Trouble:
+        problem = sort(error, doing)
+        if isinstance(problem, Fatal):
+            raise problem
+        return Trouble(str(problem))
+
+    def check(self) -> None:
+        """Ask the broker anything.
+
+        Raises:
+            Retriable: it does not answer.
+        """
+        try:
+            self._consumer.list_topics(self.topic, QUERY_TIMEOUT_S)
+        except KafkaException as exception:
+            raise Retriable(str(sort(kafka_error(exception), "reach the broker"))) from exception
+
+    def rewind(self, partitions: Iterable[Partition]) -> None:
+        """Have restore() start these again at their committed offsets."""
+        self._state.due.update(p for p in partitions if p in self._state.fetched)
+
+    def restore(self) -> list[Start]:
+        """Start the partitions that are due where the group committed, or at the earliest record if it never did.
+
+        1. Ask for the committed offsets and their metadata, and for what there is.
+        2. Assign the new partitions at their first offset.
+        3. Seek the ones that are fetched already; one that cannot be sought yet stays due.
+
+        Raises:
+            Retriable: the broker does not say; the partitions stay due.
+            Fatal: it will never say.
+        """
+        due = [TopicPartition(self.topic, partition) for partition in sorted(self._state.due)]
+        if not due:
+            return []
+        fetched = self._state.fetched
+        try:
+            starts = [self._start(answer) for answer in self._consumer.committed(due, QUERY_TIMEOUT_S)]
+            new = [start for start in starts if start.partition not in fetched]
+            self._consumer.incremental_assign([TopicPartition(self.topic, s.partition, s.offset) for s in new])
+        except KafkaException as exception:
+            problem = sort(kafka_error(exception), "look up committed offsets")
+            if isinstance(problem, Fatal):
+                raise problem from exception
+            raise Retriable(str(problem)) from exception
+        started = new + [start for start in starts if start.partition in fetched and self._seek(start)]
+        fetched.update(start.partition for start in new)
+        self._state.due.difference_update(start.partition for start in started)
+        return started
+
+    def _seek(self, start: Start) -> bool:
+        try:
+            self._consumer.seek(TopicPartition(self.topic, start.partition, start.offset))
+        except KafkaException as exception:
+            problem = sort(kafka_error(exception), f"seek partition {start.partition}")
+            if isinstance(problem, Fatal):
+                raise problem from exception
+            return False
+        return True
+
+    def _start(self, committed: TopicPartition) -> Start:
+        if committed.error is not None:
+            raise KafkaException(committed.error)
+        partition = Partition(committed.partition)
+        edges = self._consumer.get_watermark_offsets(committed, QUERY_TIMEOUT_S)
+        if edges is None:
+            raise Retriable(f"partition {partition}: no answer about its first and last offset")
+        low, high = edges
+        watermark_ms = decode_progress(committed.metadata)
+        if committed.offset < 0 or committed.offset > high:  # never committed, or the topic was made again since
+            return Start(partition, Offset(low), watermark_ms, 0)
+        return Start(partition, Offset(max(low, committed.offset)), watermark_ms, max(0, low - committed.offset))
+
+    def end_offset(self, partition: Partition) -> Offset | None:
+        """Where the partition ended when it was last fetched, or None if it has not been."""
+        if partition not in self._state.fetched:
+            return None
+        try:
+            _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
+        except KafkaException:  # not an error: nothing has been cached yet
+            return None
+        return Offset(high) if high >= 0 else None
+
+    def checkpoint(
+        self, progress: Iterable[tuple[Partition, Offset, EventTimeMs | None]]
+    ) -> tuple[list[TopicPartition], Any]:
+        """What a txn needs to commit this progress for the group as it is at this moment (KIP-447)."""
+        offsets = [
+            TopicPartition(self.topic, partition, offset, encode_progress(watermark_ms))
+            for partition, offset, watermark_ms in progress
+        ]
+        return offsets, self._consumer.consumer_group_metadata()
+
+    def close(self) -> None:
+        """Leave the group. May block; see runtime."""
+        self._consumer.close()

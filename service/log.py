@@ -1,0 +1,59 @@
+"""Logging, set up once: structlog for us, and what libraries log through the same door, to standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from structlog.typing import FilteringBoundLogger, Processor
+
+_SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure(level: str, log_format: Literal["json", "console"]) -> None:
+    """Send everything from ``level`` up to standard error, one line each."""
+    renderer: Processor
+    if log_format == "json":
+        renderer = structlog.processors.JSONRenderer()
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_SHARED, _name_event],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level.lower()),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _name_event(logger: logging.Logger | None, _method: str, event: dict[str, object]) -> dict[str, object]:
+    """A library's text is no event name: librdkafka's lines become ``event=librdkafka`` with a ``line``."""
+    name = event.get("_record")
+    text = event.get("event")
+    event["event"] = getattr(name, "name", None) or getattr(logger, "name", "log")
+    event["line"] = text
+    return event
+
+
+def get(name: str) -> FilteringBoundLogger:
+    """A logger; ``name`` only sorts it under the standard library's."""
+    logger: FilteringBoundLogger = structlog.get_logger(name)
+    return logger

@@ -1,0 +1,415 @@
+"""The loop: read a batch, feed the tasks, and at a window's end commit what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, assert_never
+
+import msgspec
+from structlog.typing import FilteringBoundLogger
+
+from service.core.model import Offset, Partition, Reason, SetAside, Transaction, WallTimeMs, WindowClosed
+from service.core.task import PartitionTask, TaskRules
+from service.core.window import window_at
+from service.kafka.errors import Abortable, KafkaProblem, Retriable
+from service.kafka.source import End, Event, Given, OutOfRange, Run, Start, Taken, Trouble
+from service.metrics import Metrics
+from service.status import PartitionStatus, Status, StatusBoard
+from service.wire import (
+    Original,
+    OutRecord,
+    Rejection,
+    Source,
+    aggregate_record,
+    alert_record,
+    decode,
+    decode_run,
+    set_aside_record,
+)
+
+BATCH_RECORDS: Final = 500
+"""Small batches stay in the processor's cache: DESIGN.md, "Batches of 500"."""
+POLL_S: Final = 0.1
+SNAPSHOT_MS: Final = 1_000
+BUFFER_BYTES: Final = 32 * 1024 * 1024
+"""Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
+
+
+class Input(Protocol):
+    """What the loop needs of the input topic: service.kafka.source."""
+
+    topic: str
+
+    @property
+    def joined(self) -> bool: ...
+    @property
+    def restoring(self) -> frozenset[Partition]: ...
+    def poll(self, max_records: int, timeout_s: float) -> list[Event]: ...
+    def rewind(self, partitions: Iterable[Partition]) -> None: ...
+    def restore(self) -> list[Start]: ...
+    def check(self) -> None: ...
+    def end_offset(self, partition: Partition) -> Offset | None: ...
+    def checkpoint(self, progress: Iterable[tuple[Partition, Offset, Any]]) -> tuple[list[Any], Any]: ...
+
+
+class Output(Protocol):
+    """What the loop needs of the transactional producer: service.kafka.sink."""
+
+    @property
+    def open(self) -> bool: ...
+    def send(self, records: Iterable[OutRecord]) -> None: ...
+    def commit(self, offsets: list[Any], group_metadata: Any) -> None: ...  # noqa: ANN401
+    def abort(self) -> None: ...
+    def poll(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Where things go. ``aggregates`` is empty for nowhere; the limits are the topics' own ``max.message.bytes``."""
+
+    alerts: str
+    aggregates: str
+    late: str
+    dead_letter: str
+    least_max_bytes: int
+    late_max_bytes: int
+    dead_letter_max_bytes: int
+
+
+class Worker:
+    """Owns the tasks. Everything happens in turn(), on one thread; time comes in as ``clock``."""
+
+    def __init__(
+        self,
+        source: Input,
+        sink: Output,
+        topics: Topics,
+        rules: TaskRules,
+        clock: Callable[[], WallTimeMs],
+        metrics: Metrics,
+        board: StatusBoard,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Put together by bootstrap."""
+        self._source = source
+        self._sink = sink
+        self._topics = topics
+        self._rules = rules
+        self._clock = clock
+        self._metrics = metrics
+        self._board = board
+        self._log = log
+        self._tasks: dict[Partition, PartitionTask] = {}
+        self._committed: dict[Partition, Offset] = {}
+        self._set_aside: list[OutRecord] = []
+        self._set_aside_bytes = 0
+        self._boundary_ms: WallTimeMs | None = None
+        self._next_snapshot_ms = 0
+        self._trouble: str | None = None
+
+    # ---- one turn -------------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Advance by one batch.
+
+        1. Wait for records, but not beyond the end of the window that holds some.
+        2. If that end has come, checkpoint: what just arrived belongs to a later window.
+        3. Take note of partitions given and taken, and feed the records to their tasks.
+        4. Start partitions that wait for it.
+        5. Post what others may see.
+
+        Raises:
+            Fatal: Kafka will have no more of this process.
+        """
+        events = self._source.poll(BATCH_RECORDS, self._patience_s())
+        now_ms = self._clock()
+        ownership = [event for event in events if isinstance(event, Given | Taken)]
+        for event in ownership:
+            self._handle_ownership(event)
+        if self._boundary_ms is not None and now_ms >= self._boundary_ms:
+            self._checkpoint(now_ms)
+        for event in events:
+            self._handle(event, now_ms)
+        if self._set_aside_bytes > BUFFER_BYTES:
+            self._transactionally(self._flush_set_aside)
+        self._restore(now_ms)
+        self._sink.poll()
+        self._board.beat()
+        if ownership or not 0 < self._next_snapshot_ms - now_ms <= SNAPSHOT_MS:
+            self._look_after_trouble()
+            self._post(now_ms)
+
+    def _patience_s(self) -> float:
+        if self._boundary_ms is None:
+            return POLL_S
+        return min(POLL_S, max(0.0, (self._boundary_ms - self._clock()) / 1000))
+
+    def _handle_ownership(self, event: Given | Taken) -> None:
+        match event:
+            case Given(partitions):
+                self._metrics.rebalances.labels("assigned").inc()
+                self._log.info("partitions_assigned", partitions=list(partitions))
+            case Taken(partitions, lost):
+                kind = "lost" if lost else "revoked"
+                self._metrics.rebalances.labels(kind).inc()
+                self._log.info(f"partitions_{kind}", partitions=list(partitions))
+                self._drop(partitions)
+
+    def _drop(self, partitions: Iterable[Partition]) -> None:
+        """Forget partitions with their open windows.
+
+        Records of theirs that were set aside may be in a buffer or an open txn together with other partitions':
+        then all of it goes, and those partitions read again, too.
+        """
+        moved = [p for p in partitions if p in self._tasks and self._tasks[p].next_offset != self._committed[p]]
+        for partition in partitions:
+            self._tasks.pop(partition, None)
+            self._committed.pop(partition, None)
+        if moved and (self._set_aside or self._sink.open):
+            self._rewind("partitions with records set aside were taken")
+
+    def _handle(self, event: Event, now_ms: WallTimeMs) -> None:
+        match event:
+            case Run(partition, messages):
+                task = self._tasks.get(partition)
+                if task is not None:
+                    self._feed(partition, task, messages, now_ms)
+            case End(partition, offset):
+                task = self._tasks.get(partition)
+                if task is not None:
+                    task.reached_end(offset)
+            case OutOfRange(partition, why):
+                self._log.warning("offset_out_of_range", partition=partition, error=why)
+                self._tasks.pop(partition, None)
+            case Trouble(why):
+                if why != self._trouble:
+                    self._log.warning("kafka_trouble", error=why)
+                self._trouble = why
+            case Given() | Taken():
+                pass
+            case _:
+                assert_never(event)
+
+    # ---- records in -----------------------------------------------------------------------------------------
+
+    def _feed(self, partition: Partition, task: PartitionTask, messages: list[Any], now_ms: WallTimeMs) -> None:
+        first, last = messages[0].offset(), messages[-1].offset()
+        if first < task.next_offset:  # fetched before a rewind
+            messages = [message for message in messages if message.offset() >= task.next_offset]
+            if not messages:
+                return
+            first = messages[0].offset()
+        if self._boundary_ms is None:
+            self._boundary_ms = WallTimeMs(window_at(now_ms, self._rules.window_size_ms).end_ms)
+        offsets: Iterable[Offset]
+        # Offsets have gaps only at txn markers and after compaction; without a gap nobody needs to be asked for them.
+        offsets = range(first, last + 1) if last - first + 1 == len(messages) else [m.offset() for m in messages]  # type: ignore[assignment]
+        try:
+            transactions = decode_run([message.value() for message in messages])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection):
+            offsets, transactions = self._decode_each(partition, messages)
+        accepted = task.accept(now_ms, offsets, transactions)
+        task.arrived(now_ms, last + 1)
+        labels = (self._source.topic, str(partition))
+        self._metrics.records.labels(*labels).inc(len(messages))
+        if accepted.late:
+            self._metrics.late.labels(*labels).inc(accepted.late)
+        if accepted.set_aside:
+            self._put_aside(partition, messages, accepted.set_aside)
+
+    def _decode_each(self, partition: Partition, messages: list[Any]) -> tuple[list[Offset], list[Transaction]]:
+        offsets, transactions, set_aside = [], [], []
+        for message in messages:
+            try:
+                transactions.append(decode(message.value()))
+            except Rejection as rejection:
+                set_aside.append(SetAside(message.offset(), rejection.reason, rejection.why))
+            else:
+                offsets.append(message.offset())
+        self._put_aside(partition, messages, set_aside)
+        return offsets, transactions
+
+    def _put_aside(self, partition: Partition, messages: list[Any], set_aside: list[SetAside]) -> None:
+        source = Source(self._source.topic, partition)
+        by_offset = {message.offset(): message for message in messages}
+        for one in set_aside:
+            if one.reason is Reason.LATE:
+                if not self._topics.late:
+                    continue
+                topic, max_bytes = self._topics.late, self._topics.late_max_bytes
+            else:
+                self._metrics.rejected.labels(one.reason.value).inc()
+                topic, max_bytes = self._topics.dead_letter, self._topics.dead_letter_max_bytes
+            original = _original(source, by_offset[one.offset])
+            record = set_aside_record(topic, original, one.reason, one.why, max_bytes)
+            self._set_aside.append(record)
+            self._set_aside_bytes += record.size
+
+    def _flush_set_aside(self) -> None:
+        self._sink.send(self._set_aside)
+        self._set_aside, self._set_aside_bytes = [], 0
+
+    # ---- commit ---------------------------------------------------------------------------------------------
+
+    def _checkpoint(self, now_ms: WallTimeMs) -> None:
+        """Close the windows that are over and commit all that was read, in one txn.
+
+        1. Tick every task; their windows are aligned, so after it no window is open.
+        2. Send what was set aside, then aggregates and alerts.
+        3. Commit that with the next offset and watermark of every partition that moved.
+
+        A txn that cannot be committed is aborted, and everything is read again from the committed offsets.
+        """
+        self._boundary_ms = None
+        closed = [(p, one) for p, task in self._tasks.items() if (one := task.tick(now_ms)) is not None]
+        moved = {p: task.next_offset for p, task in self._tasks.items() if task.next_offset != self._committed[p]}
+        if not moved:
+            return
+
+        def write() -> None:
+            self._flush_set_aside()
+            self._sink.send(self._findings(closed, now_ms))
+            progress = [(p, offset, self._tasks[p].watermark_ms) for p, offset in moved.items()]
+            self._sink.commit(*self._source.checkpoint(progress))
+
+        set_aside = len(self._set_aside)
+        if not self._transactionally(write):
+            return
+        done_ms = self._clock()
+        self._committed.update(moved)
+        self._report(closed, now_ms, done_ms, {"partitions": len(moved), "set_aside": set_aside})
+
+    def _findings(self, closed: list[tuple[Partition, WindowClosed]], now_ms: WallTimeMs) -> Iterable[OutRecord]:
+        for partition, one in closed:
+            source = Source(self._source.topic, partition)
+            for anomaly in one.anomalies:
+                yield alert_record(self._topics.alerts, source, one, anomaly, now_ms)
+            if self._topics.aggregates:
+                for transaction_id, aggregate in one.aggregates.items():
+                    yield aggregate_record(self._topics.aggregates, source, one, transaction_id, aggregate)
+
+    def _report(
+        self, closed: list[tuple[Partition, WindowClosed]], now_ms: int, done_ms: int, counts: dict[str, int]
+    ) -> None:
+        """One canonical line and the metrics of a committed checkpoint."""
+        metrics = self._metrics
+        metrics.txns.labels("committed").inc()
+        metrics.commit.observe((done_ms - now_ms) / 1000)
+        keys = anomalies = 0
+        for _, one in closed:
+            keys += len(one.aggregates)
+            anomalies += len(one.anomalies)
+            for anomaly in one.anomalies:
+                metrics.anomalies.labels(anomaly.detector).inc()
+                metrics.alert_latency.observe((done_ms - one.window.end_ms) / 1000)
+        metrics.windows_closed.inc(keys)
+        window_end = max((one.window.end_ms for _, one in closed), default=None)
+        self._log.info(
+            "checkpoint", window_end=window_end, windows=keys, anomalies=anomalies, commit_ms=done_ms - now_ms, **counts
+        )
+
+    def _transactionally(self, work: Callable[[], None]) -> bool:
+        """Do the work of a txn, or take the one path back; returns whether the work was done."""
+        try:
+            work()
+        except (Abortable, Retriable) as problem:
+            self._rewind(str(problem))
+            return False
+        return True
+
+    def _rewind(self, why: str) -> None:
+        """The one way back: abort, drop every open window, read again from what is committed."""
+        self._log.warning("rewind", error=why)
+        self._set_aside, self._set_aside_bytes, self._boundary_ms = [], 0, None
+        if self._sink.open:
+            self._metrics.txns.labels("aborted").inc()
+        self._source.rewind(list(self._tasks))
+        self._tasks.clear()
+        self._committed.clear()
+        self._sink.abort()
+
+    # ---- partitions start -----------------------------------------------------------------------------------
+
+    def _restore(self, now_ms: WallTimeMs) -> None:
+        if not self._source.restoring:
+            return
+        try:
+            starts = self._source.restore()
+        except Retriable as problem:
+            self._handle(Trouble(str(problem)), now_ms)
+            return
+        for start in starts:
+            self._tasks[start.partition] = PartitionTask(self._rules, now_ms, start.offset, start.watermark_ms)
+            self._committed[start.partition] = start.offset
+            if start.skipped:
+                self._metrics.skipped.labels(self._source.topic, str(start.partition)).inc(start.skipped)
+                self._log.error("records_expired_unread", partition=start.partition, records=start.skipped)
+            self._log.info(
+                "partition_started", partition=start.partition, offset=start.offset, watermark=start.watermark_ms
+            )
+        self._post(now_ms)
+
+    def _look_after_trouble(self) -> None:
+        """The client tells when something goes wrong, but not when it is well again: ask."""
+        if self._trouble is None:
+            return
+        try:
+            self._source.check()
+        except Retriable as problem:
+            self._trouble = str(problem)
+        else:
+            self._log.info("kafka_well_again")
+            self._trouble = None
+
+    # ---- shown to others ------------------------------------------------------------------------------------
+
+    def _post(self, now_ms: WallTimeMs) -> None:
+        self._next_snapshot_ms = now_ms + SNAPSHOT_MS
+        partitions = []
+        for partition, task in sorted(self._tasks.items()):
+            end = self._source.end_offset(partition)
+            lag = None if end is None else max(0, end - task.next_offset)
+            partitions.append(
+                PartitionStatus(
+                    self._source.topic,
+                    partition,
+                    task.next_offset,
+                    0 if task.caught_up() else lag,
+                    task.watermark_ms,
+                    task.idle(now_ms),
+                    task.open_keys,
+                )
+            )
+        self._board.status = Status(self._not_ready(), tuple(partitions))
+
+    def _not_ready(self) -> str | None:
+        if not self._source.joined:
+            return "waiting to join the consumer group" + (f": {self._trouble}" if self._trouble else "")
+        if self._source.restoring:
+            waiting = ", ".join(map(str, sorted(self._source.restoring)))
+            return f"waiting for the committed offsets of partition {waiting}" + (
+                f": {self._trouble}" if self._trouble else ""
+            )
+        return self._trouble
+
+    # ---- the end --------------------------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """Give up what has not been committed; whoever comes next reads it again."""
+        try:
+            self._sink.abort()
+        except KafkaProblem as problem:
+            self._log.warning("abort_given_up", error=str(problem))
+
+
+def _original(source: Source, message: Any) -> Original:  # noqa: ANN401
+    _, timestamp_ms = message.timestamp()
+    return Original(
+        source,
+        message.offset(),
+        message.key(),
+        message.value(),
+        message.headers(),
+        timestamp_ms if timestamp_ms >= 0 else None,  # a record without one says -1
+    )

@@ -1,0 +1,61 @@
+"""What the loop tells the outside: a snapshot that other threads may read at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """One assigned partition; times in epoch milliseconds."""
+
+    topic: str
+    partition: int
+    position: int
+    lag: int | None
+    watermark: int | None
+    idle: bool
+    open_keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The service at one moment. ``not_ready`` says why it is not ready, or is None when it is."""
+
+    not_ready: str | None
+    partitions: tuple[PartitionStatus, ...] = ()
+
+    @property
+    def watermark(self) -> int | None:
+        """The least watermark over partitions that are not idle: the service's own."""
+        marks = [p.watermark for p in self.partitions if not p.idle and p.watermark is not None]
+        return min(marks, default=None)
+
+
+STALLED_AFTER_S: Final = 30.0
+"""A loop that has not turned for so long is stuck: a turn takes 0.1 s, and blocking calls are cut into pieces of 1 s."""
+
+
+class StatusBoard:
+    """Where the loop posts and other threads look. Attribute assignment is atomic, so no lock is needed."""
+
+    def __init__(self, monotonic_s: Callable[[], float]) -> None:
+        """Nothing has happened yet."""
+        self._monotonic_s = monotonic_s
+        self._beat_s = monotonic_s()
+        self.status = Status(not_ready="starting")
+
+    def beat(self) -> None:
+        """The loop advances."""
+        self._beat_s = self._monotonic_s()
+
+    def silent_s(self) -> float:
+        """Seconds since the loop last advanced."""
+        return self._monotonic_s() - self._beat_s
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop advances."""
+        return self.silent_s() < STALLED_AFTER_S
