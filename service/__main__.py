@@ -49,12 +49,12 @@ def run(outer: Path | None, config: Path | None) -> int:
 
 def _run(loaded: Loaded) -> int:
     # Late, so that --help and a wrong setting answer at once.
-    from service import bootstrap, log  # noqa: PLC0415
+    from service import bootstrap, log, stop  # noqa: PLC0415
 
     log_format = loaded.settings.log.format or ("console" if sys.stderr.isatty() else "json")
     log.configure(loaded.settings.log.level, log_format)
-    with bootstrap.stopped_by_signals() as stop:
-        service = bootstrap.Service(loaded.settings, stop)
+    with stop.stopped_by_signals() as asked:
+        service = bootstrap.Service(loaded.settings, asked)
         code = service.run()
     if service.hung:
         logging.shutdown()
@@ -79,12 +79,18 @@ def alerts(
     form: Literal["text", "json"],
 ) -> int:
     """Print the committed alerts: all that are there, or with --follow those to come."""
-    from service import bootstrap  # noqa: PLC0415
+    from service.print_alerts import print_alerts  # noqa: PLC0415
+    from service.stop import stopped_by_signals  # noqa: PLC0415
 
     loaded = load(config or outer)
-    with bootstrap.stopped_by_signals() as stop:
-        return bootstrap.print_alerts(
-            loaded.settings, stop, follow=follow, from_beginning=from_beginning or not follow, maximum=maximum, form=form
+    with stopped_by_signals() as stop:
+        return print_alerts(
+            loaded.settings,
+            stop,
+            follow=follow,
+            from_beginning=from_beginning or not follow,
+            maximum=maximum,
+            form=form,
         )
 
 
@@ -102,7 +108,7 @@ def config(outer: Path | None, config: Path | None) -> int:
 @click.argument("name", type=click.Choice(["transaction", "alert", "aggregate"]))
 def schema(name: Literal["transaction", "alert", "aggregate"], config: Path | None) -> int:
     """Print the JSON Schema of a payload."""
-    from service.wire import json_schema  # noqa: PLC0415
+    from service.wire.schemas import json_schema  # noqa: PLC0415
 
     del config  # every command takes it, this one has no use for it
     click.echo(json.dumps(json_schema(name), indent=2))

@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "txwatch"
     sys_version = ""
 
-    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+    def do_GET(self) -> None:
         page = self.server.pages.by_path.get(self.path.partition("?")[0])
         if page is None:
             known = " ".join(self.server.pages.by_path)

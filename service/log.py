@@ -7,7 +7,7 @@ import sys
 from typing import Literal
 
 import structlog
-from structlog.typing import FilteringBoundLogger, Processor
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
@@ -44,12 +44,10 @@ def configure(level: str, log_format: Literal["json", "console"]) -> None:
     )
 
 
-def _name_event(logger: logging.Logger | None, _method: str, event: dict[str, object]) -> dict[str, object]:
+def _name_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """A library's text is no event name: librdkafka's lines become ``event=librdkafka`` with a ``line``."""
-    name = event.get("_record")
-    text = event.get("event")
-    event["event"] = getattr(name, "name", None) or getattr(logger, "name", "log")
-    event["line"] = text
+    event["line"] = event["event"]
+    event["event"] = event["_record"].name
     return event
 
 

@@ -21,7 +21,10 @@ class Metrics:
         """Register them all."""
         by_partition = ("topic", "partition")
         self.records = Counter(
-            "txwatch_records", "Records read, bad ones and repeats after a rewind included", by_partition, registry=registry
+            "txwatch_records",
+            "Records read, bad ones and repeats after a rewind included",
+            by_partition,
+            registry=registry,
         )
         self.late = Counter("txwatch_records_late", "Records below the watermark", by_partition, registry=registry)
         self.rejected = Counter("txwatch_records_rejected", "Records dead-lettered", ("reason",), registry=registry)
@@ -47,7 +50,9 @@ class Metrics:
         for kind in ("assigned", "revoked", "lost"):
             self.rebalances.labels(kind)
         self.skipped = Counter(
-            "txwatch_records_skipped", "Committed position to earliest existing record: expired unread", by_partition,
+            "txwatch_records_skipped",
+            "Committed position to earliest existing record: expired unread",
+            by_partition,
             registry=registry,
         )
         build = Gauge("txwatch_build_info", "Versions, as labels", ("version", "librdkafka"), registry=registry)

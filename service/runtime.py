@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol, assert_never
+from typing import Any, Final, assert_never
 
-import msgspec
 from structlog.typing import FilteringBoundLogger
 
-from service.core.model import Offset, Partition, Reason, SetAside, Transaction, WallTimeMs, WindowClosed
+from service.core.model import Offset, Partition, WallTimeMs, WindowClosed
 from service.core.task import PartitionTask, TaskRules
 from service.core.window import window_at
+from service.intake import Intake, Topics
 from service.kafka.errors import Abortable, KafkaProblem, Retriable
-from service.kafka.source import End, Event, Given, OutOfRange, Run, Start, Taken, Trouble
+from service.kafka.source import End, Event, Given, OutOfRange, Run, Taken, Trouble
 from service.metrics import Metrics
+from service.ports import Input, Output
 from service.status import PartitionStatus, Status, StatusBoard
-from service.wire import (
-    Original,
-    OutRecord,
-    Rejection,
-    Source,
-    aggregate_record,
-    alert_record,
-    decode,
-    decode_run,
-    set_aside_record,
-)
+from service.wire.alerts import aggregate_record, alert_record
+from service.wire.records import OutRecord, Source
 
 BATCH_RECORDS: Final = 500
 """Small batches stay in the processor's cache: DESIGN.md, "Batches of 500"."""
@@ -36,47 +27,6 @@ BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
 
 
-class Input(Protocol):
-    """What the loop needs of the input topic: service.kafka.source."""
-
-    topic: str
-
-    @property
-    def joined(self) -> bool: ...
-    @property
-    def restoring(self) -> frozenset[Partition]: ...
-    def poll(self, max_records: int, timeout_s: float) -> list[Event]: ...
-    def rewind(self, partitions: Iterable[Partition]) -> None: ...
-    def restore(self) -> list[Start]: ...
-    def check(self) -> None: ...
-    def end_offset(self, partition: Partition) -> Offset | None: ...
-    def checkpoint(self, progress: Iterable[tuple[Partition, Offset, Any]]) -> tuple[list[Any], Any]: ...
-
-
-class Output(Protocol):
-    """What the loop needs of the transactional producer: service.kafka.sink."""
-
-    @property
-    def open(self) -> bool: ...
-    def send(self, records: Iterable[OutRecord]) -> None: ...
-    def commit(self, offsets: list[Any], group_metadata: Any) -> None: ...  # noqa: ANN401
-    def abort(self) -> None: ...
-    def poll(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """Where things go. ``aggregates`` is empty for nowhere; the limits are the topics' own ``max.message.bytes``."""
-
-    alerts: str
-    aggregates: str
-    late: str
-    dead_letter: str
-    least_max_bytes: int
-    late_max_bytes: int
-    dead_letter_max_bytes: int
-
-
 class Worker:
     """Owns the tasks. Everything happens in turn(), on one thread; time comes in as ``clock``."""
 
@@ -84,6 +34,7 @@ class Worker:
         self,
         source: Input,
         sink: Output,
+        *,
         topics: Topics,
         rules: TaskRules,
         clock: Callable[[], WallTimeMs],
@@ -102,8 +53,7 @@ class Worker:
         self._log = log
         self._tasks: dict[Partition, PartitionTask] = {}
         self._committed: dict[Partition, Offset] = {}
-        self._set_aside: list[OutRecord] = []
-        self._set_aside_bytes = 0
+        self._intake = Intake(source.topic, topics, metrics)
         self._boundary_ms: WallTimeMs | None = None
         self._next_snapshot_ms = 0
         self._trouble: str | None = None
@@ -125,14 +75,14 @@ class Worker:
         events = self._source.poll(BATCH_RECORDS, self._patience_s())
         now_ms = self._clock()
         ownership = [event for event in events if isinstance(event, Given | Taken)]
-        for event in ownership:
-            self._handle_ownership(event)
+        for change in ownership:
+            self._handle_ownership(change)
         if self._boundary_ms is not None and now_ms >= self._boundary_ms:
             self._checkpoint(now_ms)
         for event in events:
             self._handle(event, now_ms)
-        if self._set_aside_bytes > BUFFER_BYTES:
-            self._transactionally(self._flush_set_aside)
+        if self._intake.pending_bytes > BUFFER_BYTES:
+            self._transactionally(self._send_pending)
         self._restore(now_ms)
         self._sink.poll()
         self._board.beat()
@@ -153,7 +103,7 @@ class Worker:
             case Taken(partitions, lost):
                 kind = "lost" if lost else "revoked"
                 self._metrics.rebalances.labels(kind).inc()
-                self._log.info(f"partitions_{kind}", partitions=list(partitions))
+                self._log.info("partitions_lost" if lost else "partitions_revoked", partitions=list(partitions))
                 self._drop(partitions)
 
     def _drop(self, partitions: Iterable[Partition]) -> None:
@@ -166,7 +116,7 @@ class Worker:
         for partition in partitions:
             self._tasks.pop(partition, None)
             self._committed.pop(partition, None)
-        if moved and (self._set_aside or self._sink.open):
+        if moved and (self._intake.pending or self._sink.open):
             self._rewind("partitions with records set aside were taken")
 
     def _handle(self, event: Event, now_ms: WallTimeMs) -> None:
@@ -191,64 +141,18 @@ class Worker:
             case _:
                 assert_never(event)
 
-    # ---- records in -----------------------------------------------------------------------------------------
-
     def _feed(self, partition: Partition, task: PartitionTask, messages: list[Any], now_ms: WallTimeMs) -> None:
-        first, last = messages[0].offset(), messages[-1].offset()
-        if first < task.next_offset:  # fetched before a rewind
+        if messages[0].offset() < task.next_offset:  # fetched before a rewind
             messages = [message for message in messages if message.offset() >= task.next_offset]
             if not messages:
                 return
-            first = messages[0].offset()
         if self._boundary_ms is None:
             self._boundary_ms = WallTimeMs(window_at(now_ms, self._rules.window_size_ms).end_ms)
-        offsets: Iterable[Offset]
-        # Offsets have gaps only at txn markers and after compaction; without a gap nobody needs to be asked for them.
-        offsets = range(first, last + 1) if last - first + 1 == len(messages) else [m.offset() for m in messages]  # type: ignore[assignment]
-        try:
-            transactions = decode_run([message.value() for message in messages])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection):
-            offsets, transactions = self._decode_each(partition, messages)
-        accepted = task.accept(now_ms, offsets, transactions)
-        task.arrived(now_ms, last + 1)
-        labels = (self._source.topic, str(partition))
-        self._metrics.records.labels(*labels).inc(len(messages))
-        if accepted.late:
-            self._metrics.late.labels(*labels).inc(accepted.late)
-        if accepted.set_aside:
-            self._put_aside(partition, messages, accepted.set_aside)
+        self._intake.feed(partition, task, messages, now_ms)
 
-    def _decode_each(self, partition: Partition, messages: list[Any]) -> tuple[list[Offset], list[Transaction]]:
-        offsets, transactions, set_aside = [], [], []
-        for message in messages:
-            try:
-                transactions.append(decode(message.value()))
-            except Rejection as rejection:
-                set_aside.append(SetAside(message.offset(), rejection.reason, rejection.why))
-            else:
-                offsets.append(message.offset())
-        self._put_aside(partition, messages, set_aside)
-        return offsets, transactions
-
-    def _put_aside(self, partition: Partition, messages: list[Any], set_aside: list[SetAside]) -> None:
-        source = Source(self._source.topic, partition)
-        by_offset = {message.offset(): message for message in messages}
-        for one in set_aside:
-            if one.reason is Reason.LATE:
-                if not self._topics.late:
-                    continue
-                topic, max_bytes = self._topics.late, self._topics.late_max_bytes
-            else:
-                self._metrics.rejected.labels(one.reason.value).inc()
-                topic, max_bytes = self._topics.dead_letter, self._topics.dead_letter_max_bytes
-            original = _original(source, by_offset[one.offset])
-            record = set_aside_record(topic, original, one.reason, one.why, max_bytes)
-            self._set_aside.append(record)
-            self._set_aside_bytes += record.size
-
-    def _flush_set_aside(self) -> None:
-        self._sink.send(self._set_aside)
-        self._set_aside, self._set_aside_bytes = [], 0
+    def _send_pending(self) -> None:
+        self._sink.send(self._intake.pending)
+        self._intake.clear()
 
     # ---- commit ---------------------------------------------------------------------------------------------
 
@@ -268,12 +172,12 @@ class Worker:
             return
 
         def write() -> None:
-            self._flush_set_aside()
+            self._send_pending()
             self._sink.send(self._findings(closed, now_ms))
             progress = [(p, offset, self._tasks[p].watermark_ms) for p, offset in moved.items()]
             self._sink.commit(*self._source.checkpoint(progress))
 
-        set_aside = len(self._set_aside)
+        set_aside = len(self._intake.pending)
         if not self._transactionally(write):
             return
         done_ms = self._clock()
@@ -321,7 +225,8 @@ class Worker:
     def _rewind(self, why: str) -> None:
         """The one way back: abort, drop every open window, read again from what is committed."""
         self._log.warning("rewind", error=why)
-        self._set_aside, self._set_aside_bytes, self._boundary_ms = [], 0, None
+        self._intake.clear()
+        self._boundary_ms = None
         if self._sink.open:
             self._metrics.txns.labels("aborted").inc()
         self._source.rewind(list(self._tasks))
@@ -401,15 +306,3 @@ class Worker:
             self._sink.abort()
         except KafkaProblem as problem:
             self._log.warning("abort_given_up", error=str(problem))
-
-
-def _original(source: Source, message: Any) -> Original:  # noqa: ANN401
-    _, timestamp_ms = message.timestamp()
-    return Original(
-        source,
-        message.offset(),
-        message.key(),
-        message.value(),
-        message.headers(),
-        timestamp_ms if timestamp_ms >= 0 else None,  # a record without one says -1
-    )

@@ -92,7 +92,9 @@ class TopicsSettings(_Group):
 
     @model_validator(mode="after")
     def _all_different(self) -> Self:
-        names = [getattr(self, field) for field in ("transactions", "alerts", "aggregates", "late", "dead_letter", "state")]
+        names = [
+            getattr(self, field) for field in ("transactions", "alerts", "aggregates", "late", "dead_letter", "state")
+        ]
         for name in names:
             if name and names.count(name) > 1:
                 raise ValueError(f"two of them are called {name}: what is written would be read again")
@@ -217,7 +219,9 @@ class Loaded:
         return "\n".join(lines)
 
 
-_SECRET: Final = re.compile(r"password|secret|token|credential|private|\.key|\.pem$|oauthbearer\.(config|assertion)|jaas")
+_SECRET: Final = re.compile(
+    r"password|secret|token|credential|private|\.key|\.pem$|oauthbearer\.(config|assertion)|jaas"
+)
 MASK: Final = "********"
 
 
@@ -282,7 +286,9 @@ def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
             raise SettingsError(f"{path}: {group} is a group, to be written [{group}]")
         for name in values:
             if f"{group}_{name}".upper() not in NAMES or name != name.lower():
-                raise SettingsError(f"{path}: there is no setting {name} in [{group}]{_nearest(f'{group}_{name}'.upper())}")
+                raise SettingsError(
+                    f"{path}: there is no setting {name} in [{group}]{_nearest(f'{group}_{name}'.upper())}"
+                )
     return content
 
 

@@ -35,7 +35,7 @@ class Status:
 
 
 STALLED_AFTER_S: Final = 30.0
-"""A loop that has not turned for so long is stuck: a turn takes 0.1 s, and blocking calls are cut into pieces of 1 s."""
+"""A loop that has not turned for so long is stuck: a turn takes 0.1 s, and calls that block are cut into seconds."""
 
 
 class StatusBoard:

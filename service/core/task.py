@@ -80,7 +80,7 @@ class PartitionTask:
         self.next_offset = max(self.next_offset, end_offset)
         self._idleness.reached = end_offset
 
-    def accept(
+    def accept(  # noqa: C901, PLR0912 - one loop on purpose, see below
         self, now_ms: WallTimeMs, offsets: Iterable[Offset], transactions: Sequence[Transaction]
     ) -> Accepted:
         """Judge each record by the watermark it meets, then add it to the window of ``now_ms``.

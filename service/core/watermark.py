@@ -13,7 +13,7 @@ NEVER_MS: Final = -(2**63)
 class BoundedOutOfOrderness:
     """The greatest event time seen minus the allowed lateness; it never goes back.
 
-    The name is Flink's. Flink prints one millisecond less, since it subtracts one more; the set of late records is the same.
+    The name is Flink's. Flink prints one millisecond less, since it subtracts one more; the same records are late.
     """
 
     __slots__ = ("lateness_ms", "newest_ms")

@@ -1,11 +1,11 @@
 """Kafka's errors, sorted by what the caller must do.
 
-    KafkaProblem
-    ├── Retriable    the same call again
-    ├── Abortable    abort the txn, rewind to the committed offsets, go on
-    └── Fatal        leave the group and exit; the supervisor starts a new process
-        ├── Fenced           a newer instance has taken over this one's name
-        └── Misconfigured    the settings and the cluster do not fit together
+KafkaProblem
+├── Retriable    the same call again
+├── Abortable    abort the txn, rewind to the committed offsets, go on
+└── Fatal        leave the group and exit; the supervisor starts a new process
+├── Fenced           a newer instance has taken over this one's name
+└── Misconfigured    the settings and the cluster do not fit together
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from service.kafka.errors import Fatal, KafkaProblem, Retriable, kafka_error, sort
-from service.wire import OutRecord
+from service.wire.records import OutRecord
 
 CALL_TIMEOUT_S: Final = 1.0
 """One attempt of a blocking call. A timeout means the same call again, after a look at whether to go on."""

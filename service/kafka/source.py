@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from service.core.model import EventTimeMs, Offset, Partition
 from service.kafka.errors import Fatal, Retriable, kafka_error, sort
-from service.wire import decode_progress, encode_progress
+from service.wire.progress import decode_progress, encode_progress
 
 QUERY_TIMEOUT_S: Final = 2.0
 
@@ -73,6 +73,9 @@ class Trouble:
     why: str
 
 
+Progress = tuple[Partition, Offset, EventTimeMs | None]
+"""How far a partition has come: the next offset, and the watermark there."""
+
 Event = Run | End | Given | Taken | OutOfRange | Trouble
 
 
@@ -104,7 +107,7 @@ class PartitionSource:
 
         ``errors`` is where the clients' error callbacks put what they are told.
         """
-        self.topic: Final = topic
+        self.topic: Final[str] = topic
         self._consumer = consumer
         self._errors = errors
         self._state = _Partitions()
@@ -121,7 +124,7 @@ class PartitionSource:
         """Partitions that are ours but do not run yet."""
         return frozenset(self._state.due)
 
-    # The client calls these three inside consume() and close(). An exception would cost the batch: they note and return.
+    # The client calls these inside consume() and close(). An exception would cost the batch: they note and return.
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign([])
@@ -277,9 +280,7 @@ class PartitionSource:
             return None
         return Offset(high) if high >= 0 else None
 
-    def checkpoint(
-        self, progress: Iterable[tuple[Partition, Offset, EventTimeMs | None]]
-    ) -> tuple[list[TopicPartition], Any]:
+    def checkpoint(self, progress: Iterable[Progress]) -> tuple[list[TopicPartition], Any]:
         """What a txn needs to commit this progress for the group as it is at this moment (KIP-447)."""
         offsets = [
             TopicPartition(self.topic, partition, offset, encode_progress(watermark_ms))

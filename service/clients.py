@@ -1,0 +1,91 @@
+"""How Kafka's clients are configured and made, for bootstrap and for the alerts command."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+
+from service.intake import Topics
+from service.kafka.errors import kafka_error
+from service.settings import Settings, SettingsError
+
+_CONSUMER_ONLY: Final = (
+    "auto.commit.", "auto.offset.", "check.crcs", "fetch.", "group.", "heartbeat.", "max.partition.fetch.", "max.poll.",
+    "queued.", "session.",
+)  # fmt: skip
+_PRODUCER_ONLY: Final = (
+    "batch.", "compression.", "linger.", "max.in.flight", "message.send.", "queue.buffering.", "retries", "retry.",
+    "sticky.",
+)  # fmt: skip
+
+
+def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
+    """What every client of ours has in common, with the user's properties that concern this kind of it."""
+    others = {"consumer": _PRODUCER_ONLY, "producer": _CONSUMER_ONLY, "admin": _CONSUMER_ONLY + _PRODUCER_ONLY}[kind]
+    return {
+        "bootstrap.servers": settings.kafka.bootstrap_servers,
+        "client.id": f"txwatch-{settings.kafka.instance_id}",
+        "logger": logging.getLogger("librdkafka"),
+        "error_cb": errors,
+        **{
+            name: str(value).lower() if isinstance(value, bool) else value
+            for name, value in settings.kafka.properties.items()
+            if not name.startswith(others)
+        },
+    }
+
+
+def consumer_config(settings: Settings, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
+    """The input consumer. What a user's property may override stands before the common part."""
+    classic = str(settings.kafka.properties.get("group.protocol", "")).lower() == "classic"
+    return {
+        "group.protocol": "consumer",
+        # A backlog is drained without standing still, and within a bound whatever the number of partitions.
+        "fetch.queue.backoff.ms": 5,
+        "queued.min.messages": 20_000,
+        "queued.max.messages.kbytes": 16_384,
+        "fetch.message.max.bytes": 1_048_576,
+        # A partition that is sought is fetched anew only when the pending fetch returns.
+        "fetch.wait.max.ms": 100,
+        **client_config(settings, "consumer", errors),
+        **({"partition.assignment.strategy": "cooperative-sticky"} if classic else {}),
+        "group.id": settings.kafka.group_id,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+    }
+
+
+def producer_config(settings: Settings, errors: Callable[[KafkaError], None], topics: Topics) -> dict[str, Any]:
+    """The transactional producer; it makes no batch that one of the topics would not take."""
+    return {
+        "linger.ms": 5,
+        "compression.type": "lz4",
+        "queue.buffering.max.kbytes": 65_536,
+        **client_config(settings, "producer", errors),
+        "transactional.id": f"{settings.kafka.group_id}-{settings.kafka.instance_id}",
+        # Long enough for a txn that a flood of bad records began at the start of a window.
+        "transaction.timeout.ms": min(900_000, settings.window.size_ms + 20_000),
+        "message.max.bytes": max(topics.late_max_bytes, topics.dead_letter_max_bytes),
+        "batch.size": min(1_000_000, topics.least_max_bytes),
+        "partitioner": "murmur2_random",
+    }
+
+
+def construct(make: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Construct a client, or say which property it does not like.
+
+    Raises:
+        SettingsError: KAFKA_PROPERTIES or KAFKA_BOOTSTRAP_SERVERS holds something librdkafka does not know.
+    """
+    try:
+        return make(config)
+    except KafkaException as exception:
+        raise SettingsError(f"KAFKA_PROPERTIES: {kafka_error(exception).str()}") from None
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"KAFKA_PROPERTIES: {error}") from None

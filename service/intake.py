@@ -1,0 +1,103 @@
+"""From fetched records to tasks: decode, feed, and put aside what belongs in no window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from service.core.model import Offset, Partition, Reason, SetAside, Transaction, WallTimeMs
+from service.core.task import PartitionTask
+from service.metrics import Metrics
+from service.wire.records import Original, OutRecord, Source, set_aside_record
+from service.wire.transactions import Rejection, decode, decode_run
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Where things go. ``aggregates`` is empty for nowhere; the limits are the topics' own ``max.message.bytes``."""
+
+    alerts: str
+    aggregates: str
+    late: str
+    dead_letter: str
+    least_max_bytes: int
+    late_max_bytes: int
+    dead_letter_max_bytes: int
+
+
+class Intake:
+    """Feeds tasks. What it puts aside waits in ``pending`` for the txn that commits past it."""
+
+    def __init__(self, topic: str, topics: Topics, metrics: Metrics) -> None:
+        """``topic`` is the input's."""
+        self._topic: Final = topic
+        self._topics = topics
+        self._metrics = metrics
+        self.pending: list[OutRecord] = []
+        self.pending_bytes = 0
+
+    def clear(self) -> None:
+        """Forget what was put aside: it has been sent, or will be read again."""
+        self.pending, self.pending_bytes = [], 0
+
+    def feed(self, partition: Partition, task: PartitionTask, messages: list[Any], now_ms: WallTimeMs) -> None:
+        """Give a task consecutive messages of its partition, at least one."""
+        first, last = messages[0].offset(), messages[-1].offset()
+        offsets: Iterable[Offset]
+        # Offsets have gaps only at txn markers and after compaction; without a gap nobody needs to be asked for them.
+        offsets = range(first, last + 1) if last - first + 1 == len(messages) else [m.offset() for m in messages]  # type: ignore[assignment]
+        try:
+            transactions = decode_run([message.value() for message in messages])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection):
+            offsets, transactions = self._decode_each(partition, messages)
+        accepted = task.accept(now_ms, offsets, transactions)
+        task.arrived(now_ms, last + 1)
+        labels = (self._topic, str(partition))
+        self._metrics.records.labels(*labels).inc(len(messages))
+        if accepted.late:
+            self._metrics.late.labels(*labels).inc(accepted.late)
+        if accepted.set_aside:
+            self._put_aside(partition, messages, accepted.set_aside)
+
+    def _decode_each(self, partition: Partition, messages: list[Any]) -> tuple[list[Offset], list[Transaction]]:
+        offsets, transactions, set_aside = [], [], []
+        for message in messages:
+            try:
+                transactions.append(decode(message.value()))
+            except Rejection as rejection:
+                set_aside.append(SetAside(message.offset(), rejection.reason, rejection.why))
+            else:
+                offsets.append(message.offset())
+        self._put_aside(partition, messages, set_aside)
+        return offsets, transactions
+
+    def _put_aside(self, partition: Partition, messages: list[Any], set_aside: list[SetAside]) -> None:
+        source = Source(self._topic, partition)
+        by_offset = {message.offset(): message for message in messages}
+        for one in set_aside:
+            if one.reason is Reason.LATE:
+                if not self._topics.late:
+                    continue
+                topic, max_bytes = self._topics.late, self._topics.late_max_bytes
+            else:
+                self._metrics.rejected.labels(one.reason.value).inc()
+                topic, max_bytes = self._topics.dead_letter, self._topics.dead_letter_max_bytes
+            original = _original(source, by_offset[one.offset])
+            record = set_aside_record(topic, original, one.reason, one.why, max_bytes)
+            self.pending.append(record)
+            self.pending_bytes += record.size
+
+
+def _original(source: Source, message: Any) -> Original:  # noqa: ANN401
+    _, timestamp_ms = message.timestamp()
+    return Original(
+        source,
+        message.offset(),
+        message.key(),
+        message.value(),
+        message.headers(),
+        timestamp_ms if timestamp_ms >= 0 else None,  # a record without one says -1
+    )

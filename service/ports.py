@@ -1,0 +1,64 @@
+"""What the loop needs of Kafka: the seam at which tests put something simpler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from service.core.model import Offset, Partition
+from service.kafka.source import Event, Progress, Start
+from service.wire.records import OutRecord
+
+
+class Input(Protocol):
+    """What the loop needs of the input topic; service.kafka.source says what each does."""
+
+    @property
+    def topic(self) -> str:
+        """Its name."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group has answered."""
+
+    @property
+    def restoring(self) -> frozenset[Partition]:
+        """Partitions that wait for restore()."""
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Event]:
+        """Wait for records and tell what happened."""
+
+    def rewind(self, partitions: Iterable[Partition]) -> None:
+        """Have restore() start these again."""
+
+    def restore(self) -> list[Start]:
+        """Start the partitions that wait for it."""
+
+    def check(self) -> None:
+        """Ask the broker anything."""
+
+    def end_offset(self, partition: Partition) -> Offset | None:
+        """Where the partition ended lately."""
+
+    def checkpoint(self, progress: Iterable[Progress]) -> tuple[list[Any], Any]:
+        """Offsets and group metadata for Output.commit."""
+
+
+class Output(Protocol):
+    """What the loop needs of the transactional producer; service.kafka.sink says what each does."""
+
+    @property
+    def open(self) -> bool:
+        """Whether a txn is open."""
+
+    def send(self, records: Iterable[OutRecord]) -> None:
+        """Produce in the txn."""
+
+    def commit(self, offsets: list[Any], group_metadata: Any) -> None:  # noqa: ANN401 - opaque in the client
+        """Commit the txn with these offsets."""
+
+    def abort(self) -> None:
+        """Abort the open txn, if there is one."""
+
+    def poll(self) -> None:
+        """Serve callbacks."""

@@ -1,0 +1,83 @@
+"""The alerts command: read the alerts topic and print."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import deque
+from itertools import islice
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError
+
+from service.clients import client_config, construct
+from service.kafka.alerts import AlertsReader
+from service.kafka.errors import KafkaProblem, Retriable
+from service.settings import Settings
+from service.stop import Stop
+from service.wire.alerts import AlertPayload
+
+WAIT_S: Final = 0.25
+SAY_EVERY_S: Final = 5.0
+REACH_S: Final = 15.0
+"""Without --follow there is no point in waiting for ever for a broker."""
+
+
+def print_alerts(
+    settings: Settings, stop: Stop, *, follow: bool, from_beginning: bool, maximum: int | None, form: str
+) -> int:
+    """Print alerts to standard output, one a line; returns the exit code."""
+    errors: deque[KafkaError] = deque(maxlen=100)
+    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
+    config = {
+        **client_config(settings, "consumer", errors.append),
+        "group.id": f"{settings.kafka.group_id}-alerts",  # never joined
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "earliest",
+    }
+    for name in ("group.protocol", "session.timeout.ms", "heartbeat.interval.ms"):
+        config.pop(name, None)
+    reader = AlertsReader(construct(Consumer, config), settings.topics.alerts)
+    try:
+        _start_reading(reader, settings, stop, errors, follow=follow, from_beginning=from_beginning)
+        values = reader.read(follow=follow, keep_going=lambda: not stop.asked())
+        for value in islice(values, maximum):
+            line = value.decode() if form == "json" else AlertPayload.model_validate_json(value).text()
+            print(line, flush=True)  # noqa: T201 - this is what the command is for
+    except KafkaProblem as problem:
+        print(f"txwatch: {problem}", file=sys.stderr)  # noqa: T201
+        return 1
+    finally:
+        reader.close()
+    return 0
+
+
+def _start_reading(
+    reader: AlertsReader,
+    settings: Settings,
+    stop: Stop,
+    errors: deque[KafkaError],
+    *,
+    follow: bool,
+    from_beginning: bool,
+) -> None:
+    began_s = said_s = time.monotonic()
+    while not stop.asked():
+        try:
+            reader.start(from_beginning=from_beginning)
+        except Retriable as problem:
+            why = errors[-1].str() if errors else str(problem)
+            line = f"waiting for {settings.topics.alerts} on {settings.kafka.bootstrap_servers}: {why}"
+            if not follow and time.monotonic() - began_s > REACH_S:
+                raise Retriable(line) from problem
+            if time.monotonic() - said_s >= SAY_EVERY_S:
+                said_s = time.monotonic()
+                print(f"txwatch: {line}", file=sys.stderr)  # noqa: T201
+            # A topic that does not exist yet will hold only what comes from now on.
+            from_beginning = from_beginning or not errors
+            stop.event.wait(WAIT_S)
+        else:
+            return

@@ -1,0 +1,148 @@
+"""Alerts and aggregates: their models, their names, their bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from service.core.model import Aggregate, Anomaly, WallTimeMs, Window, WindowClosed
+from service.wire.records import Headers, OutRecord, Source
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+Number = Annotated[Decimal, WithJsonSchema({"type": "number"})]
+
+
+class _Payload(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class WindowPayload(_Payload):
+    """The window, ``start <= t < end`` by the clock named."""
+
+    start: int = Field(description="epoch milliseconds, inclusive")
+    end: int = Field(description="epoch milliseconds, exclusive")
+    clock: Literal["processing"] = Field(description="whose time the window is")
+
+
+class SourcePayload(_Payload):
+    """Where the window's records of this key stand in the input."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+
+
+class AggregatePayload(_Payload):
+    """What one closed window held of one transaction_id."""
+
+    transaction_id: str
+    timestamp: int = Field(description="event time of the window's first record, epoch milliseconds")
+    amount: Number = Field(description="exact decimal sum")
+    watermark: int = Field(description="the partition's watermark when the window closed, epoch milliseconds")
+    count: int = Field(description="records in the sum")
+    late_count: int = Field(description="how many of them were late")
+    max_timestamp: int = Field(description="greatest event time among them, epoch milliseconds")
+    window: WindowPayload
+    source: SourcePayload
+
+
+class AlertPayload(AggregatePayload):
+    """An anomaly: an aggregate that a detector objects to."""
+
+    alert_id: str = Field(description="the same for the same source, window, detector and first offset")
+    detector: str
+    limit: Number = Field(description="the sum was strictly greater than this")
+    detected_at: int = Field(description="wall clock when the window closed, epoch milliseconds")
+
+    def text(self) -> str:
+        """One line for people."""
+        seen = f"('{self.transaction_id}', {self.timestamp}, {self.amount})"
+        return f"Anomaly detected: {seen}, current watermark: {self.watermark}"
+
+
+def aggregate_record(
+    topic: str, source: Source, closed: WindowClosed, transaction_id: str, aggregate: Aggregate
+) -> OutRecord:
+    """Write one closed window's sum of one key."""
+    value = _encode(_aggregate_fields(source, closed, transaction_id, aggregate))
+    return OutRecord(topic, transaction_id.encode(), value)
+
+
+def alert_record(topic: str, source: Source, closed: WindowClosed, anomaly: Anomaly, now_ms: WallTimeMs) -> OutRecord:
+    """Write one alert, as a CloudEvent in binary mode."""
+    aggregate = closed.aggregates[anomaly.transaction_id]
+    identity = alert_id(source, closed.window, anomaly, aggregate)
+    fields = _aggregate_fields(source, closed, anomaly.transaction_id, aggregate)
+    value = _encode(
+        {
+            "alert_id": identity,
+            "detector": anomaly.detector,
+            **fields,
+            "limit": json_number(anomaly.limit),
+            "detected_at": now_ms,
+        }
+    )
+    time = datetime.fromtimestamp(now_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    headers: Headers = [
+        ("ce_id", identity.encode()),
+        ("ce_type", b"txwatch.alert.v1"),
+        ("ce_source", f"/{source.topic}/{source.partition}".encode()),
+        ("ce_specversion", b"1.0"),
+        ("ce_time", time.encode()),
+        ("content-type", b"application/json"),
+    ]
+    return OutRecord(topic, anomaly.transaction_id.encode(), value, headers)
+
+
+def alert_id(source: Source, window: Window, anomaly: Anomaly, aggregate: Aggregate) -> str:
+    """Name an alert by what it is about, so that a repeat has the same name."""
+    about = (
+        source.topic,
+        source.partition,
+        anomaly.transaction_id,
+        window.start_ms,
+        window.end_ms,
+        anomaly.detector,
+        aggregate.first_offset,
+    )
+    return hashlib.blake2b(_encode(about), digest_size=16).hexdigest()
+
+
+def json_number(value: Decimal) -> Decimal:
+    """The decimal as people expect to see a number: ``9000.0``, ``8000.1``, never ``9E+3`` or ``8000.1000``."""
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int), "sums are finite"  # noqa: S101
+    if exponent >= 0:
+        return Decimal((sign, (*digits, *(0,) * (exponent + 1)), -1))
+    kept = len(digits)
+    while exponent < -1 and kept > 1 and digits[kept - 1] == 0:
+        kept, exponent = kept - 1, exponent + 1
+    return Decimal((sign, digits[:kept], exponent))
+
+
+def _aggregate_fields(
+    source: Source, closed: WindowClosed, transaction_id: str, aggregate: Aggregate
+) -> dict[str, Any]:
+    return {
+        "transaction_id": transaction_id,
+        "timestamp": aggregate.timestamp,
+        "amount": json_number(aggregate.value()),
+        "watermark": closed.watermark_ms,
+        "count": aggregate.count,
+        "late_count": aggregate.late_count,
+        "max_timestamp": aggregate.max_timestamp,
+        "window": {"start": closed.window.start_ms, "end": closed.window.end_ms, "clock": "processing"},
+        "source": {
+            "topic": source.topic,
+            "partition": source.partition,
+            "first_offset": aggregate.first_offset,
+            "last_offset": aggregate.last_offset,
+        },
+    }

@@ -1,0 +1,75 @@
+"""Records as they go out, and input records that are passed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from service.core.model import Partition, Reason
+
+Headers = list[tuple[str, str | bytes | None]]
+
+RECORD_OVERHEAD: Final = 128
+"""A batch of one: 61 bytes of batch header, some more of lengths and deltas."""
+HEADER_OVERHEAD: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OutRecord:
+    """A record to be produced; no ``timestamp_ms`` leaves it to the client."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None = None
+    timestamp_ms: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers, with Kafka's own framing roughly allowed for."""
+        parts = len(self.key or b"") + len(self.value or b"") + RECORD_OVERHEAD
+        return parts + sum(len(name) + len(value or b"") + HEADER_OVERHEAD for name, value in self.headers or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The input partition that a task reads."""
+
+    topic: str
+    partition: Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A record of the input as it came."""
+
+    source: Source
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None
+    timestamp_ms: int | None
+
+
+def set_aside_record(topic: str, original: Original, reason: Reason, why: str, max_bytes: int) -> OutRecord:
+    """Pass a record on byte for byte, with headers (Kafka Connect's names) that say where it was and what was wrong.
+
+    One that the topic would not take because of the added headers loses the end of its value, and says so in
+    ``txwatch.truncated_from`` (bytes): a record that stops the stream for ever would be worse.
+    """
+    headers = [
+        *(original.headers or ()),
+        ("__connect.errors.topic", original.source.topic.encode()),
+        ("__connect.errors.partition", str(original.source.partition).encode()),
+        ("__connect.errors.offset", str(original.offset).encode()),
+        ("__connect.errors.stage", b"TRANSFORMATION" if reason is Reason.LATE else b"VALUE_CONVERTER"),
+        ("__connect.errors.exception.class.name", b"service.wire.Rejection"),
+        ("__connect.errors.exception.message", why.encode()),
+        ("txwatch.reason", reason.value.encode()),
+    ]
+    record = OutRecord(topic, original.key, original.value, headers, original.timestamp_ms)
+    if original.value is None or record.size <= max_bytes:
+        return record
+    headers.append(("txwatch.truncated_from", str(len(original.value)).encode()))
+    excess = record.size - max_bytes
+    return replace(record, value=original.value[: max(0, len(original.value) - excess)], headers=headers)

@@ -1,0 +1,128 @@
+"""Input records: decode them, say what is wrong with them, write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from operator import attrgetter
+from typing import Final
+
+import msgspec
+
+from service.core.model import OLDEST_TIMESTAMP_MS, Reason, Transaction
+from service.core.money import MAX_DIGITS
+
+_decode = msgspec.json.Decoder(Transaction).decode
+
+SAFE_DIGITS: Final = 15
+"""Decimals of so many digits never share a float, so the float stands for the decimal."""
+MAX_EXPONENT_CHARS: Final = 5
+SAFE_SLACK: Final = 56 + SAFE_DIGITS
+"""A record that is no longer than its id and this has an amount of 15 characters at most, and a float keeps those.
+
+56 is the shortest possible rest: ``{"transaction_id":"","timestamp":100000000000,"amount":}``.
+"""
+
+
+class _Fields(msgspec.Struct):
+    transaction_id: str
+    timestamp: int
+    amount: msgspec.Raw
+
+
+_decode_fields = msgspec.json.Decoder(_Fields).decode
+
+
+class Rejection(Exception):  # noqa: N818 - it is a verdict on a record, and the header names it
+    """A record that is no transaction: the reason, and why in words."""
+
+    def __init__(self, reason: Reason, why: str) -> None:
+        """Give the verdict."""
+        super().__init__(f"{reason}: {why}")
+        self.reason = reason
+        self.why = why
+
+
+def decode_run(values: Sequence[bytes | None]) -> list[Transaction]:
+    """Decode records that are all good, which nearly all are.
+
+    Raises:
+        msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection: one of them is not;
+            decode() tells which and why.
+    """
+    transactions = list(map(_decode, values))  # type: ignore[arg-type]
+    shortest_id = min(map(len, map(_id_of, transactions)), default=0)
+    if max(map(len, values), default=0) - shortest_id > SAFE_SLACK:  # type: ignore[arg-type]
+        for transaction, value in zip(transactions, values, strict=True):
+            if len(value) - len(transaction.transaction_id) > SAFE_SLACK:  # type: ignore[arg-type]
+                transaction.amount = _exact_amount(value)  # type: ignore[arg-type]
+    return transactions
+
+
+_id_of = attrgetter("transaction_id")
+
+
+def decode(value: bytes | None) -> Transaction:
+    """Decode one record.
+
+    Raises:
+        Rejection: it is no transaction; ``reason`` and ``why`` tell what is wrong with it.
+    """
+    try:
+        return decode_run([value])[0]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        raise _diagnose(value, error) from None
+
+
+def _exact_amount(value: bytes) -> float | Decimal:
+    text = bytes(_decode_fields(value).amount).decode("ascii")
+    if len(text) <= SAFE_DIGITS and float(text):
+        return float(text)
+    # Looked at before it becomes a number: expanding it is what a hostile exponent is after.
+    mantissa, _, exponent = text.lower().partition("e")
+    places = len(mantissa.partition(".")[2]) - int(exponent[:MAX_EXPONENT_CHARS] or 0)
+    if len(exponent) > MAX_EXPONENT_CHARS or len(mantissa) > 2 * MAX_DIGITS or places > MAX_DIGITS:
+        raise Rejection(Reason.SCHEMA, f"amount: more than {MAX_DIGITS} digits after the point, or an absurd exponent")
+    return Decimal(text)
+
+
+def _diagnose(value: bytes | None, error: Exception) -> Rejection:
+    """Find the reason for a record that the decoder refused. Slow, and never raises."""
+    reason, why = Reason.SCHEMA, str(error)
+    if not value:
+        reason, why = Reason.EMPTY_VALUE, "the record has no value"
+    elif (broken := _not_utf8(value)) is not None:
+        reason, why = Reason.NOT_UTF8, broken
+    elif isinstance(error, RecursionError):
+        why = "nested too deeply"
+    elif not isinstance(error, msgspec.ValidationError):
+        if _NAN.search(value) is None:
+            reason = Reason.NOT_JSON
+        else:
+            reason, why = Reason.AMOUNT_NOT_FINITE, "amount: not a finite number"
+    elif why.endswith("`$.amount`") and "out of range" in why:
+        reason = Reason.AMOUNT_NOT_FINITE
+    elif why.endswith("`$.timestamp`") and f">= {OLDEST_TIMESTAMP_MS}" in why:
+        reason, why = Reason.TIMESTAMP_TOO_SMALL, "timestamp: seconds where milliseconds are due"
+    return Rejection(reason, why)
+
+
+def _not_utf8(value: bytes) -> str | None:
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        return f"byte {error.start}: {error.reason}"
+    return None
+
+
+_NAN: Final = re.compile(rb'"amount"\s*:\s*[-+]?(?:nan|inf|infinity)\b', re.IGNORECASE)
+"""What a sloppy JSON writer makes of an amount that is NaN or infinite."""
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_transaction(transaction_id: str, timestamp_ms: int, amount: str) -> bytes:
+    """Write one transaction as the input topic's JSON; ``amount``, the text of a JSON number, goes out as it is."""
+    return _encode(_Fields(transaction_id, timestamp_ms, msgspec.Raw(amount)))
