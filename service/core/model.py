@@ -32,7 +32,7 @@ class Transaction(msgspec.Struct, gc=False):
     """
 
     transaction_id: Annotated[str, msgspec.Meta(min_length=1)]
-    timestamp: Annotated[int, msgspec.Meta(ge=OLDEST_TIMESTAMP_MS, le=2**63 - 1)]
+    timestamp: Annotated[EventTimeMs, msgspec.Meta(ge=OLDEST_TIMESTAMP_MS, le=2**63 - 1)]
     amount: float | Decimal
 
 

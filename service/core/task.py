@@ -80,7 +80,7 @@ class PartitionTask:
         self.next_offset = max(self.next_offset, end_offset)
         self._idleness.reached = end_offset
 
-    def accept(  # noqa: C901, PLR0912 - one loop on purpose, see below
+    def accept(  # noqa: C901 - one loop on purpose, see below
         self, now_ms: WallTimeMs, offsets: Iterable[Offset], transactions: Sequence[Transaction]
     ) -> Accepted:
         """Judge each record by the watermark it meets, then add it to the window of ``now_ms``.
@@ -105,7 +105,7 @@ class PartitionTask:
         scale, rounding, limit = SCALE, ROUND, UNITS_LIMIT
 
         for offset, transaction in zip(offsets, transactions, strict=True):
-            event_ms = EventTimeMs(transaction.timestamp)
+            event_ms = transaction.timestamp
             late = 0
             if event_ms > newest_ms:
                 if event_ms > horizon_ms:
@@ -126,14 +126,14 @@ class PartitionTask:
             elif event_ms > aggregate.max_timestamp:
                 aggregate.max_timestamp = event_ms
             amount = transaction.amount
-            if amount.__class__ is float:
-                units = (amount * scale + rounding) - rounding
+            try:
+                units = (amount * scale + rounding) - rounding  # type: ignore[operator]
                 total = aggregate.units + units
                 if units / scale == amount and -limit < total < limit:
                     aggregate.units = total
                 else:
                     aggregate.add(amount)
-            else:
+            except TypeError:  # a Decimal, from a record with more digits than a float keeps
                 aggregate.add(amount)
             aggregate.last_offset = offset
             aggregate.count += 1
