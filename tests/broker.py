@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
+from confluent_kafka import KafkaException
+
 from tests.broker_files import (
     ADDRESS,
     DEFAULTS,
@@ -28,7 +30,7 @@ from tests.broker_files import (
     replication,
 )
 from tests.broker_health import last_error, wait_until_ready
-from tests.broker_install import aot_cache_is_valid, install, keep_aot_cache
+from tests.broker_install import aot_cache_is_valid, exercise, install, keep_aot_cache
 from tests.kafka_jars import HOME, KAFKA_VERSION, BrokerError, one_at_a_time, say
 from tests.processes import spawn
 
@@ -297,5 +299,7 @@ def _train(kafka: Kafka, home: Path) -> None:
     output = kafka.aot_cache.with_suffix(".new")
     kafka.aot_cache.unlink(missing_ok=True)
     with Broker(home=home, kafka=kafka, jvm_flags=(*JVM_FLAGS, f"-XX:AOTCacheOutput={output}")) as broker:
+        with contextlib.suppress(KafkaException):  # a cache of less is still a cache
+            exercise(broker.bootstrap_servers)
         broker.stop(timeout_s=60)
     keep_aot_cache(kafka, output)

@@ -2,9 +2,16 @@
 
 import subprocess
 from pathlib import Path
+from typing import Final
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from tests.broker_files import JVM_FLAGS, Kafka, Node, java_environment, kafka_uuid, temporary_folder, write_properties
 from tests.kafka_jars import HOME, KAFKA_VERSION, BrokerError, ensure_jars, one_at_a_time
+
+_TIMEOUT_S: Final = 30.0
 
 
 def install(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:
@@ -51,6 +58,27 @@ def keep_aot_cache(kafka: Kafka, output: Path) -> None:
     if output.exists():
         output.replace(kafka.aot_cache)
     _aot_key_file(kafka).write_text(_aot_key(kafka), encoding="utf-8")
+
+
+def exercise(bootstrap_servers: str) -> None:
+    """Does with a broker what the service does, so that its first transaction and group are in the cache as well."""
+    common: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers}
+    admin = AdminClient(common)
+    admin.create_topics([NewTopic("training", num_partitions=1)])["training"].result(_TIMEOUT_S)
+    consumer = Consumer(
+        common | {"group.id": "training", "group.protocol": "consumer", "auto.offset.reset": "earliest"}
+    )
+    producer = Producer(common | {"transactional.id": "training", "log_level": 3})
+    try:
+        consumer.subscribe(["training"])
+        producer.init_transactions(_TIMEOUT_S)
+        producer.begin_transaction()
+        producer.produce("training", b"value", b"key")
+        producer.send_offsets_to_transaction([TopicPartition("training", 0, 0)], consumer.consumer_group_metadata())
+        producer.commit_transaction(_TIMEOUT_S)
+        consumer.consume(1, _TIMEOUT_S)
+    finally:
+        consumer.close()
 
 
 def _aot_key_file(kafka: Kafka) -> Path:

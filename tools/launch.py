@@ -1,0 +1,36 @@
+"""Sets up what `./demo` or `./test` needs and becomes the program itself.
+
+Usage: `python -m tools.launch CALLER demo|test …`, CALLER being the folder from which it was called.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from tools import options
+from tools.command import SetupError, say
+from tools.setup import PYTHON, set_up
+
+
+def main(caller: str, command: str, arguments: list[str]) -> NoReturn:
+    """Never returns: it ends, or becomes `tools.demo` or `tools.suite` on `.venv`'s Python."""
+    if command == "demo":
+        options.parse(arguments, Path(caller))
+    try:
+        set_up("demo" if command == "demo" else "dev")
+    except SetupError as error:
+        say(f"./{command}: {error}")
+        raise SystemExit(1) from None
+    except OSError as error:
+        say(f"./{command}: {error.strerror}: {error.filename}")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        say(f"./{command}: interrupted; the next run goes on from here")
+        raise SystemExit(130) from None
+    module = "tools.demo" if command == "demo" else "tools.suite"
+    os.execv(PYTHON, [str(PYTHON), "-m", module, caller, *arguments])  # noqa: S606  # our own program
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])
