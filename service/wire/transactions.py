@@ -13,7 +13,13 @@ import msgspec
 from service.core.model import OLDEST_TIMESTAMP_MS, Reason, Transaction
 from service.core.money import MAX_DIGITS
 
-_decode = msgspec.json.Decoder(Transaction).decode
+
+class _Incoming(Transaction, gc=False):
+    # Nothing but a JSON number: for a Decimal msgspec would take a string, too.
+    amount: float
+
+
+_decode = msgspec.json.Decoder(_Incoming).decode
 
 SAFE_DIGITS: Final = 15
 """Decimals of so many digits never share a float, so the float stands for the decimal."""
@@ -51,7 +57,7 @@ def decode_run(values: Sequence[bytes | None]) -> list[Transaction]:
         msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection: one of them is not;
             decode() tells which and why.
     """
-    transactions = list(map(_decode, values))  # type: ignore[arg-type]
+    transactions: list[Transaction] = list(map(_decode, values))  # type: ignore[arg-type]
     shortest_id = min(map(len, map(_id_of, transactions)), default=0)
     if max(map(len, values), default=0) - shortest_id > SAFE_SLACK:  # type: ignore[arg-type]
         for transaction, value in zip(transactions, values, strict=True):
