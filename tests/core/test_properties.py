@@ -1,0 +1,189 @@
+"""Whatever a partition goes through, the task does what the oracle works out, and accounts for every record once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.core.detectors.threshold import Threshold
+from service.core.model import SetAside, Transaction
+from tests.core.oracle import Closed, as_closed, closed_windows, read_all, watermark_after
+from tests.driver import T0, Driver
+from tests.strategies import BATCHES, RECORDS, STORIES, Batch, Story, Tick, exactly
+
+LONG_AFTER = 10**9
+
+
+class Told:
+    """A story gone through by a real task, one batch at a time."""
+
+    def __init__(self, story: Story) -> None:
+        """Start where the story says."""
+        self.driver = Driver(
+            watermark=story.watermark,
+            next_offset=story.next_offset,
+            window_size_ms=story.window_size_ms,
+            lateness_ms=story.lateness_ms,
+            max_future_ms=story.max_future_ms,
+            late_policy=story.late_policy,
+            detectors=(Threshold(story.limit),),
+        )
+        self.now = 0
+        self.closed: list[Closed] = []
+        self.set_aside: list[SetAside] = []
+        self.late = 0
+        self.watermarks: list[int | None] = [self.driver.watermark]
+
+    def tick(self, after_ms: int) -> None:
+        """Move the clock."""
+        self.now += after_ms
+        if (closed := self.driver.tick(self.now)) is not None:
+            self.closed.append(as_closed(closed))
+
+    def read(self, records: list[Transaction]) -> None:
+        """Read a batch."""
+        accepted = self.driver.read(*records)
+        self.late += accepted.late
+        self.set_aside += accepted.set_aside
+        self.watermarks.append(self.driver.watermark)
+
+    def to_the_end(self, story: Story) -> Told:
+        """Go through all of it, and on until every window is over."""
+        for step in story.steps:
+            self.tick(step.after_ms)
+            if isinstance(step, Batch):
+                self.read(step.records)
+        self.tick(LONG_AFTER)
+        return self
+
+
+def tell(story: Story) -> Told:
+    """Go through a story."""
+    return Told(story).to_the_end(story)
+
+
+def one_by_one(story: Story) -> Story:
+    """The same story with every record in a batch of its own, at the same time."""
+    steps: list[Batch | Tick] = []
+    for step in story.steps:
+        if not isinstance(step, Batch):
+            steps.append(step)
+            continue
+        steps.append(Batch(step.after_ms, step.records[:1]))
+        steps += [Batch(0, [record]) for record in step.records[1:]]
+    return replace(story, steps=steps)
+
+
+@settings(max_examples=200)
+@given(STORIES)
+def test_windows_are_those_of_the_oracle(story: Story) -> None:
+    told = tell(story)
+    assert closed_windows(story, read_all(story), T0 + told.now) == told.closed
+
+
+@given(STORIES)
+def test_a_window_is_out_as_soon_as_it_is_over_and_not_before(story: Story) -> None:
+    told = Told(story)
+    for index, step in enumerate(story.steps):
+        told.tick(step.after_ms)
+        so_far = read_all(replace(story, steps=story.steps[:index]))
+        assert closed_windows(story, so_far, T0 + told.now) == told.closed
+        if isinstance(step, Batch):
+            told.read(step.records)
+
+
+@given(STORIES)
+def test_what_is_set_aside_and_what_is_late_is_as_the_oracle_says(story: Story) -> None:
+    told, reads = tell(story), read_all(story)
+    expected = [(read.offset, read.verdict) for read in reads if read.verdict is not None]
+    assert expected == [(one.offset, one.reason) for one in told.set_aside]
+    assert sum(read.late for read in reads) == told.late
+
+
+@given(STORIES)
+def test_every_record_is_in_one_window_or_set_aside(story: Story) -> None:
+    told, reads = tell(story), read_all(story)
+    in_windows = sum(one.count for closed in told.closed for one in closed.sums.values())
+    assert len(reads) == in_windows + len(told.set_aside)
+    assert len(told.set_aside) == len({one.offset for one in told.set_aside})
+
+
+@given(STORIES)
+def test_no_money_is_lost_or_made(story: Story) -> None:
+    told = tell(story)
+    aside = {one.offset for one in told.set_aside}
+    paid: Counter[str] = Counter()
+    summed: Counter[str] = Counter()
+    for read in read_all(story):
+        if read.offset not in aside:
+            paid[read.transaction.transaction_id] += exactly(read.transaction.amount)  # type: ignore[assignment]
+    for closed in told.closed:
+        summed.update({key: one.amount for key, one in closed.sums.items()})
+    assert {key: Fraction(amount) for key, amount in paid.items()} == dict(summed)
+
+
+@given(STORIES)
+def test_the_watermark_never_goes_back_and_is_the_greatest_event_time_minus_the_lateness(story: Story) -> None:
+    story = one_by_one(story)
+    told, reads = tell(story), read_all(story)
+    seen = [mark for mark in told.watermarks if mark is not None]
+    assert sorted(seen) == seen
+    assert None not in told.watermarks[len(told.watermarks) - len(seen) :]
+    after_all = watermark_after(story, reads)
+    assert after_all == (None if told.driver.watermark is None else T0 + told.driver.watermark)
+
+
+@given(STORIES)
+def test_a_batch_split_anywhere_gives_the_same(story: Story) -> None:
+    whole, split = tell(story), tell(one_by_one(story))
+    assert whole.closed == split.closed
+    assert whole.set_aside == split.set_aside
+    assert (whole.late, whole.watermarks[-1]) == (split.late, split.watermarks[-1])
+
+
+@given(BATCHES.flatmap(lambda batch: st.tuples(st.just(batch.records), st.permutations(batch.records))))
+def test_sums_and_counts_do_not_depend_on_the_order(orders: tuple[list[Transaction], list[Transaction]]) -> None:
+    def sums(records: list[Transaction]) -> dict[str, tuple[Fraction, int, int]]:
+        driver = Driver(max_future_ms=0)
+        driver.read(*records)
+        closed = driver.tick(10_000)
+        found = as_closed(closed).sums if closed is not None else {}
+        return {key: (one.amount, one.count, one.max_timestamp) for key, one in found.items()}
+
+    assert sums(orders[0]) == sums(orders[1])
+
+
+@given(STORIES, st.integers(1, 10**6))
+def test_where_a_partition_starts_makes_no_difference_but_in_its_offsets(story: Story, further: int) -> None:
+    told, other = tell(story), tell(replace(story, next_offset=story.next_offset + further))
+    moved = [
+        replace(
+            closed,
+            sums={
+                key: replace(one, first_offset=one.first_offset + further, last_offset=one.last_offset + further)
+                for key, one in closed.sums.items()
+            },
+        )
+        for closed in told.closed
+    ]
+    assert moved == other.closed
+
+
+@given(STORIES, st.lists(RECORDS, min_size=1, max_size=4))
+def test_taking_over_when_no_window_is_open_is_as_if_nothing_had_happened(
+    story: Story, later: list[Transaction]
+) -> None:
+    stayed = tell(story)
+    successor = Told(replace(story, watermark=stayed.driver.watermark, next_offset=stayed.driver.task.next_offset))
+    successor.tick(stayed.now)
+    found = []
+    for told in (stayed, successor):
+        told.closed, told.set_aside = [], []
+        told.read(later)
+        told.tick(LONG_AFTER)
+        found.append((told.closed, told.set_aside, told.driver.watermark))
+    assert found[0] == found[1]

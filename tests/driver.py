@@ -1,0 +1,80 @@
+"""A partition's task driven by hand: records in, effects out, and a wall clock that moves only when told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, Final, Self
+
+from service.core.detectors.threshold import Threshold
+from service.core.model import Accepted, EventTimeMs, LatePolicy, Offset, Transaction, WallTimeMs, WindowClosed
+from service.core.task import PartitionTask, TaskRules
+
+T0: Final = 1_715_392_800_000
+"""2024-05-11 02:00:00 UTC, a window's start for every size used here: event and wall times count from it."""
+
+
+def rules(**changed: Any) -> TaskRules:  # noqa: ANN401
+    """The defaults of CONTRACT, with changes."""
+    defaults: dict[str, Any] = {
+        "window_size_ms": 10_000,
+        "lateness_ms": 1_000,
+        "idle_after_ms": 30_000,
+        "max_future_ms": 300_000,
+        "late_policy": LatePolicy.INCLUDE,
+        "detectors": (Threshold(Decimal(8000)),),
+    }
+    return TaskRules(**{**defaults, **changed})
+
+
+def tx(at_ms: int, amount: float | Decimal = 1.0, key: str = "tx1") -> Transaction:
+    """A transaction whose event time is ``at_ms`` after T0."""
+    return Transaction(key, EventTimeMs(T0 + at_ms), amount)
+
+
+class Driver:
+    """Does what the loop does with one task. All times are milliseconds after T0."""
+
+    def __init__(self, *, now: int = 0, watermark: int | None = None, next_offset: int = 0, **changed: Any) -> None:  # noqa: ANN401
+        """Take over a partition at ``next_offset``; ``changed`` are rules other than the default ones."""
+        self.now_ms = WallTimeMs(T0 + now)
+        restored_ms = None if watermark is None else EventTimeMs(T0 + watermark)
+        self.task = PartitionTask(rules(**changed), self.now_ms, Offset(next_offset), restored_ms)
+
+    def at(self, now: int) -> Self:
+        """Set the wall clock."""
+        self.now_ms = WallTimeMs(T0 + now)
+        return self
+
+    def read(self, *transactions: Transaction) -> Accepted:
+        """Read one batch at the next offsets."""
+        return self.read_at(range(self.task.next_offset, self.task.next_offset + len(transactions)), transactions)
+
+    def read_at(self, offsets: Iterable[int], transactions: Iterable[Transaction]) -> Accepted:
+        """Read one batch at these offsets."""
+        taken = [Offset(offset) for offset in offsets]
+        accepted = self.task.accept(self.now_ms, taken, list(transactions))
+        if taken:
+            self.task.arrived(self.now_ms, Offset(taken[-1] + 1))
+        return accepted
+
+    def tick(self, now: int) -> WindowClosed | None:
+        """Set the wall clock and let the task notice."""
+        return self.at(now).task.tick(self.now_ms)
+
+    def close(self, now: int) -> WindowClosed:
+        """Set the wall clock to where a window is over that holds something, and have it."""
+        closed = self.tick(now)
+        assert closed is not None, "no window closed"
+        return closed
+
+    @property
+    def watermark(self) -> int | None:
+        """The watermark after T0, or None."""
+        watermark_ms = self.task.watermark_ms
+        return None if watermark_ms is None else watermark_ms - T0
+
+    @property
+    def idle(self) -> bool:
+        """Whether the partition is idle now."""
+        return self.task.idle(self.now_ms)
