@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import confluent_kafka
@@ -23,7 +24,7 @@ from service.core.model import LatePolicy, WallTimeMs
 from service.core.task import TaskRules
 from service.http import HttpServer, Pages
 from service.intake import Topics
-from service.kafka.admin import TopicAdmin, WantedTopic
+from service.kafka.admin import ClusterAdmin, WantedTopic
 from service.kafka.errors import Fatal, Misconfigured, Retriable, sort
 from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
@@ -90,7 +91,8 @@ class Service:
         return 0
 
     def _run(self, metrics: Metrics) -> None:
-        topics = self._prepare_topics()
+        admin = ClusterAdmin(construct(AdminClient, client_config(self._settings, "admin", self._errors.append)))
+        topics = self._prepare_topics(admin)
         if topics is None:
             return
         producer = construct(Producer, producer_config(self._settings, self._errors.append, topics))
@@ -98,7 +100,8 @@ class Service:
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
         consumer = construct(Consumer, consumer_config(self._settings, self._errors.append))
-        source = PartitionSource(consumer, self._settings.topics.transactions, self._errors)
+        is_member = partial(admin.is_member, self._settings.kafka.group_id)
+        source = PartitionSource(consumer, self._settings.topics.transactions, self._errors, is_member)
         worker = Worker(
             source,
             sink,
@@ -150,12 +153,11 @@ class Service:
             "limit": str(settings.detect.limit),
         }
 
-    def _prepare_topics(self) -> Topics | None:
+    def _prepare_topics(self, admin: ClusterAdmin) -> Topics | None:
         """Create what is missing and learn how large a record each output takes; None when told to stop."""
         names = self._settings.topics
         divert = self._settings.late.policy is LatePolicy.DIVERT
         plain = [names.transactions, names.alerts, *([names.aggregates] if names.aggregates else [])]
-        admin = TopicAdmin(construct(AdminClient, client_config(self._settings, "admin", self._errors.append)))
         wanted = [WantedTopic(name) for name in plain]
         # Room for the headers that are added to a record of the greatest usual size.
         wanted += [WantedTopic(name, {"max.message.bytes": "2097152"}) for name in (names.late, names.dead_letter)]

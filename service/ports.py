@@ -34,6 +34,9 @@ class Input(Protocol):
     def restore(self) -> list[Start]:
         """Start the partitions that wait for it."""
 
+    def look_whether_joined(self) -> None:
+        """Ask, where nobody told."""
+
     def check(self) -> None:
         """Ask the broker anything."""
 

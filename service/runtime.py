@@ -88,6 +88,8 @@ class Worker:
         self._board.beat()
         if ownership or not 0 < self._next_snapshot_ms - now_ms <= SNAPSHOT_MS:
             self._look_after_trouble()
+            if not self._source.joined:
+                self._source.look_whether_joined()
             self._post(now_ms)
 
     def _patience_s(self) -> float:

@@ -1,4 +1,4 @@
-"""The topics: create the missing ones, and ask how large a record they take."""
+"""What is asked of the cluster besides reading and writing: topics, their limits, who is in the group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WantedTopic:
     config: dict[str, str] = field(default_factory=dict)
 
 
-class TopicAdmin:
+class ClusterAdmin:
     """A thin layer over the admin client that sorts its errors."""
 
     def __init__(self, client: AdminClient) -> None:
@@ -78,6 +78,14 @@ class TopicAdmin:
             except KafkaException as exception:
                 raise self._sorted(exception, f"describe topic {resource.name}") from exception
         return limits
+
+    def is_member(self, group: str, member_id: str) -> bool:
+        """Whether the group's coordinator knows this member; False also while it does not answer."""
+        try:
+            described = self._client.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
+        except KafkaException:  # asked again until it is known
+            return False
+        return any(member.member_id == member_id for member in described.members)
 
     @staticmethod
     def _sorted(exception: KafkaException, doing: str) -> Fatal | Retriable:

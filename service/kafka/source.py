@@ -10,7 +10,7 @@ partition that is being fetched, are right every time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
@@ -102,11 +102,15 @@ class _Partitions:
 class PartitionSource:
     """The consumer of one topic."""
 
-    def __init__(self, consumer: Consumer, topic: str, errors: deque[KafkaError]) -> None:
+    def __init__(
+        self, consumer: Consumer, topic: str, errors: deque[KafkaError], is_member: Callable[[str], bool]
+    ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
-        ``errors`` is where the clients' error callbacks put what they are told.
+        ``errors`` is where the clients' error callbacks put what they are told; ``is_member`` asks the group's
+        coordinator about a member id.
         """
+        self._is_member = is_member
         self.topic: Final[str] = topic
         self._consumer = consumer
         self._errors = errors
@@ -202,6 +206,11 @@ class PartitionSource:
         if isinstance(problem, Fatal):
             raise problem
         return Trouble(str(problem))
+
+    def look_whether_joined(self) -> None:
+        """Ask the coordinator: a member that gets no partition is not called back (KIP-848)."""
+        member_id = self._consumer.memberid()
+        self._joined = self._joined or (bool(member_id) and self._is_member(member_id))
 
     def check(self) -> None:
         """Ask the broker anything.

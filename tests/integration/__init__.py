@@ -1,1 +1,1 @@
-"""Tests on a real broker: whatever Kafka decides is decided by Kafka here."""
+"""What Kafka decides, on a real broker."""

@@ -1,0 +1,1 @@
+"""Faults on a real broker; the oracle decides."""
