@@ -1,0 +1,237 @@
+"""One replay, from the first row to the last delivery report: the loop that joins reading, schedule and delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from producer.csv_rows import NOTHING, Chunk, CsvRows
+from producer.csv_split import InputFileError
+from producer.ports import Clock, Sink
+from producer.replay import NS_PER_MS, NS_PER_S, AsFast, Pace, Replay, aligned_wait_ms
+from producer.report import Rejects, RejectsFileError, Say, Tally
+from producer.topic import await_topic
+
+READ_AHEAD_ROWS: Final = 256
+"""Rows that wait for their time when more are read: reading must not come between a row and its time."""
+SLICE_S: Final = 0.1
+"""Longest wait between two looks at delivery reports, progress and a pipe."""
+STOP_FLUSH_NS: Final = 5 * NS_PER_S
+"""How long a replay that was told to stop waits for the reports of what it has sent."""
+LONG_WAIT_NS: Final = 60 * NS_PER_S
+
+
+class Rereadable(Protocol):
+    """The input: a pass over its rows, again and again."""
+
+    patience_s: float
+    """How long the next chunk may be waited for, where the input is a pipe."""
+
+    def open_pass(self, start_row: int) -> CsvRows:
+        """Start a pass."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to replay, in plain values."""
+
+    pace: Pace
+    repeat: int
+    """Passes over the file; 0 is for ever."""
+    start_row: int
+    """Where the first pass starts."""
+    align_ms: int | None
+    """Start at the next multiple of it."""
+    rebase: bool
+    """The first row's event time becomes the time when it is due."""
+    broker_wait_ns: int
+    """How long the schedule waits for a first answer of a broker; after that, rows queue up."""
+
+
+class Session:
+    """Runs a plan, on the caller's thread; others may read `tally` and the sink's account meanwhile."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        source: Rereadable,
+        replay: Replay,
+        sink: Sink,
+        clock: Clock,
+        rejects: Rejects,
+        say: Say,
+        on_tick: Callable[[], None],
+    ) -> None:
+        """Take the parts; ``on_tick`` is called about every `SLICE_S`."""
+        self._plan = plan
+        self._source = source
+        self._replay = replay
+        self.sink = sink
+        """Where the rows go."""
+        self._clock = clock
+        self._rejects = rejects
+        self._say = say
+        self._on_tick = on_tick
+        self._keep_pending = 0 if isinstance(plan.pace, AsFast) else READ_AHEAD_ROWS
+        self._start_ns: int | None = None
+        self._next_tick_ns = 0
+        self._announced_due_ns = 0
+        self._read_next = plan.start_row
+        self.tally = Tally()
+        self.elapsed_ns = 0
+        """Since the first row was due."""
+        self.next_row = plan.start_row
+        """The row to start from so that nothing is lost; right once `run` has returned."""
+
+    @property
+    def started(self) -> bool:
+        """Whether rows were sent, or would have been if there were any."""
+        return self._start_ns is not None
+
+    def run(self) -> str | None:
+        """Replay until the file's end, a stop, or a failure that will repeat; then wait for what is outstanding.
+
+        Returns what is wrong with the input or the file of rejects, where that ended it early.
+
+        Raises:
+            TopicMissingError: before anything was sent.
+            InputFileError: likewise.
+        """
+        problem = None
+        try:
+            self._replay_passes()
+        except (InputFileError, RejectsFileError) as error:
+            if not self.started:
+                raise
+            problem = str(error)
+        self._await_reports()
+        self._settle_rest()
+        self._rejects.close()
+        return problem
+
+    def _replay_passes(self) -> None:
+        passes = 0
+        while self._going() and (passes < self._plan.repeat or not self._plan.repeat):
+            passes += 1
+            if not self._replay_pass(self._plan.start_row if passes == 1 else 1):
+                break  # a file without rows would be read for ever
+        self._run_down_to(0)
+
+    def _replay_pass(self, start_row: int) -> bool:
+        """Read the file once; returns whether it held rows to send."""
+        rows = self._source.open_pass(start_row)
+        found = False
+        for chunk in rows:
+            self._rejects.open()
+            self._read_next = max(rows.next_row, start_row)
+            if chunk.rows and not self.started:
+                self._start(chunk.rows.timestamps_ms[0])
+            found = found or bool(chunk.rows)
+            self._replay.add(chunk)
+            self._run_down_to(self._keep_pending)
+            if chunk is NOTHING and self._replay.pending:
+                self._turn()
+            self._tick()
+            if not self._going():
+                return found
+            self._source.patience_s = 0 if self._replay.pending else SLICE_S
+        self._replay.end_pass()
+        return found
+
+    def _run_down_to(self, pending: int) -> None:
+        """Send rows as they fall due until no more than ``pending`` wait."""
+        while self._going() and (self._replay.pending > pending or self._replay.next_due_ns() == 0):
+            self._turn()
+
+    def _turn(self) -> None:
+        """Send what is due, or wait for it, but no longer than a slice."""
+        batch = self._replay.due(self._now_ns())
+        if batch is None:
+            self._wait()
+            return
+        taken = 0
+        if batch.rows:
+            taken = self.sink.send(batch, self._keep_on)
+            self.sink.poll()
+            lag_ns = 0 if batch.due_ns is None else self._now_ns() - batch.due_ns
+            self.tally.note_sent(batch, taken, lag_ns)
+        self._settle(self._replay.advance(taken))
+        self._tick()
+
+    def _wait(self) -> None:
+        due_ns = self._replay.next_due_ns()
+        if due_ns is None:
+            return
+        left_ns = due_ns - self._now_ns()
+        if left_ns > LONG_WAIT_NS and due_ns != self._announced_due_ns:
+            self._announced_due_ns = due_ns
+            self._say(f"the next row is due in {left_ns // NS_PER_S} s, as its timestamp says")
+        self.sink.poll()
+        self._clock.wait(min(left_ns / NS_PER_S, SLICE_S))
+        self._tick()
+
+    def _start(self, first_ms: int) -> None:
+        """Fix the start, on which schedule and rebased event times hang, once rows can be delivered; wait for it."""
+        await_topic(self.sink, self._clock, self._plan.broker_wait_ns, self._say, self._tick)
+        start_ms, self._start_ns = self._clock.wall_ms(), self._clock.monotonic_ns()
+        if self._plan.align_ms is not None:
+            wait_ms = aligned_wait_ms(start_ms, self._plan.align_ms)
+            start_ms, self._start_ns = start_ms + wait_ms, self._start_ns + wait_ms * NS_PER_MS
+        if self._plan.rebase:
+            self._replay.rebase(first_ms, start_ms)
+        while self._going() and (left_ns := -self._now_ns()) > 0:
+            self.sink.poll()
+            self._clock.wait(min(left_ns / NS_PER_S, SLICE_S))
+            self._tick()
+
+    def _await_reports(self) -> None:
+        """Wait until every row's fate is known; when told to stop, not for ever."""
+        give_up_ns: int | None = None
+        while self.sink.outstanding:
+            self.sink.flush(SLICE_S)
+            self._tick()
+            if self._clock.going():
+                continue
+            now_ns = self._clock.monotonic_ns()
+            give_up_ns = give_up_ns or now_ns + STOP_FLUSH_NS
+            if now_ns >= give_up_ns or self._clock.hurry():
+                self.sink.give_up()
+                break
+        self.elapsed_ns = max(self._now_ns(), 0) if self.started else 0
+
+    def _settle_rest(self) -> None:
+        """Find the row to resume from, and settle the rejected and skipped rows before it and no others."""
+        first = min(self._replay.unsent(), default=None)
+        failed = self.sink.first_failed()
+        if first is None or (failed is not None and failed < first):
+            first = failed
+        self.next_row = self._read_next if first is None else first.number
+        self._settle(self._replay.unsettled(first))
+
+    def _settle(self, others: Chunk) -> None:
+        if others.rejects or others.skipped:
+            self.tally.settle(others)
+            self._rejects.add(others.rejects)
+
+    def _now_ns(self) -> int:
+        return self._clock.monotonic_ns() - (self._start_ns or 0)
+
+    def _going(self) -> bool:
+        return self._clock.going() and not self.sink.broken
+
+    def _keep_on(self) -> bool:
+        self._tick()
+        return self._going()
+
+    def _tick(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._next_tick_ns:
+            self._next_tick_ns = now_ns + int(SLICE_S * NS_PER_S)
+            self.elapsed_ns = max(self._now_ns(), 0) if self.started else 0
+            self.sink.poll()
+            for notice in self.sink.take_notices():
+                self._say(notice)
+            self._on_tick()

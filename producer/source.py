@@ -1,0 +1,75 @@
+"""Where the bytes come from: a file, a named pipe or standard input, read in blocks without waiting too long."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from producer.csv_rows import Columns, CsvRows
+from producer.csv_split import InputFileError
+from producer.fields import TimestampParser
+
+STDIN: Final = "-"
+BLOCK_BYTES: Final = 64 * 1024
+
+WaitReadable = Callable[[float, int], bool]
+"""(seconds, file descriptor) -> whether it is readable now."""
+
+
+class Source:
+    """A CSV that is opened anew for each pass."""
+
+    def __init__(
+        self, path: str, wait_readable: WaitReadable, timestamps: TimestampParser, columns: Columns, delimiter: str
+    ) -> None:
+        """Take a path, or ``-`` for standard input, and how its rows are laid out."""
+        self._path = path
+        self._wait_readable = wait_readable
+        self._timestamps = timestamps
+        self._columns = columns
+        self._delimiter = delimiter
+        self.name = "standard input" if path == STDIN else path
+        self.size: int | None = None
+        """Bytes of one pass, where that is known before its end."""
+        self.position = 0
+        """Bytes read, in all passes."""
+        self.patience_s = 0.0
+        """How long to wait for a pipe before an empty block says that there is nothing yet."""
+
+    def open_pass(self, start_row: int) -> CsvRows:
+        """Start a pass at a row; the file is opened when the first chunk is asked for."""
+        return CsvRows(
+            self._blocks(),
+            self.name,
+            self._timestamps,
+            columns=self._columns,
+            delimiter=self._delimiter,
+            start_row=start_row,
+        )
+
+    def _blocks(self) -> Iterator[bytes]:
+        try:
+            # O_NONBLOCK: opening a named pipe must not wait for its writer, which no signal could cut short.
+            fd = os.dup(0) if self._path == STDIN else os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                yield from self._read(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise InputFileError(f"{self.name}: {error.strerror}") from error
+
+    def _read(self, fd: int) -> Iterator[bytes]:
+        about = os.fstat(fd)
+        regular = stat.S_ISREG(about.st_mode)
+        self.size = about.st_size if regular else None
+        while True:
+            if not regular and not self._wait_readable(self.patience_s, fd):
+                yield b""
+                continue
+            block = os.read(fd, BLOCK_BYTES)
+            if not block:
+                return
+            self.position += len(block)
+            yield block
