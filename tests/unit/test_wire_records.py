@@ -1,0 +1,141 @@
+"""Records that are passed on: byte for byte, with headers that say where they were and why, and never too large."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from service.core.model import Partition, Reason
+from service.wire.records import Headers, Original, OutRecord, Source, set_aside_record
+
+MEGABYTE = 1_048_588
+ORIGINAL = Original(
+    Source("transactions", Partition(3)),
+    offset=42,
+    key=b"\x00\xff",
+    value=b"\xffnot json",
+    headers=[("trace", b"\x00\x01"), ("trace", None), ("", b"")],
+    timestamp_ms=1_715_392_810_123,
+)
+
+
+def set_aside(original: Original, reason: Reason = Reason.NOT_JSON, max_bytes: int = MEGABYTE) -> OutRecord:
+    """The record as it goes out."""
+    return set_aside_record("dead", original, reason, "why: \u00fc", max_bytes)
+
+
+def test_key_value_and_timestamp_are_passed_on_byte_for_byte() -> None:
+    record = set_aside(ORIGINAL)
+    expected = ("dead", ORIGINAL.key, ORIGINAL.value, ORIGINAL.timestamp_ms)
+    assert expected == (record.topic, record.key, record.value, record.timestamp_ms)
+
+
+def test_the_original_headers_come_first_and_in_their_order() -> None:
+    assert ORIGINAL.headers == (set_aside(ORIGINAL).headers or [])[:3]
+
+
+def test_the_headers_say_where_it_was_and_what_was_wrong() -> None:
+    expected = [
+        ("__connect.errors.topic", b"transactions"),
+        ("__connect.errors.partition", b"3"),
+        ("__connect.errors.offset", b"42"),
+        ("__connect.errors.stage", b"VALUE_CONVERTER"),
+        ("__connect.errors.exception.class.name", b"service.wire.Rejection"),
+        ("__connect.errors.exception.message", "why: \u00fc".encode()),
+        ("txwatch.reason", b"not_json"),
+    ]
+    assert expected == (set_aside(ORIGINAL).headers or [])[3:]
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_the_reason_is_the_contracts_word(reason: Reason) -> None:
+    assert ("txwatch.reason", reason.value.encode()) in (set_aside(ORIGINAL, reason).headers or [])
+
+
+def test_the_reasons_are_those_of_the_contract() -> None:
+    expected = {
+        "not_json", "not_utf8", "empty_value", "schema", "timestamp_too_small", "timestamp_in_future",
+        "amount_not_finite", "late",
+    }  # fmt: skip
+    assert expected == {reason.value for reason in Reason}
+
+
+def test_the_original_is_left_as_it_was() -> None:
+    set_aside(ORIGINAL)
+    assert [("trace", b"\x00\x01"), ("trace", None), ("", b"")] == ORIGINAL.headers
+
+
+def test_a_record_of_nothing_is_passed_on_as_nothing() -> None:
+    record = set_aside(replace(ORIGINAL, key=None, value=None, headers=None, timestamp_ms=None))
+    assert (None, None, None) == (record.key, record.value, record.timestamp_ms)
+    assert 7 == len(record.headers or [])
+
+
+def test_an_empty_key_and_value_stay_empty_and_are_not_none() -> None:
+    record = set_aside(replace(ORIGINAL, key=b"", value=b""))
+    assert (b"", b"") == (record.key, record.value)
+
+
+def test_the_size_allows_for_key_value_headers_and_framing() -> None:
+    record = OutRecord("topic", b"kkk", b"vvvvv", [("name", b"value"), ("none", None)])
+    assert 3 + 5 + 4 + 5 + 4 <= record.size <= 3 + 5 + 4 + 5 + 4 + 200
+
+
+def test_what_just_fits_is_not_truncated() -> None:
+    record = set_aside(ORIGINAL)
+    assert record == set_aside(ORIGINAL, max_bytes=record.size)
+
+
+def test_what_does_not_fit_loses_the_end_of_its_value_and_says_so() -> None:
+    original = replace(ORIGINAL, value=bytes(range(250)) * 4)
+    record = set_aside(original, max_bytes=set_aside(original).size - 1)
+    assert record.value
+    assert original.value
+    assert original.value.startswith(record.value)
+    assert ("txwatch.truncated_from", b"1000") == (record.headers or [])[-1]
+
+
+@pytest.mark.parametrize("value", [None, b"", b"x" * 100])
+def test_a_record_whose_key_alone_is_too_large_fits_as_well(value: bytes | None) -> None:
+    """It fitted into the input topic; were it refused here for ever, the stream would stand still."""
+    assert set_aside(replace(ORIGINAL, key=b"k" * 1_900, value=value), max_bytes=2_000).size <= 2_000
+
+
+def test_no_more_is_truncated_than_has_to_be() -> None:
+    original = replace(ORIGINAL, value=b"x" * 1_000)
+    record = set_aside(original, max_bytes=900)
+    assert 900 == record.size
+
+
+HEADERS = st.lists(st.tuples(st.text(max_size=20), st.none() | st.binary(max_size=30)), max_size=4)
+
+
+@given(
+    st.none() | st.binary(max_size=50),
+    st.binary(max_size=3_000),
+    HEADERS,
+    st.integers(1_800, 5_000),
+    st.sampled_from(Reason),
+)
+def test_whatever_it_holds_it_fits(
+    key: bytes | None, value: bytes, headers: Headers, max_bytes: int, reason: Reason
+) -> None:
+    original = replace(ORIGINAL, key=key, value=value, headers=headers)
+    record = set_aside(original, reason, max_bytes)
+    names = [name for name, _ in record.headers or []]
+    assert record.size <= max_bytes
+    assert key == record.key
+    assert headers == (record.headers or [])[: len(headers)]
+    assert (record.value != value) == ("txwatch.truncated_from" in names)
+
+
+@given(HEADERS, st.binary(max_size=2_000))
+@example([("\U0001f600" * 20, b"")] * 4, b"")
+def test_the_size_is_no_less_than_what_goes_over_the_wire(headers: Headers, value: bytes) -> None:
+    record = set_aside(replace(ORIGINAL, headers=headers, value=value))
+    on_the_wire = len(record.key or b"") + len(record.value or b"")
+    on_the_wire += sum(len(name.encode()) + len(held or b"") for name, held in record.headers or [])
+    assert on_the_wire < record.size
