@@ -68,4 +68,4 @@ def last_error(log_file: Path, since: int, kept: Path) -> str:
     errors = [line for line in lines if any(mark in line for mark in marks)]
     # Causes follow the error that they explain; the innermost says most.
     causes = [line for line in lines if line.startswith("Caused by: ")]
-    return f"{(causes or errors or lines or ['it wrote nothing'])[-1].strip()} ({kept})"
+    return f"{(causes or errors or ['its log has no error'])[-1].strip()} ({kept})"

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -70,8 +71,8 @@ class Child:
     def check(self) -> None:
         """Raises `DemoError` if it has ended."""
         if self.exit_code is not None:
-            code = self.finish()
-            raise DemoError(f"the {self.name} ended with exit code {code}: {self.last_complaint()}")
+            how = how_it_ended(self.finish())
+            raise DemoError(f"the {self.name} {how}; its last line: {self.last_complaint()}")
 
     def last_complaint(self) -> str:
         """Its last line on standard error; of a JSON log line the event and its details."""
@@ -80,7 +81,7 @@ class Child:
             entry = json.loads(line)
             details = (f"{key}={value}" for key, value in entry.items() if key not in {"event", "level", "timestamp"})
             return " ".join((entry["event"], *details))
-        return line
+        return line.removeprefix("txwatch-replay: ").removeprefix("txwatch: ")
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL where that doesn't help."""
@@ -155,6 +156,11 @@ class Service(Child):
     def total(self, name: str) -> float:
         """A metric's sum over its labels."""
         return sum(float(line.rpartition(" ")[2]) for line in self.metric(name))
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code in words."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def _read(stream: IO[bytes] | None, take: Callable[[str], None]) -> threading.Thread:

@@ -6,15 +6,17 @@ Usage: `python -m tools.demo CALLER [OPTION…]`; the options are `tools.options
 import contextlib
 import json
 import queue
+import shlex
 import sys
 import time
+import zoneinfo
 from pathlib import Path
 from typing import Final
 
 from tests.broker import Broker
 from tests.kafka_jars import KAFKA_VERSION, BrokerError
 from tools.broker import run_broker
-from tools.children import Child, DemoError, Service
+from tools.children import Child, DemoError, Service, how_it_ended
 from tools.command import say
 from tools.options import EXAMPLE, Options, parse
 from tools.screen import Screen
@@ -98,7 +100,7 @@ class Demo:
             if code == WRONG_INPUT:
                 raise WrongInputError(producer.last_complaint())
             if code:
-                raise DemoError(f"the replay ended with exit code {code}: {producer.last_complaint()}")
+                raise DemoError(f"the replay {how_it_ended(code)}; its last line: {producer.last_complaint()}")
             for complaint in producer.complaints:
                 self.screen.note(complaint)
             summary = json.loads(list(_drain(producer))[-1])
@@ -170,7 +172,11 @@ def run(options: Options) -> None:
         )
         if not options.keep:
             return
-        screen.keep(broker.bootstrap_servers, service.address, options)
+        screen.keep(
+            broker.bootstrap_servers,
+            service.address,
+            f"{shlex.quote(_shown(options.csv))} --timezone {options.timezone}",
+        )
         with contextlib.suppress(Stopped):
             while True:
                 demo.turn()
@@ -185,6 +191,11 @@ def main(caller: str, arguments: list[str]) -> int:
     options = parse(arguments, Path(caller))
     if options.broker_only:
         return run_broker(options.port)
+    try:
+        zoneinfo.ZoneInfo(options.timezone)
+    except (ValueError, zoneinfo.ZoneInfoNotFoundError):
+        say(f"./demo: --timezone {options.timezone} is not an IANA name, as Asia/Shanghai is")
+        return WRONG_INPUT
     try:
         with stopped_by_signals():
             run(options)

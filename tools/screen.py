@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from tools.options import EXAMPLE, EXAMPLE_TIMEZONE, Options
 from tools.topic_rows import Row
 
 SHOWN_ROWS: Final = 50
@@ -109,13 +108,12 @@ class Screen:
                 text.append(f"   ({local_time(float(line.rpartition(' ')[2]) * 1000)})", "dim")
             self._console.print(text)
 
-    def keep(self, bootstrap_servers: str, address: str, options: Options) -> None:
+    def keep(self, bootstrap_servers: str, address: str, replay: str) -> None:
         """How to go on."""
-        zone = EXAMPLE_TIMEZONE if options.csv == EXAMPLE else options.timezone
         self._line()
         self._line("Broker and service stay until Ctrl-C, and alerts still show here. From another terminal:", "bold")
         self._line(f"  export KAFKA_BOOTSTRAP_SERVERS={bootstrap_servers}")
-        self._line(f"  .venv/bin/txwatch-replay replay data/data.csv --timezone {zone} --align")
+        self._line(f"  .venv/bin/txwatch-replay replay {replay} --align")
         self._line(f"  curl http://{address}/metrics")
 
 

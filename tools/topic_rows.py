@@ -45,7 +45,12 @@ class TopicRows:
     def __init__(self, bootstrap_servers: str, timezone: str) -> None:
         self._zone = zoneinfo.ZoneInfo(timezone)
         self._consumer = Consumer(
-            {"bootstrap.servers": bootstrap_servers, "group.id": "never-joined", "enable.auto.commit": False}
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "never-joined",
+                "enable.auto.commit": False,
+                "log_level": 0,  # the demo itself says when the broker is gone
+            }
         )
         partitions = self._consumer.list_topics(TOPIC, timeout=TIMEOUT_S).topics[TOPIC].partitions
         self._consumer.assign([TopicPartition(TOPIC, partition, 0) for partition in partitions])
