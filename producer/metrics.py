@@ -18,7 +18,7 @@ class MetricsPortError(Exception):
     """The port can't be had; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class ReplayCollector(Collector):
     """Reads the accounts of a running replay; the loop itself never touches a metric."""
 

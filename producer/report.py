@@ -156,7 +156,8 @@ class RejectsFile:
         if self._file is None:
             return
         try:
-            csv.writer(self._file, lineterminator="\n").writerows(rows)
+            # Quoted in any case: csv leaves a lone CR bare, and readers take that for a line's end.
+            csv.writer(self._file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).writerows(rows)
             self._file.flush()
         except OSError as error:
             raise RejectsFileError(f"--rejects {self._path}: {error.strerror}") from error

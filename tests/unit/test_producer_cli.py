@@ -1,0 +1,328 @@
+"""The replay command line from outside: exit codes, one line for each mistake, the summary."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import __version__
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "data" / "data.csv"
+HEADER = "transaction_id,timestamp,amount\n"
+ROW = "tx1,2024-05-11 10:00:00,1\n"
+KEYS = [
+    "read",
+    "sent",
+    "delivered",
+    "skipped_empty",
+    "rejected",
+    "failed",
+    "seconds",
+    "rows_per_second",
+    "max_schedule_lag_ms",
+    "next_row",
+]
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of this machine where nobody answers as long as the test runs."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG") if name in os.environ}
+    return {**kept, "PYTHONPATH": str(ROOT), **variables}
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "producer", *map(str, arguments)]
+
+
+def run(*arguments: str | Path, text: str | bytes = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line, with ``text`` on standard input."""
+    data = text.encode() if isinstance(text, str) else text
+    done = subprocess.run(
+        command(*arguments),
+        input=data,
+        capture_output=True,
+        env=environment(**variables),
+        timeout=60,
+        check=False,
+        cwd=ROOT,
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def dry(*arguments: str | Path, text: str | bytes = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    return run("replay", "-", "--dry-run", *arguments, text=text, **variables)
+
+
+def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
+    for arguments in (["--help"], ["replay", "--help"], ["--version"]):
+        done = run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"txwatch-replay, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "Missing command"),
+        (["replay"], "FILE"),
+        (["replay", "nowhere.csv"], "nowhere.csv: No such file or directory"),
+        (["replay", "/"], "/: Is a directory"),
+        (["replay", EXAMPLE, "--bogus"], "--bogus"),
+        (["replay", EXAMPLE, "--pace", "fast"], "--pace"),
+        (["replay", EXAMPLE, "--pace", "rate"], "--rate"),
+        (["replay", EXAMPLE, "--rate", "5"], "--rate"),
+        (["replay", EXAMPLE, "--pace", "rate", "--rate", "0"], "--rate"),
+        (["replay", EXAMPLE, "--speed", "0"], "--speed"),
+        (["replay", EXAMPLE, "--speed", "nan"], "--speed"),
+        (["replay", EXAMPLE, "--speed", "2", "--pace", "max"], "--speed"),
+        (["replay", EXAMPLE, "--timezone", "Mars/Olympus"], "--timezone"),
+        (["replay", EXAMPLE, "--timezone", "../etc"], "--timezone"),
+        (["replay", EXAMPLE, "--timestamp-format", "%Q"], "--timestamp-format"),
+        (["replay", EXAMPLE, "--columns", "sum=amount"], "--columns"),
+        (["replay", EXAMPLE, "--columns", "amount"], "--columns"),
+        (["replay", EXAMPLE, "--columns", "amount=betrag"], "betrag"),
+        (["replay", EXAMPLE, "--delimiter", ";;"], "--delimiter"),
+        (["replay", EXAMPLE, "--delimiter", ";"], "transaction_id"),
+        (["replay", EXAMPLE, "--seed", "5"], "--seed"),
+        (["replay", EXAMPLE, "--shuffle-ms", "-1"], "--shuffle-ms"),
+        (["replay", EXAMPLE, "--start-row", "0"], "--start-row"),
+        (["replay", EXAMPLE, "--repeat", "0", "--dry-run"], "--repeat"),
+        (["replay", "-", "--repeat", "2"], "--repeat"),
+        (["replay", EXAMPLE, "--topic", "a b"], "--topic"),
+        (["replay", EXAMPLE, "--bootstrap-servers", "localhost:port"], "--bootstrap-servers"),
+        (["replay", EXAMPLE, "--rejects", "/nowhere/rejects.csv"], "--rejects"),
+        (["replay", EXAMPLE, "--rejects", EXAMPLE], "--rejects"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line_that_names_it(arguments: list[str | Path], named: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert named in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "named"),
+    [
+        ({"KAFKA_PROPERTIES": "{"}, [], "KAFKA_PROPERTIES: not valid JSON"),
+        ({"KAFKA_PROPERTIES": "[]"}, [], "KAFKA_PROPERTIES: not a JSON object"),
+        ({"KAFKA_PROPERTIES": '{"acks": 1}'}, [], "KAFKA_PROPERTIES: acks"),
+        ({"KAFKA_PROPERTIES": '{"enable.idempotence": false}'}, [], "KAFKA_PROPERTIES: enable.idempotence"),
+        ({"KAFKA_PROPERTIES": '{"partitioner": "random"}'}, [], "KAFKA_PROPERTIES: partitioner"),
+        ({"KAFKA_PROPERTIES": '{"bootstrap.servers": "x"}'}, [], "KAFKA_PROPERTIES: bootstrap.servers"),
+        ({"KAFKA_PROPERTIES": '{"transactional.id": "x"}'}, [], "KAFKA_PROPERTIES: transactional.id"),
+        ({"KAFKA_PROPERTIES": '{"linger.ms": null}'}, [], "KAFKA_PROPERTIES: linger.ms"),
+        ({"KAFKA_PROPERTIES": '{"no.such": 1}'}, [], 'KAFKA_PROPERTIES: No such configuration property: "no.such"'),
+        ({"KAFKA_PROPERTIES": '{"stats_cb": "x"}'}, [], "KAFKA_PROPERTIES: expected stats_cb"),
+        ({"KAFKA_PROPERTIES": '{"security.protocol": "ssl", "ssl.ca.location": "/nowhere"}'}, [], "KAFKA_PROPERTIES"),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "localhost:99999"}, [], "KAFKA_BOOTSTRAP_SERVERS"),
+        ({"TOPICS_TRANSACTIONS": "a/b"}, [], "TOPICS_TRANSACTIONS"),
+        ({"WINDOW_SIZE_MS": "10s"}, ["--align"], "WINDOW_SIZE_MS"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_one_line_that_names_the_variable(
+    variables: dict[str, str], arguments: list[str], named: str
+) -> None:
+    done = run("replay", EXAMPLE, *arguments, **variables)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert named in done.stderr
+
+
+def test_a_secret_never_appears_in_a_message() -> None:
+    properties = '{"sasl.password": "hush", "sasl.mechanism": "NONE", "security.protocol": "sasl_plaintext"}'
+    for text in (properties, properties[:-1], properties.replace('"NONE"', "null")):
+        done = run("replay", EXAMPLE, KAFKA_PROPERTIES=text)
+        assert done.returncode == 2
+        assert "hush" not in done.stderr
+
+
+def test_a_taken_metrics_port_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = dry("--metrics-port", str(taken.getsockname()[1]), text=HEADER, HTTP_HOST="127.0.0.1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--metrics-port" in done.stderr
+
+
+@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", HEADER.encode("utf-16"), b"\0\x01\x02\n", b"a,b\n"])
+def test_standard_input_that_is_no_csv_is_refused_in_one_line(data: bytes) -> None:
+    done = dry(text=data)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "standard input" in done.stderr
+
+
+def test_the_summary_is_the_last_line_and_has_exactly_its_keys() -> None:
+    done = run("replay", EXAMPLE, "--dry-run", "--timezone", "Asia/Shanghai")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(summary(done)) == KEYS
+    assert summary(done) | {"seconds": 0} == dict.fromkeys(KEYS, 0) | {"read": 4, "next_row": 5}
+
+
+def test_a_header_without_rows_ends_with_0() -> None:
+    done = dry(text=HEADER)
+    assert (done.returncode, summary(done)["read"], summary(done)["next_row"]) == (0, 0, 1)
+
+
+def test_rejected_rows_are_shown_counted_and_only_under_strict_a_failure() -> None:
+    text = HEADER + ROW + "tx2,2024-05-11 10:00:00,a\x1bb\ntx3,,1\n" + ROW
+    done = dry(text=text)
+    assert done.returncode == 0
+    assert done.stderr == (
+        "txwatch-replay: line 3 rejected: amount 'a\\x1bb' is not a number: tx2,2024-05-11 10:00:00,a\\x1bb\n"
+    )
+    counts = {"read": 4, "rejected": 1, "skipped_empty": 1, "next_row": 5}
+    assert summary(done) | counts == summary(done)
+    assert summary(strict := dry("--strict", text=text)) | counts == summary(strict)
+    assert strict.returncode == 1
+    assert dry("--strict", text=HEADER + ROW + "tx1,,1\n").returncode == 0
+
+
+def test_of_many_rejected_rows_the_first_are_shown_and_the_others_counted() -> None:
+    done = dry(text=HEADER + "x\n" * 25)
+    assert done.stderr.count("\n") == 11
+    assert done.stderr.endswith("15 more rows rejected; --rejects FILE keeps them all\n")
+
+
+def test_the_file_of_rejects_holds_line_reason_and_the_row_byte_for_byte(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.csv"
+    raws = [b'a,"b\nc",x,y', b"t\xe9,2024-05-11 10:00:00,1", b'z,"q",""1', b"a\rb"]
+    done = dry("--rejects", path, text=HEADER.encode() + b"\r\n".join([*raws[:3], ROW.encode()]))
+    assert (done.returncode, done.stderr, summary(done)["rejected"]) == (0, "", 3)
+    with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        records = list(csv.reader(file, strict=True))
+    assert records[0] == ["line", "reason", "raw"]
+    assert [(line, raw.encode(errors="surrogateescape")) for line, _, raw in records[1:]] == [
+        ("2", raws[0]),
+        ("4", raws[1]),
+        ("5", raws[2]),
+    ]
+
+
+def test_a_wrong_input_leaves_an_older_file_of_rejects_alone(tmp_path: Path) -> None:
+    path = tmp_path / "rejects.csv"
+    path.write_text("kept")
+    assert run("replay", tmp_path / "nowhere.csv", "--rejects", path).returncode == 2
+    assert path.read_text() == "kept"
+
+
+def test_rows_before_the_start_row_are_neither_read_nor_rejected() -> None:
+    done = dry("--start-row", "3", text=HEADER + "bad\n" + ROW + ROW)
+    assert (done.returncode, done.stderr, summary(done)["read"]) == (0, "", 1)
+
+
+def test_other_columns_delimiters_and_formats_are_options() -> None:
+    text = "when\tsum\twho\n2024-05-11T10:00:00+08:00\t1\ttx1\n"
+    done = dry(
+        *("--columns", "transaction_id=who, timestamp=when,amount=sum", "--delimiter", "\\t"),
+        *("--timestamp-format", "iso8601"),
+        text=text,
+    )
+    assert (done.returncode, done.stderr, summary(done)["read"]) == (0, "", 1)
+
+
+def test_properties_of_consumers_are_no_concern_of_the_producers(closed_port: int) -> None:
+    properties = {"group.id": "x", "session.timeout.ms": 6000, "fetch.min.bytes": 5, "auto.offset.reset": "earliest"}
+    done = run(
+        *("replay", "-"),
+        text=HEADER,
+        KAFKA_PROPERTIES=json.dumps(properties),
+        KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{closed_port}",
+    )
+    assert done.returncode == 0
+    assert "propert" not in done.stderr
+
+
+def test_undelivered_rows_end_with_1_and_say_why(closed_port: int) -> None:
+    done = run(
+        *("replay", EXAMPLE, "--pace", "max"),
+        KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{closed_port}",
+        KAFKA_PROPERTIES='{"message.timeout.ms": 1000}',
+    )
+    assert done.returncode == 1
+    assert "no broker answers, trying on: " in done.stderr
+    assert "4 rows undelivered: Local: Message timed out\n" in done.stderr
+    counts = {"read": 4, "sent": 4, "delivered": 0, "failed": 4, "next_row": 1}
+    assert summary(done) | counts == summary(done)
+
+
+def interrupted(process: subprocess.Popen[str], number: int) -> tuple[int, str, str, float]:
+    began_s = time.monotonic()
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err, time.monotonic() - began_s
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_waiting_for_a_broker_ends_with_0_and_nothing_sent(closed_port: int, number: int) -> None:
+    variables = environment(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{closed_port}")
+    with subprocess.Popen(
+        command("replay", EXAMPLE), env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stderr is not None
+        assert "no broker answers" in process.stderr.readline()
+        code, out, _, seconds = interrupted(process, number)
+    assert (code, json.loads(out)["sent"], json.loads(out)["next_row"]) == (0, 0, 1)
+    assert seconds < 5
+
+
+def test_a_signal_ends_the_wait_for_standard_input() -> None:
+    with subprocess.Popen(
+        command("replay", "-", "--dry-run", "--metrics-port", "0"),
+        env=environment(HTTP_HOST="127.0.0.1"),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(HEADER + ROW)
+        process.stdin.flush()
+        address = process.stderr.readline().rsplit(" ", 1)[1].strip()
+        for _ in range(100):
+            with urllib.request.urlopen(address) as answer:  # noqa: S310  the address is our own
+                metrics = answer.read().decode()
+            if "txwatch_replay_event_time_seconds" in metrics:
+                break
+            time.sleep(0.05)
+        assert "txwatch_replay_event_time_seconds 1.7154216e+09" in metrics
+        assert 'txwatch_replay_rows_total{outcome="rejected"} 0.0' in metrics
+        code, out, _, seconds = interrupted(process, signal.SIGINT)
+    assert (code, json.loads(out)["read"], json.loads(out)["next_row"]) == (0, 1, 2)
+    assert seconds < 2
+
+
+def test_progress_is_drawn_when_asked_for_and_says_rows_and_event_time() -> None:
+    done = dry("--progress", text=HEADER + ROW)
+    assert done.returncode == 0
+    assert "standard input" in done.stderr
+    assert "at 2024-05-11 10:00:00" in done.stderr
+    assert list(summary(done)) == KEYS
