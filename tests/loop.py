@@ -1,0 +1,309 @@
+"""The loop driven by hand, between a Kafka of plain lists and a clock that moves only when told.
+
+FakeKafka keeps what a broker keeps: the input's records, committed offsets with their watermarks, and committed
+output. A commit moves all of it at once and an abort nothing, which is all that the loop relies on; whether the
+real one does so is for the tests on a real broker.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import structlog
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from service.core.model import EventTimeMs, Offset, Partition, WallTimeMs
+from service.intake import Topics
+from service.kafka.errors import KafkaProblem
+from service.kafka.source import End, Event, Given, Progress, Run, Start, Taken
+from service.metrics import Metrics
+from service.runtime import Worker
+from service.status import PartitionStatus, StatusBoard
+from service.wire.records import Headers, OutRecord
+from tests.driver import T0, rules
+
+TOPIC: Final = "transactions"
+
+
+def pay(at_ms: int, amount: float | str = 1.0, key: str = "tx1") -> bytes:
+    """A transaction's bytes; its event time is ``at_ms`` after T0."""
+    return json.dumps({"transaction_id": key, "timestamp": T0 + at_ms, "amount": amount}).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What the service asks of the client's messages."""
+
+    at: int
+    held: bytes | None
+    name: bytes | None = None
+    more: Headers | None = None
+    created_ms: int = -1
+
+    def offset(self) -> int:
+        return self.at
+
+    def value(self) -> bytes | None:
+        return self.held
+
+    def key(self) -> bytes | None:
+        return self.name
+
+    def headers(self) -> Headers | None:
+        return self.more
+
+    def timestamp(self) -> tuple[int, int]:
+        return (0 if self.created_ms < 0 else 1), self.created_ms
+
+
+@dataclass(slots=True)
+class FakeKafka:
+    """What outlives the service."""
+
+    records: dict[int, list[Message]] = field(default_factory=lambda: defaultdict(list))
+    ends: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    committed: dict[int, tuple[int, EventTimeMs | None]] = field(default_factory=dict)
+    commits: list[dict[int, int]] = field(default_factory=list)
+    out: list[OutRecord] = field(default_factory=list)
+
+    def put(self, partition: int, *values: bytes | None, **more: Any) -> None:  # noqa: ANN401
+        """Append records."""
+        for value in values:
+            self.records[partition].append(Message(self.ends[partition], value, **more))
+            self.ends[partition] += 1
+
+    def put_marker(self, partition: int) -> None:
+        """Append what takes up an offset and is no record."""
+        self.ends[partition] += 1
+
+
+class FakeInput:
+    """One member's consumer: records appear when they are polled for, each partition in its order."""
+
+    topic = TOPIC
+
+    def __init__(self, kafka: FakeKafka) -> None:
+        self.kafka = kafka
+        self.joined = False
+        self.known_to_the_group = False
+        self.news: list[Event] = []
+        self.stale: list[Event] = []
+        """Handed out after the news, as what was fetched before a rewind may be."""
+        self.waits: list[float] = []
+        self.problems: dict[str, deque[KafkaProblem]] = defaultdict(deque)
+        self.skipped = 0
+        self._positions: dict[int, int] = {}
+        self._told_end: set[int] = set()
+        self._due: set[Partition] = set()
+
+    def give(self, *partitions: int) -> None:
+        """The group hands over partitions."""
+        given = tuple(map(Partition, partitions))
+        self.joined = True
+        self._due.update(given)
+        self.news.append(Given(given))
+
+    def take(self, *partitions: int, lost: bool = False) -> None:
+        """The group takes partitions away."""
+        taken = tuple(map(Partition, partitions))
+        self._due.difference_update(taken)
+        for partition in taken:
+            self._positions.pop(partition, None)
+        self.news.append(Taken(taken, lost))
+
+    def lose_track(self, partition: int) -> None:
+        """The position of a partition has become useless: it waits for restore()."""
+        self._due.add(Partition(partition))
+
+    @property
+    def restoring(self) -> frozenset[Partition]:
+        return frozenset(self._due)
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Event]:
+        self.waits.append(timeout_s)
+        _raise(self.problems["poll"])
+        events, self.news, self.stale = [*self.news, *self.stale], [], []
+        for partition, position in self._positions.items():
+            end = self.kafka.ends[partition]
+            there = [one for one in self.kafka.records[partition] if one.offset() >= position][:max_records]
+            if there:
+                events.append(Run(Partition(partition), cast("list[Any]", there)))
+                self._positions[partition] = there[-1].offset() + 1
+                self._told_end.discard(partition)
+            elif partition not in self._told_end or position < end:
+                self._told_end.add(partition)
+                self._positions[partition] = end
+                events.append(End(Partition(partition), Offset(end)))
+        return events
+
+    def rewind(self, partitions: Iterable[Partition]) -> None:
+        self._due.update(partitions)
+
+    def restore(self) -> list[Start]:
+        _raise(self.problems["restore"])
+        starts = []
+        for partition in sorted(self._due):
+            offset, watermark_ms = self.kafka.committed.get(partition, (0, None))
+            starts.append(Start(partition, Offset(offset + self.skipped), watermark_ms, self.skipped))
+            self._positions[partition] = offset + self.skipped
+            self._told_end.discard(partition)
+        self._due.clear()
+        return starts
+
+    def look_whether_joined(self) -> None:
+        self.joined = self.joined or self.known_to_the_group
+
+    def check(self) -> None:
+        _raise(self.problems["check"])
+
+    def end_offset(self, partition: Partition) -> Offset | None:
+        return Offset(self.kafka.ends[partition]) if partition in self._positions else None
+
+    def checkpoint(self, progress: Iterable[Progress]) -> tuple[list[Any], Any]:
+        return list(progress), "the group as it is"
+
+
+class FakeOutput:
+    """One instance's transactional producer."""
+
+    def __init__(self, kafka: FakeKafka, clock: Clock) -> None:
+        self.kafka = kafka
+        self.open = False
+        self.commit_takes_ms = 0
+        self.problems: dict[str, deque[KafkaProblem]] = defaultdict(deque)
+        self.sent: list[OutRecord] = []
+        """In the open txn."""
+        self._clock = clock
+
+    def send(self, records: Iterable[OutRecord]) -> None:
+        self.open = True
+        _raise(self.problems["send"])
+        self.sent += records
+
+    def commit(self, offsets: list[Any], group_metadata: Any) -> None:  # noqa: ANN401
+        assert group_metadata == "the group as it is"
+        self.open = True
+        self._clock.now_ms = WallTimeMs(self._clock.now_ms + self.commit_takes_ms)
+        _raise(self.problems["commit"])
+        self.kafka.out += self.sent
+        self.kafka.committed.update({partition: (offset, mark) for partition, offset, mark in offsets})
+        self.kafka.commits.append({partition: offset for partition, offset, _ in offsets})
+        self.open, self.sent = False, []
+
+    def abort(self) -> None:
+        if self.open:
+            _raise(self.problems["abort"])
+        self.open, self.sent = False, []
+
+    def poll(self) -> None:
+        """No callbacks."""
+
+
+def _raise(problems: deque[KafkaProblem]) -> None:
+    if problems:
+        raise problems.popleft()
+
+
+class Clock:
+    """The wall clock."""
+
+    def __init__(self, now: int) -> None:
+        self.now_ms = WallTimeMs(T0 + now)
+
+    def __call__(self) -> WallTimeMs:
+        return self.now_ms
+
+
+class Loop:
+    """A service's loop, with everything around it to be looked at. All times are milliseconds after T0."""
+
+    def __init__(
+        self,
+        kafka: FakeKafka | None = None,
+        *,
+        now: int = 0,
+        partitions: tuple[int, ...] = (0,),
+        late: str = "",
+        aggregates: str = "aggregates",
+        dead_letter_max_bytes: int = 2_097_152,
+        **changed: Any,  # noqa: ANN401
+    ) -> None:
+        """Start it, with these partitions running; ``changed`` are rules other than the default ones."""
+        self.kafka = kafka or FakeKafka()
+        self.clock = Clock(now)
+        self.input = FakeInput(self.kafka)
+        self.output = FakeOutput(self.kafka, self.clock)
+        self.registry = CollectorRegistry()
+        self.board = StatusBoard(lambda: self.clock.now_ms / 1000)
+        logs = structlog.testing.LogCapture()
+        self.logged = logs.entries
+        log: FilteringBoundLogger = structlog.wrap_logger(
+            None, processors=[logs], wrapper_class=structlog.make_filtering_bound_logger("debug")
+        )
+        self.worker = Worker(
+            self.input,
+            self.output,
+            topics=Topics("alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes),
+            rules=rules(**changed),
+            clock=self.clock,
+            metrics=Metrics(self.registry, self.board, "1.2.3", "2.16"),
+            board=self.board,
+            log=log,
+        )
+        if partitions:
+            self.input.give(*partitions)
+            self.worker.turn()
+
+    def put(self, *values: bytes | None, partition: int = 0, **more: Any) -> None:  # noqa: ANN401
+        """Append records to the input."""
+        self.kafka.put(partition, *values, **more)
+
+    def turn(self, *times: int) -> None:
+        """Turn once at each of these times."""
+        for now in times:
+            self.clock.now_ms = WallTimeMs(T0 + now)
+            self.worker.turn()
+
+    def records(self, topic: str) -> list[OutRecord]:
+        """What was committed to a topic."""
+        return [record for record in self.kafka.out if record.topic == topic]
+
+    def payloads(self, topic: str) -> list[dict[str, Any]]:
+        """What was committed to a topic, read as JSON."""
+        return [json.loads(record.value or b"") for record in self.records(topic)]
+
+    def sums(self) -> list[tuple[int, str, float, int]]:
+        """The committed aggregates: window's start after T0, key, sum, count."""
+        return [
+            (one["window"]["start"] - T0, one["transaction_id"], one["amount"], one["count"])
+            for one in self.payloads("aggregates")
+        ]
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """A sample's value, or None where there is none."""
+        return self.registry.get_sample_value(f"txwatch_{name}", labels)
+
+    def of_partition(self, name: str, partition: int = 0) -> float | None:
+        """A sample of one partition."""
+        return self.metric(name, topic=TOPIC, partition=str(partition))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The logged lines of this name."""
+        return [dict(entry) for entry in self.logged if entry["event"] == name]
+
+    def why_not_ready(self) -> str | None:
+        """The reason that was posted last."""
+        return self.board.status.not_ready
+
+    def partitions(self) -> tuple[PartitionStatus, ...]:
+        """The partitions as they were posted last."""
+        return self.board.status.partitions
+
+    def txn_open(self) -> bool:
+        """Whether a txn is open."""
+        return self.output.open
