@@ -1,0 +1,368 @@
+"""The transactional producer's states, and what becomes of the client's errors."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+from itertools import product
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from service.kafka.errors import Abortable, Fatal, Fenced, KafkaProblem, Retriable, kafka_error, sort
+from service.kafka.sink import CALL_TIMEOUT_S, TABLE, State, Step, TransactionalSink, follow
+from service.wire.records import OutRecord
+
+TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, "slow", fatal=False, retriable=True)
+LOADING = KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS, "loading", retriable=True)
+MUST_ABORT = KafkaError(KafkaError.UNKNOWN_MEMBER_ID, "who?", txn_requires_abort=True)
+FENCED = KafkaError(KafkaError._FENCED, "a newer one", fatal=True)
+FATAL = KafkaError(KafkaError._FATAL, "out of order", fatal=True)
+WRONG_STATE = KafkaError(KafkaError._STATE, "not now")
+
+OFFSETS = [TopicPartition("transactions", 0, 7, "metadata")]
+RECORD = OutRecord("alerts", b"tx1", b"{}", [("a", b"b")])
+
+
+class FakeProducer:
+    """Remembers what it was asked, and raises what it was told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.raises: dict[str, deque[Exception]] = defaultdict(deque)
+
+    def _call(self, name: str, *args: object) -> None:
+        self.calls.append((name, *args))
+        if self.raises[name]:
+            raise self.raises[name].popleft()
+
+    def init_transactions(self, timeout: float) -> None:
+        self._call("init_transactions", timeout)
+
+    def begin_transaction(self) -> None:
+        self._call("begin_transaction")
+
+    def send_offsets_to_transaction(self, offsets: list[TopicPartition], metadata: object, timeout: float) -> None:
+        self._call("send_offsets_to_transaction", offsets, metadata, timeout)
+
+    def commit_transaction(self, timeout: float) -> None:
+        self._call("commit_transaction", timeout)
+
+    def abort_transaction(self, timeout: float) -> None:
+        self._call("abort_transaction", timeout)
+
+    def produce(self, topic: str, value: bytes, key: bytes, **more: object) -> None:
+        self._call("produce", topic, value, key, more)
+
+    def poll(self, timeout: float) -> int:
+        self._call("poll", timeout)
+        return 0
+
+
+class Driven:
+    """A sink with a fake producer, told to stop after ``patience`` questions."""
+
+    def __init__(self, patience: int = 1_000, *, initialised: bool = True) -> None:
+        self.producer = FakeProducer()
+        self.patience = patience
+        self.sink = TransactionalSink(cast("Producer", self.producer), self._keep_going)
+        if initialised:
+            self.sink.initialise()
+            self.producer.calls.clear()
+
+    def _keep_going(self) -> bool:
+        self.patience -= 1
+        return self.patience >= 0
+
+    def fail(self, name: str, *errors: KafkaError | BufferError) -> None:
+        """Have the next calls of this name raise."""
+        self.producer.raises[name] += [
+            KafkaException(error) if isinstance(error, KafkaError) else error for error in errors
+        ]
+
+    def names(self) -> list[str]:
+        """What was asked, in order, without the polls."""
+        return [name for name, *_ in self.producer.calls if name != "poll"]
+
+    def commit(self) -> None:
+        """Commit as the loop does."""
+        self.sink.commit(OFFSETS, "group")
+
+    def send_and_commit(self) -> None:
+        """All of a txn."""
+        self.sink.send([RECORD])
+        self.commit()
+
+
+# ---- the table ----------------------------------------------------------------------------------------------
+
+LEGAL = {
+    ("NEW", "INITIALISED", "READY"),
+    ("READY", "BEGUN", "OPEN"),
+    ("OPEN", "COMMITTED", "READY"),
+    ("OPEN", "ABORTED", "READY"),
+    *((state, "FAILED", "BROKEN") for state in ("NEW", "READY", "OPEN", "BROKEN")),
+}
+
+
+def test_the_table_holds_every_legal_step_and_no_other() -> None:
+    assert LEGAL == {(state.name, step.name, after.name) for (state, step), after in TABLE.items()}
+
+
+@pytest.mark.parametrize(("state", "step"), list(product(State, Step)), ids=lambda one: one.name)
+def test_a_step_is_followed_or_refused(state: State, step: Step) -> None:
+    after = TABLE.get((state, step))
+    if after is None:
+        with pytest.raises(RuntimeError, match=f"no {step.name} in state {state.name}"):
+            follow(state, step)
+    else:
+        assert after is follow(state, step)
+
+
+@pytest.mark.parametrize("doing", ["begin", "commit", "send"])
+@pytest.mark.parametrize("broken", [False, True], ids=["not initialised", "broken"])
+def test_an_illegal_step_raises_and_changes_nothing(doing: str, broken: bool) -> None:  # noqa: FBT001
+    driven = Driven(initialised=False)
+    if broken:
+        driven.fail("init_transactions", FENCED)
+        with pytest.raises(Fenced):
+            driven.sink.initialise()
+        driven.producer.calls.clear()
+    does: dict[str, Callable[[], None]] = {
+        "begin": driven.sink.begin,
+        "commit": driven.commit,
+        "send": lambda: driven.sink.send([RECORD]),
+    }
+    with pytest.raises(RuntimeError):
+        does[doing]()
+    assert [] == driven.names()
+    assert not driven.sink.open
+
+
+# ---- the straight way ---------------------------------------------------------------------------------------
+
+
+def test_initialising_asks_once_and_within_a_time() -> None:
+    driven = Driven(initialised=False)
+    driven.sink.initialise()
+    assert [("init_transactions", CALL_TIMEOUT_S)] == driven.producer.calls
+
+
+def test_the_first_send_begins_a_txn_and_the_second_does_not() -> None:
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.sink.send([RECORD])
+    assert ["begin_transaction", "produce", "produce"] == driven.names()
+    assert driven.sink.open
+
+
+def test_a_record_is_produced_with_all_it_has() -> None:
+    driven = Driven()
+    driven.sink.send([RECORD, OutRecord("late", None, None, None, 1_715_392_810_000)])
+    assert [
+        ("produce", "alerts", b"{}", b"tx1", {"headers": [("a", b"b")]}),
+        ("produce", "late", None, None, {"headers": None, "timestamp": 1_715_392_810_000}),
+    ] == [call for call in driven.producer.calls if call[0] == "produce"]
+
+
+def test_a_commit_sends_offsets_and_then_commits() -> None:
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.commit()
+    assert [
+        ("send_offsets_to_transaction", OFFSETS, "group", CALL_TIMEOUT_S),
+        ("commit_transaction", CALL_TIMEOUT_S),
+    ] == driven.producer.calls[-2:]
+    assert not driven.sink.open
+
+
+def test_a_commit_with_nothing_sent_begins_a_txn() -> None:
+    driven = Driven()
+    driven.commit()
+    assert ["begin_transaction", "send_offsets_to_transaction", "commit_transaction"] == driven.names()
+
+
+def test_after_a_commit_the_next_send_begins_a_txn() -> None:
+    driven = Driven()
+    driven.commit()
+    driven.sink.send([])
+    assert "begin_transaction" == driven.names()[-1]
+
+
+def test_an_abort_without_a_txn_asks_nothing() -> None:
+    driven = Driven()
+    driven.sink.abort()
+    assert [] == driven.names()
+
+
+def test_after_an_abort_the_next_send_begins_a_txn() -> None:
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.sink.abort()
+    assert not driven.sink.open
+    driven.sink.send([RECORD])
+    assert ["begin_transaction", "produce", "abort_transaction", "begin_transaction", "produce"] == driven.names()
+
+
+def test_polling_serves_callbacks_without_waiting() -> None:
+    driven = Driven()
+    driven.sink.poll()
+    assert [("poll", 0)] == driven.producer.calls
+
+
+# ---- errors -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [TIMED_OUT, LOADING])
+def test_a_retriable_commit_is_called_again_without_sending_the_offsets_again(error: KafkaError) -> None:
+    driven = Driven()
+    driven.fail("commit_transaction", error, error)
+    driven.commit()
+    assert ["send_offsets_to_transaction", *["commit_transaction"] * 3] == driven.names()[1:]
+    assert not driven.sink.open
+
+
+def test_retriable_offsets_are_sent_again() -> None:
+    driven = Driven()
+    driven.fail("send_offsets_to_transaction", TIMED_OUT)
+    driven.commit()
+    assert ["send_offsets_to_transaction"] * 2 == driven.names()[1:3]
+
+
+def test_a_retriable_abort_is_called_again() -> None:
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.fail("abort_transaction", TIMED_OUT)
+    driven.sink.abort()
+    assert ["abort_transaction"] * 2 == driven.names()[2:]
+
+
+@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction"])
+def test_told_to_stop_a_commit_gives_up_and_the_txn_is_still_open(call: str) -> None:
+    driven = Driven(patience=2)
+    driven.fail(call, *[TIMED_OUT] * 9)
+    with pytest.raises(Retriable, match=call):
+        driven.commit()
+    assert 3 == driven.names().count(call)
+    assert driven.sink.open
+
+
+def test_initialising_is_tried_once_and_may_be_tried_again() -> None:
+    driven = Driven(initialised=False)
+    driven.fail("init_transactions", TIMED_OUT)
+    with pytest.raises(Retriable):
+        driven.sink.initialise()
+    driven.sink.initialise()
+    driven.sink.send([RECORD])
+    assert driven.sink.open
+
+
+@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction"])
+@pytest.mark.parametrize("error", [MUST_ABORT, WRONG_STATE])
+def test_what_no_retry_mends_is_abortable_and_the_abort_works(call: str, error: KafkaError) -> None:
+    driven = Driven()
+    driven.fail(call, error)
+    with pytest.raises(Abortable, match=call):
+        driven.commit()
+    assert driven.sink.open
+    driven.sink.abort()
+    driven.commit()
+    assert not driven.sink.open
+
+
+@pytest.mark.parametrize("call", ["begin_transaction", "produce", "send_offsets_to_transaction", "commit_transaction"])
+@pytest.mark.parametrize(("error", "problem"), [(FENCED, Fenced), (FATAL, Fatal)])
+def test_after_a_fatal_error_nothing_more_is_asked_of_it(
+    call: str, error: KafkaError, problem: type[KafkaProblem]
+) -> None:
+    driven = Driven()
+    driven.fail(call, error)
+    with pytest.raises(problem):
+        driven.send_and_commit()
+    assert not driven.sink.open
+    asked = driven.names()
+    driven.sink.abort()
+    assert asked == driven.names()
+
+
+def test_an_abort_that_cannot_be_done_is_fatal() -> None:
+    """It is the way back from everything else: there is none from here but a new process."""
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.fail("abort_transaction", WRONG_STATE)
+    with pytest.raises(Fatal):
+        driven.sink.abort()
+
+
+def test_an_initialisation_that_cannot_be_done_is_fatal() -> None:
+    driven = Driven(initialised=False)
+    driven.fail("init_transactions", KafkaError(KafkaError.UNKNOWN, "broken"))
+    with pytest.raises(Fatal):
+        driven.sink.initialise()
+
+
+def test_a_full_queue_is_waited_for() -> None:
+    driven = Driven()
+    driven.fail("produce", BufferError(), BufferError())
+    driven.sink.send([RECORD])
+    assert 3 == driven.names().count("produce")
+    assert 2 == driven.producer.calls.count(("poll", 0.1))
+
+
+def test_told_to_stop_a_full_queue_is_not_waited_for() -> None:
+    driven = Driven(patience=1)
+    driven.fail("produce", *[BufferError()] * 9)
+    with pytest.raises(Retriable, match="queue was full"):
+        driven.sink.send([RECORD])
+    assert 2 == driven.names().count("produce")
+
+
+def test_a_record_that_the_client_refuses_names_its_topic() -> None:
+    driven = Driven()
+    driven.fail("produce", KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large"))
+    with pytest.raises(Abortable, match="produce to alerts: too large"):
+        driven.sink.send([RECORD])
+
+
+# ---- sorting ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (TIMED_OUT, Retriable),
+        (KafkaError(KafkaError._TIMED_OUT), Retriable),
+        (KafkaError(KafkaError._TRANSPORT), Retriable),
+        (LOADING, Retriable),
+        (MUST_ABORT, Abortable),
+        (KafkaError(KafkaError._TIMED_OUT, "x", txn_requires_abort=True), Abortable),
+        (KafkaError(KafkaError.COORDINATOR_NOT_AVAILABLE, "x", retriable=True, txn_requires_abort=True), Abortable),
+        (WRONG_STATE, Abortable),
+        (FENCED, Fenced),
+        (KafkaError(KafkaError.PRODUCER_FENCED, "x", txn_requires_abort=True), Fenced),
+        (KafkaError(KafkaError.INVALID_PRODUCER_EPOCH), Fenced),
+        (FATAL, Fatal),
+        (KafkaError(KafkaError._STATE, "x", fatal=True, retriable=True), Fatal),
+        (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "x", txn_requires_abort=True), Fatal),
+        (KafkaError(KafkaError._AUTHENTICATION), Fatal),
+        (KafkaError(KafkaError.INVALID_TRANSACTION_TIMEOUT), Fatal),
+    ],
+    ids=lambda one: one.name() if isinstance(one, KafkaError) else one.__name__,
+)
+def test_an_error_is_sorted_by_what_is_to_be_done(error: KafkaError, problem: type[KafkaProblem]) -> None:
+    assert problem is type(sort(error, "commit"))
+
+
+def test_the_text_says_what_was_being_done_and_what_went_wrong() -> None:
+    assert "commit: slow (_TIMED_OUT)" == str(sort(TIMED_OUT, "commit"))
+
+
+def test_the_tree_of_problems_is_as_it_is_drawn() -> None:
+    assert [KafkaProblem] * 3 == [kind.__base__ for kind in (Retriable, Abortable, Fatal)]
+    assert Fatal is Fenced.__base__
+
+
+def test_an_exception_that_is_not_the_clients_is_not_taken_for_one() -> None:
+    with pytest.raises(TypeError):
+        kafka_error(KafkaException("text"))
