@@ -100,13 +100,13 @@ class PartitionTask:
         horizon_ms = now_ms + rules.max_future_ms if rules.max_future_ms else 2**63
         include = rules.late_policy is LatePolicy.INCLUDE
         late_total = 0
+        late_keys: list[str] = []
         set_aside: list[SetAside] = []
-        find = aggregates.get
         scale, rounding, limit = SCALE, ROUND, UNITS_LIMIT
 
         for offset, transaction in zip(offsets, transactions, strict=True):
             event_ms = transaction.timestamp
-            late = 0
+            key = transaction.transaction_id
             if event_ms > newest_ms:
                 if event_ms > horizon_ms:
                     set_aside.append(SetAside(offset, Reason.TIMESTAMP_IN_FUTURE, _future(event_ms, now_ms, rules)))
@@ -118,12 +118,12 @@ class PartitionTask:
                 if not include:
                     set_aside.append(SetAside(offset, Reason.LATE, _late(event_ms, watermark_ms)))
                     continue
-                late = 1
-            key = transaction.transaction_id
-            aggregate = find(key)
-            if aggregate is None:
+                late_keys.append(key)
+            try:
+                aggregate = aggregates[key]
+            except KeyError:
                 aggregate = aggregates[key] = Aggregate(event_ms, offset)
-            elif event_ms > aggregate.max_timestamp:
+            if event_ms > aggregate.max_timestamp:  # noqa: PLR1730 - a call for each record
                 aggregate.max_timestamp = event_ms
             amount = transaction.amount
             try:
@@ -137,9 +137,9 @@ class PartitionTask:
                 aggregate.add(amount)
             aggregate.last_offset = offset
             aggregate.count += 1
-            if late:
-                aggregate.late_count += 1
 
+        for key in late_keys:
+            aggregates[key].late_count += 1
         mark.newest_ms = newest_ms
         return Accepted(late_total, set_aside)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -58,15 +57,10 @@ def decode_run(values: Sequence[bytes | None]) -> list[Transaction]:
             decode() tells which and why.
     """
     transactions: list[Transaction] = list(map(_decode, values))  # type: ignore[arg-type]
-    shortest_id = min(map(len, map(_id_of, transactions)), default=0)
-    if max(map(len, values), default=0) - shortest_id > SAFE_SLACK:  # type: ignore[arg-type]
-        for transaction, value in zip(transactions, values, strict=True):
-            if len(value) - len(transaction.transaction_id) > SAFE_SLACK:  # type: ignore[arg-type]
-                transaction.amount = _exact_amount(value)  # type: ignore[arg-type]
+    for value, transaction in zip(values, transactions, strict=True):
+        if len(value) - len(transaction.transaction_id) > SAFE_SLACK:  # type: ignore[arg-type]
+            transaction.amount = _exact_amount(value)  # type: ignore[arg-type]
     return transactions
-
-
-_id_of = attrgetter("transaction_id")
 
 
 def decode(value: bytes | None) -> Transaction:

@@ -1,0 +1,1 @@
+"""Repeatable measurements on a real broker, each against its floor in the same run."""

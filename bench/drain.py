@@ -1,0 +1,165 @@
+"""CPU a record while a backlog is drained: the service against a loop that only consumes.
+
+    .venv/bin/python -m bench.drain [--records N] [--rounds N]
+
+Both are processes of their own, take turns, and are charged what the kernel says they used from the moment they
+subscribe until the last record is read (the service's start and its last commit are shown apart).
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from service.wire.transactions import encode_transaction
+from tests.broker import Broker
+from tests.kafka_helpers import create_topics
+
+KEYS = 1_000
+START_MS = 1_715_392_800_000
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Run:
+    """One drain: CPU-seconds and wall seconds."""
+
+    start_cpu_s: float
+    drain_cpu_s: float
+    wall_s: float
+    peak_mib: float
+
+
+def fill(broker: Broker, topic: str, records: int) -> int:
+    """Write a backlog; returns the size of a record in bytes."""
+    create_topics(broker, topic, partitions=4)
+    producer = Producer(
+        {
+            "bootstrap.servers": broker.bootstrap_servers,
+            "partitioner": "murmur2_random",
+            "linger.ms": 20,
+            "queue.buffering.max.messages": 500_000,
+            "compression.type": "lz4",
+        }
+    )
+    value = b""
+    for number in range(records):
+        key = f"tx-{number * 7919 % KEYS:06d}"
+        amount = f"{number * 31 % 1_000_000 / 100:.2f}"
+        value = encode_transaction(key, START_MS + number // 100, amount)
+        while True:
+            try:
+                producer.produce(topic, value, key)
+            except BufferError:
+                producer.poll(0.1)
+            else:
+                break
+        producer.poll(0)
+    producer.flush()
+    return len(value)
+
+
+def environment(broker: Broker, topic: str, run: str) -> dict[str, str]:
+    """Settings of one run: a group of its own."""
+    return {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+        "KAFKA_GROUP_ID": f"bench-{run}",
+        "KAFKA_INSTANCE_ID": run,
+        "TOPICS_TRANSACTIONS": topic,
+        "HTTP_HOST": "127.0.0.1",
+        "HTTP_PORT": "0",
+        "LOG_FORMAT": "json",
+    }
+
+
+def cpu_s(pid: int) -> float:
+    """User and system time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def peak_mib(pid: int) -> float:
+    """The greatest resident size that a process has had."""
+    line = next(each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+
+
+def drain_with_floor(broker: Broker, topic: str, records: int, run: str) -> Run:
+    """Drain with the loop that only counts."""
+    command = [sys.executable, "-m", "bench.floor", str(records)]
+    with subprocess.Popen(
+        command, env=environment(broker, topic, run), stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        started = float(process.stdout.readline().split()[1])
+        began = time.monotonic()
+        done = float(process.stdout.readline().split()[1])
+        wall_s, peak = time.monotonic() - began, peak_mib(process.pid)
+    return Run(started, done - started, wall_s, peak)
+
+
+def drain_with_service(broker: Broker, topic: str, records: int, run: str) -> Run:
+    """Drain with the service, exactly once and every check on."""
+    command = [sys.executable, "-m", "service"]
+    with subprocess.Popen(
+        command, env=environment(broker, topic, run), stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        port, start_cpu_s = 0, 0.0
+        for line in process.stderr:
+            entry = json.loads(line)
+            port = entry.get("port", port)
+            if entry["event"] == "started":
+                start_cpu_s = cpu_s(process.pid)
+                break
+        began = time.monotonic()
+        while records_seen(port) < records:
+            time.sleep(0.05)
+        wall_s, used_s, peak = time.monotonic() - began, cpu_s(process.pid), peak_mib(process.pid)
+        process.terminate()
+        process.stderr.read()
+    return Run(start_cpu_s, used_s - start_cpu_s, wall_s, peak)
+
+
+def records_seen(port: int) -> float:
+    """How many records the service has read."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:  # noqa: S310 - loopback
+        lines = response.read().decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("txwatch_records_total"))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--records", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with Broker() as broker:
+        size = fill(broker, "backlog", options.records)
+        print(f"{options.records} records of {size} bytes, 4 partitions, {KEYS} keys, {options.rounds} rounds")
+        ratios = []
+        for number in range(options.rounds):
+            floor = drain_with_floor(broker, "backlog", options.records, f"floor{number}")
+            service = drain_with_service(broker, "backlog", options.records, f"service{number}")
+            ratios.append(service.drain_cpu_s / floor.drain_cpu_s)
+            for name, run in (("floor", floor), ("service", service)):
+                print(
+                    f"{name:8} {run.drain_cpu_s / options.records * 1e6:5.2f} CPU-s/M"
+                    f" {options.records / run.wall_s:10,.0f} records/s {run.peak_mib:6.0f} MiB,"
+                    f" start {run.start_cpu_s:.2f} CPU-s"
+                )
+            print(f"ratio    {ratios[-1]:5.2f}")
+        print(f"median ratio {statistics.median(ratios):.2f} (least {min(ratios):.2f}, greatest {max(ratios):.2f})")
+
+
+if __name__ == "__main__":
+    main()

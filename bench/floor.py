@@ -1,0 +1,28 @@
+"""The floor: a loop that consumes N records with the service's own client settings, and only counts."""
+
+import sys
+import time
+
+from confluent_kafka import Consumer
+
+from service.clients import consumer_config
+from service.runtime import BATCH_RECORDS, POLL_S
+from service.settings import load
+
+
+def main() -> None:
+    """Read the number of records given; settings come from the environment, as the service's do."""
+    wanted = int(sys.argv[1])
+    settings = load(None).settings
+    consumer = Consumer({**consumer_config(settings, lambda _: None), "auto.offset.reset": "earliest"})
+    consumer.subscribe([settings.topics.transactions])
+    print(f"started {time.process_time():.3f}", flush=True)
+    seen = 0
+    while seen < wanted:
+        seen += sum(1 for message in consumer.consume(BATCH_RECORDS, POLL_S) if message.error() is None)
+    print(f"done {time.process_time():.3f}", flush=True)
+    consumer.close()
+
+
+if __name__ == "__main__":
+    main()
