@@ -27,6 +27,7 @@ LOCK_FILE: Final = ROOT / "requirements" / "kafka-jars.lock"
 KAFKA_VERSION: Final = "4.2.1"
 THREADS: Final = 6
 ATTEMPTS: Final = 3
+PAUSE_S: Final = 1.0
 
 Advance = Callable[[int], None]
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
@@ -83,8 +84,8 @@ def one_at_a_time(name: str, home: Path = HOME) -> Iterator[None]:
         yield
 
 
-def ensure_jars(kafka_version: str = KAFKA_VERSION, home: Path = HOME) -> list[Path]:
-    """Returns the jars in class path order, downloading those that are missing.
+def ensure_jars(kafka_version: str = KAFKA_VERSION, home: Path = HOME, fetch: Fetch | None = None) -> list[Path]:
+    """Returns the jars in class path order, downloading those that are missing (by `fetch`, else with jgo).
 
     Raises:
         BrokerError: a jar can't be had, or isn't what the lock file says.
@@ -96,7 +97,7 @@ def ensure_jars(kafka_version: str = KAFKA_VERSION, home: Path = HOME) -> list[P
         with one_at_a_time("download.lock", home):
             missing = missing_jars(jars, libs)  # again: another process may have fetched them meanwhile
             if missing:
-                download(missing, libs, fetch_with_jgo)
+                download(missing, libs, fetch or fetch_with_jgo)
     return [libs / jar.filename for jar in jars]
 
 
@@ -127,11 +128,11 @@ def fetch_with_jgo(jar: Jar, folder: Path, advance: Advance) -> Path:
     )
     path = context.resolver.download(context.project(jar.group, jar.artifact).at_version(jar.version).artifact())
     if path is None:
-        raise BrokerError(f"{jar.filename} isn't in any configured Maven repository")
+        raise RuntimeError(jar.filename)
     return path
 
 
-def download(jars: list[Jar], libs: Path, fetch: Fetch) -> None:
+def download(jars: list[Jar], libs: Path, fetch: Fetch, pause_s: float = PAUSE_S) -> None:
     """Fetches with a few threads, checks each jar's SHA-256 and moves it to `libs` in one step.
 
     Raises:
@@ -151,7 +152,7 @@ def download(jars: list[Jar], libs: Path, fetch: Fetch) -> None:
     def work() -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                done.put(fetch_one(todo.get_nowait(), folder, libs, fetch, done.put))
+                done.put(Download(folder, libs, fetch, done.put, pause_s).one(todo.get_nowait()))
 
     try:
         # Daemons: Ctrl-C must not wait for a silent server.
@@ -171,31 +172,40 @@ def download(jars: list[Jar], libs: Path, fetch: Fetch) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fetch_one(jar: Jar, folder: Path, libs: Path, fetch: Fetch, advance: Advance) -> BrokerError | None:
-    """Fetches, checks and moves one jar. Returns what went wrong, if anything; the thread that waits raises it."""
-    own = folder / jar.artifact
-    reason = ""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(attempt)
-        shutil.rmtree(own, ignore_errors=True)  # jgo insists that the file isn't there yet
-        try:
-            path = fetch(jar, own, advance)
-            if (got := sha256_of(path)) != jar.sha256:
+@dataclass(frozen=True, slots=True)
+class Download:
+    """How jars are fetched, checked and put in their place."""
+
+    folder: Path
+    libs: Path
+    fetch: Fetch
+    advance: Advance
+    pause_s: float
+
+    def one(self, jar: Jar) -> BrokerError | None:
+        """Gets one jar, in several attempts. Returns what went wrong, if anything; the thread that waits raises it."""
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            time.sleep(attempt * self.pause_s)
+            try:
+                path = self.fetch(jar, self._empty_folder(jar), self.advance)
+                if (got := sha256_of(path)) == jar.sha256:
+                    path.replace(self.libs / jar.filename)
+                    return None
                 reason = f"its SHA-256 is {got[:16]}…, the lock file says {jar.sha256[:16]}…"
-                continue
-            path.replace(libs / jar.filename)
-        except BrokerError as error:
-            return error
-        except RuntimeError:  # jgo's word for any answer but 200
-            reason = "no configured Maven repository has it, or none answered well"
-        except OSError as error:  # requests' errors are among them, and a full disk
-            reason = error.strerror or short(error)
-            if error.errno is not None:
-                break  # the file system's, not the network's: trying again helps nobody
-        else:
-            return None
-    return BrokerError(f"could not download {jar.filename}: {reason}")
+            except RuntimeError:  # jgo's word for any answer but 200
+                reason = "no configured Maven repository has it, or none answered well"
+            except OSError as error:  # requests' errors are among them, and a full disk
+                reason = error.strerror or short(error)
+                if error.errno is not None:
+                    break  # the file system's, not the network's: trying again helps nobody
+        return BrokerError(f"could not download {jar.filename}: {reason}")
+
+    def _empty_folder(self, jar: Jar) -> Path:
+        """What an attempt left must go: jgo insists that the file isn't there yet."""
+        own = self.folder / jar.artifact
+        shutil.rmtree(own, ignore_errors=True)
+        return own
 
 
 def short(error: BaseException) -> str:
