@@ -37,6 +37,8 @@ from service.stop import Stop
 CLOSE_TIMEOUT_S: Final = 3.0
 """Leaving the group may hang (confluent-kafka-python#1667); past this the process ends without it."""
 WAIT_S: Final = 0.25
+GC_THRESHOLD: Final = 50_000
+"""Records make no cycles; Python's default would look for some at every other batch."""
 SAY_EVERY_S: Final = 5.0
 
 
@@ -115,6 +117,7 @@ class Service:
         # What start-up made lives to the end: the collector need not look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
         self._log.info("started", **self._describe())
         try:
             while not self._stop.asked():

@@ -167,11 +167,16 @@ class PartitionSource:
         news, self._state.news = self._state.news, []
         while self._errors:
             news.append(self._sorted(self._errors.popleft(), "Kafka client"))
-        return [*news, *self._events(messages)]
+        return [*news, *self._events(messages)] if messages else news
 
     def _events(self, messages: list[Message]) -> Iterator[Event]:
         if any(map(_error_of, messages)):
             yield from self._events_with_errors(messages)
+            return
+        # Nearly every batch is of one partition; to count them in C is cheaper than to group them.
+        partitions = list(map(_partition_of, messages))
+        if partitions.count(partitions[0]) == len(messages):
+            yield Run(Partition(partitions[0] or 0), messages)
             return
         for partition, run in groupby(messages, _partition_of):
             yield Run(Partition(partition or 0), list(run))

@@ -28,6 +28,7 @@ SAFE_SLACK: Final = 56 + SAFE_DIGITS
 
 56 is the shortest possible rest: ``{"transaction_id":"","timestamp":100000000000,"amount":}``.
 """
+SHORT: Final = SAFE_SLACK + 1
 
 
 class _Fields(msgspec.Struct):
@@ -50,13 +51,16 @@ class Rejection(Exception):  # noqa: N818 - it is a verdict on a record, and the
 
 
 def decode_run(values: Sequence[bytes | None]) -> list[Transaction]:
-    """Decode records that are all good, which nearly all are.
+    """Decode records, at least one, that are all good, which nearly all are.
 
     Raises:
         msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection: one of them is not;
             decode() tells which and why.
     """
     transactions: list[Transaction] = list(map(_decode, values))  # type: ignore[arg-type]
+    # Where even the shortest id leaves no room for a long amount, no record needs to be looked at.
+    if len(values[0] or b"") <= SHORT and max(map(len, values)) <= SHORT:  # type: ignore[arg-type]
+        return transactions
     for value, transaction in zip(values, transactions, strict=True):
         if len(value) - len(transaction.transaction_id) > SAFE_SLACK:  # type: ignore[arg-type]
             transaction.amount = _exact_amount(value)  # type: ignore[arg-type]
