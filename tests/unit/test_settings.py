@@ -1,0 +1,327 @@
+"""Settings: environment over TOML over defaults; unknown names and wrong values stop the start and are named."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.core.model import LatePolicy
+from service.settings import GUARANTEED, NAMES, SettingsError, load
+
+Written = Callable[[str], Path]
+
+NO_FILE = Path(os.devnull)
+"""A TOML file without settings, so that the checkout's own is not read."""
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    """Writes a TOML file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "service.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def complaint(file: Path, **environment: str) -> str:
+    """The one line that is said of settings that cannot be used."""
+    with pytest.raises(SettingsError) as caught:
+        load(file, environment)
+    line = str(caught.value)
+    assert [line] == line.splitlines()
+    return line
+
+
+# ---- where they come from -----------------------------------------------------------------------------------
+
+
+def test_the_defaults_are_the_contracts() -> None:
+    settings = load(NO_FILE, {}).settings
+    assert ("localhost:9092", "txwatch", {}) == (
+        settings.kafka.bootstrap_servers,
+        settings.kafka.group_id,
+        settings.kafka.properties,
+    )
+    assert os.uname().nodename == settings.kafka.instance_id
+    topics = settings.topics
+    assert ("transactions", "alerts", "") == (topics.transactions, topics.alerts, topics.aggregates)
+    assert ("transactions.late", "transactions.dead-letter", "txwatch.state") == (
+        topics.late,
+        topics.dead_letter,
+        topics.state,
+    )
+    assert (True, 4, -1) == (topics.create, topics.partitions, topics.replication)
+    watermark = settings.watermark
+    assert (1_000, 30_000, 300_000) == (watermark.lateness_ms, watermark.idle_after_ms, watermark.max_future_ms)
+    assert (10_000, "processing") == (settings.window.size_ms, settings.window.clock)
+    assert (LatePolicy.INCLUDE, Decimal(8000)) == (settings.late.policy, settings.detect.limit)
+    assert ("0.0.0.0", 8000) == (settings.http.host, settings.http.port)  # noqa: S104 - the contract's
+    assert ("info", None) == (settings.log.level, settings.log.format)
+
+
+def test_the_names_are_the_contracts() -> None:
+    expected = """
+        KAFKA_BOOTSTRAP_SERVERS KAFKA_GROUP_ID KAFKA_INSTANCE_ID KAFKA_PROPERTIES TOPICS_TRANSACTIONS TOPICS_ALERTS
+        TOPICS_AGGREGATES TOPICS_LATE TOPICS_DEAD_LETTER TOPICS_STATE TOPICS_CREATE TOPICS_PARTITIONS TOPICS_REPLICATION
+        WATERMARK_LATENESS_MS WATERMARK_IDLE_AFTER_MS WATERMARK_MAX_FUTURE_MS WINDOW_SIZE_MS WINDOW_CLOCK LATE_POLICY
+        DETECT_LIMIT HTTP_HOST HTTP_PORT LOG_LEVEL LOG_FORMAT
+    """
+    assert set(expected.split()) == set(NAMES)
+
+
+def test_toml_beats_the_default(written: Written) -> None:
+    assert 5_000 == load(written("[window]\nsize_ms = 5000"), {}).settings.window.size_ms
+
+
+def test_the_environment_beats_toml(written: Written) -> None:
+    loaded = load(written("[window]\nsize_ms = 5000"), {"WINDOW_SIZE_MS": "7000"})
+    assert 7_000 == loaded.settings.window.size_ms
+
+
+def test_each_setting_is_beaten_by_itself(written: Written) -> None:
+    file = written('[kafka]\ngroup_id = "toml"\ninstance_id = "toml"')
+    kafka = load(file, {"KAFKA_GROUP_ID": "environment"}).settings.kafka
+    assert ("environment", "toml", "localhost:9092") == (kafka.group_id, kafka.instance_id, kafka.bootstrap_servers)
+
+
+def test_every_setting_can_be_given_by_the_environment() -> None:
+    given_values = {
+        **{name: name.lower() for name in NAMES if name.startswith(("KAFKA_", "TOPICS_"))},
+        **{
+            name: "1"
+            for name in NAMES
+            if name.endswith(("_MS", "PARTITIONS", "REPLICATION", "CREATE", "LIMIT", "PORT"))
+        },
+        "KAFKA_PROPERTIES": '{"security.protocol":"SSL"}',
+        "WINDOW_CLOCK": "processing",
+        "LATE_POLICY": "divert",
+        "HTTP_HOST": "127.0.0.1",
+        "LOG_LEVEL": "DEBUG",
+        "LOG_FORMAT": "console",
+    }
+    assert NAMES.keys() == given_values.keys()
+    shown = load(NO_FILE, given_values).as_toml()
+    assert len(NAMES) == shown.count("# environment ")
+    assert "# default" not in shown
+
+
+def test_the_file_in_its_usual_place_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "service.toml").write_text("[window]\nsize_ms = 3000")
+    monkeypatch.chdir(tmp_path)
+    assert 3_000 == load(None, {}).settings.window.size_ms
+
+
+def test_no_file_in_the_usual_place_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert 10_000 == load(None, {}).settings.window.size_ms
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load(NO_FILE, {}).settings
+    with pytest.raises(ValidationError):
+        settings.window.size_ms = 1  # type: ignore[misc]
+
+
+# ---- unknown names ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("WINDOW_SIZE_SM", "WINDOW_SIZE_MS"),
+        ("KAFKA_BOOTSTRAP_SERVER", "KAFKA_BOOTSTRAP_SERVERS"),
+        ("DETECT_LIMITS", "DETECT_LIMIT"),
+        ("TOPICS_DEADLETTER", "TOPICS_DEAD_LETTER"),
+        ("LATE_POLICIES", "LATE_POLICY"),
+        ("HTTP_PROT", "HTTP_PORT"),
+    ],
+)
+def test_a_misspelt_variable_stops_the_start_and_is_corrected(variable: str, meant: str) -> None:
+    line = complaint(NO_FILE, **{variable: "1"})
+    assert line.startswith(variable)
+    assert meant in line
+
+
+@pytest.mark.parametrize("variable", ["window_size_ms", "Window_Size_Ms", "kafka_group_id"])
+def test_a_variable_in_small_letters_is_not_silently_ignored(variable: str) -> None:
+    assert variable.upper() in complaint(NO_FILE, **{variable: "1"})
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"HTTP_PROXY": "http://proxy:3128"},
+        {"http_proxy": "http://proxy:3128", "https_proxy": "http://proxy:3128", "HTTPS_PROXY": "x", "NO_PROXY": "x"},
+        {"PATH": "/bin", "HOME": "/root", "LANG": "C.UTF-8", "KAFKAESQUE": "x", "LOGNAME": "x", "WINDOWID": "7"},
+        {"KAFKA_HOME": "/opt/kafka", "KAFKA_HEAP_OPTS": "-Xmx1g"},
+    ],
+)
+def test_variables_of_other_programs_are_left_alone(environment: dict[str, str]) -> None:
+    assert 10_000 == load(NO_FILE, environment).settings.window.size_ms
+
+
+@pytest.mark.parametrize("service", ["KAFKA", "KAFKA_BROKER", "KAFKA_0", "LOG_STORE", "HTTP_GATEWAY", "WINDOW"])
+def test_the_links_kubernetes_sets_for_a_service_are_left_alone(service: str) -> None:
+    address = "tcp://10.96.0.11:9092"
+    links = {
+        f"{service}_SERVICE_HOST": "10.96.0.11",
+        f"{service}_SERVICE_PORT": "9092",
+        f"{service}_SERVICE_PORT_PLAIN_TEXT": "9092",
+        f"{service}_PORT": address,
+        f"{service}_PORT_9092_TCP": address,
+        f"{service}_PORT_9092_TCP_PROTO": "tcp",
+        f"{service}_PORT_9092_TCP_PORT": "9092",
+        f"{service}_PORT_9092_TCP_ADDR": "10.96.0.11",
+    }
+    assert 10_000 == load(NO_FILE, links).settings.window.size_ms
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[window]\nsize_sm = 5", ["size_sm", "[window]", "WINDOW_SIZE_MS"]),
+        ("[windows]\nsize_ms = 5", ["windows", "window"]),
+        ("[window]\nSIZE_MS = 5", ["SIZE_MS"]),
+        ("window = 5", ["window"]),
+        ("size_ms = 5", ["size_ms"]),
+        ("[kafka]\nsasl.password = 'x'", ["sasl"]),
+        ("[window]\nsize_ms = ", []),
+        ("[window", []),
+        ("[window]\nsize_ms = 5\nsize_ms = 6", []),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_with_the_file(written: Written, text: str, named: list[str]) -> None:
+    file = written(text)
+    line = complaint(file)
+    assert [] == [part for part in [str(file), *named] if part not in line]
+
+
+def test_a_file_that_was_asked_for_and_is_missing_is_named(tmp_path: Path) -> None:
+    line = complaint(tmp_path / "no.toml")
+    assert "--config" in line
+    assert "no.toml" in line
+
+
+def test_a_file_that_is_a_directory_is_named(tmp_path: Path) -> None:
+    assert str(tmp_path) in complaint(tmp_path)
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "service.toml").write_bytes(b"\xff\xfe\x00")
+    assert "service.toml" in complaint(tmp_path / "service.toml")
+
+
+# ---- wrong values -------------------------------------------------------------------------------------------
+
+WRONG = [
+    ("KAFKA_BOOTSTRAP_SERVERS", ""),
+    ("KAFKA_GROUP_ID", ""),
+    ("KAFKA_PROPERTIES", ""),
+    ("KAFKA_PROPERTIES", "security.protocol=SSL"),
+    ("KAFKA_PROPERTIES", "[]"),
+    ("KAFKA_PROPERTIES", '"x"'),
+    ("KAFKA_PROPERTIES", '{"a":null}'),
+    ("KAFKA_PROPERTIES", '{"a":{"b":1}}'),
+    ("TOPICS_TRANSACTIONS", ""),
+    ("TOPICS_ALERTS", "with blank"),
+    ("TOPICS_ALERTS", "x" * 250),
+    ("TOPICS_ALERTS", "."),
+    ("TOPICS_AGGREGATES", "a/b"),
+    ("TOPICS_CREATE", "perhaps"),
+    ("TOPICS_PARTITIONS", "0"),
+    ("TOPICS_REPLICATION", "0"),
+    ("TOPICS_REPLICATION", "-2"),
+    ("WATERMARK_LATENESS_MS", "-1"),
+    ("WATERMARK_LATENESS_MS", "1.5"),
+    ("WATERMARK_IDLE_AFTER_MS", "soon"),
+    ("WATERMARK_MAX_FUTURE_MS", "-1"),
+    ("WINDOW_SIZE_MS", "0"),
+    ("WINDOW_SIZE_MS", "-10000"),
+    ("WINDOW_SIZE_MS", "ten"),
+    ("WINDOW_SIZE_MS", "10s"),
+    ("WINDOW_SIZE_MS", ""),
+    ("WINDOW_CLOCK", "sundial"),
+    ("LATE_POLICY", "ignore"),
+    ("DETECT_LIMIT", "NaN"),
+    ("DETECT_LIMIT", "Infinity"),
+    ("DETECT_LIMIT", "8,000"),
+    ("DETECT_LIMIT", "a lot"),
+    ("HTTP_HOST", ""),
+    ("HTTP_PORT", "65536"),
+    ("HTTP_PORT", "-1"),
+    ("LOG_LEVEL", "loud"),
+    ("LOG_FORMAT", "xml"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), WRONG)
+def test_a_wrong_value_is_named(variable: str, value: str) -> None:
+    assert complaint(NO_FILE, **{variable: value}).startswith(variable)
+
+
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        ("[window]\nsize_ms = 0", "WINDOW_SIZE_MS"),
+        ("[window]\nsize_ms = 'x'", "WINDOW_SIZE_MS"),
+        ("[late]\npolicy = 'ignore'", "LATE_POLICY"),
+        ("[kafka.properties]\nsecurity.protocol = 'SSL'", "KAFKA_PROPERTIES"),
+        ("[kafka]\nproperties = 'x'", "KAFKA_PROPERTIES"),
+    ],
+)
+def test_a_wrong_value_in_a_file_is_named_with_the_file(written: Written, text: str, variable: str) -> None:
+    file = written(text)
+    line = complaint(file)
+    assert line.startswith(f"{variable} ({file})")
+
+
+TOPICS = ["TRANSACTIONS", "ALERTS", "AGGREGATES", "LATE", "DEAD_LETTER", "STATE"]
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(TOPICS, 2)))
+def test_two_topics_of_one_name_are_refused_and_named(one: str, other: str) -> None:
+    line = complaint(NO_FILE, **{f"TOPICS_{one}": "same", f"TOPICS_{other}": "same"})
+    assert [] == [part for part in (f"TOPICS_{one}", f"TOPICS_{other}", "same") if part not in line]
+
+
+def test_aggregates_that_are_off_collide_with_nothing() -> None:
+    assert "" == load(NO_FILE, {"TOPICS_AGGREGATES": ""}).settings.topics.aggregates
+
+
+@pytest.mark.parametrize("name", sorted(GUARANTEED))
+def test_a_property_that_the_guarantees_rest_on_is_refused_by_name(name: str) -> None:
+    line = complaint(NO_FILE, KAFKA_PROPERTIES=json.dumps({"security.protocol": "SSL", name: "x"}))
+    assert line.startswith("KAFKA_PROPERTIES")
+    assert name in line
+
+
+def test_the_guarantees_rest_on_these_at_least() -> None:
+    needed = {
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "isolation.level",
+        "transactional.id",
+        "enable.idempotence",
+    }
+    assert needed | {"acks", "group.id", "partitioner", "auto.offset.reset"} <= GUARANTEED
+
+
+def test_a_limit_is_exact_from_the_environment() -> None:
+    limit = Decimal("8000.00000000000000001")
+    assert limit == load(NO_FILE, {"DETECT_LIMIT": str(limit)}).settings.detect.limit
+
+
+def test_a_limit_is_exact_from_a_file(written: Written) -> None:
+    limit = Decimal("8000.00000000000000001")
+    assert limit == load(written(f"[detect]\nlimit = {limit}"), {}).settings.detect.limit
