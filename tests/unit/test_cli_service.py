@@ -1,0 +1,207 @@
+"""The service's command line, from outside: what is printed where, and the exit codes of the contract."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from service import __version__
+from service.settings import NAMES
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    def complaint(self) -> str:
+        """The one line that a command says when it is used wrongly."""
+        assert (2, "") == (self.code, self.out)
+        lines = self.err.splitlines()
+        assert 1 == len(lines), self.err
+        return lines[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Txwatch:
+    """Runs the program in a directory of its own, where it finds no settings but what it is given."""
+
+    directory: Path
+
+    def __call__(self, *arguments: str, **environment: str) -> Done:
+        """Run a command to its end."""
+        inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
+        done = subprocess.run(
+            [sys.executable, "-m", "service", *arguments],
+            cwd=self.directory,
+            env={**inherited, "PYTHONPATH": str(ROOT), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def txwatch(tmp_path: Path) -> Txwatch:
+    """The program, in an empty directory."""
+    return Txwatch(tmp_path)
+
+
+# ---- help and version ---------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command(txwatch: Txwatch) -> None:
+    done = txwatch("--help")
+    assert (0, "") == (done.code, done.err)
+    assert [] == [
+        word for word in ("run", "alerts", "config", "schema", "--config", "--version") if word not in done.out
+    ]
+
+
+def test_help_of_alerts_names_every_option(txwatch: Txwatch) -> None:
+    done = txwatch("alerts", "--help")
+    assert (0, "") == (done.code, done.err)
+    options = ("--follow", "--from-beginning", "--max", "--format", "text", "json", "--config")
+    assert [] == [word for word in options if word not in done.out]
+
+
+def test_the_version_is_told(txwatch: Txwatch) -> None:
+    done = txwatch("--version")
+    assert (0, "") == (done.code, done.err)
+    assert __version__ in done.out
+
+
+# ---- schema -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["transaction", "alert", "aggregate"])
+def test_a_schema_is_printed_as_json(txwatch: Txwatch, name: str) -> None:
+    done = txwatch("schema", name)
+    assert (0, "") == (done.code, done.err)
+    assert "transaction_id" in json.loads(done.out)["properties"]
+
+
+# ---- config -------------------------------------------------------------------------------------------------
+
+
+def test_the_settings_are_printed_as_toml_with_their_origins_and_no_secrets(txwatch: Txwatch) -> None:
+    file = txwatch.directory / "my.toml"
+    file.write_text("[window]\nsize_ms = 5000\n")
+    done = txwatch("config", "--config", "my.toml", LATE_POLICY="drop", KAFKA_PROPERTIES='{"sasl.password":"hunter2"}')
+    assert (0, "") == (done.code, done.err)
+    shown = tomllib.loads(done.out)
+    assert (5_000, "drop", 8_000) == (shown["window"]["size_ms"], shown["late"]["policy"], shown["detect"]["limit"])
+    assert "hunter2" not in done.out
+    assert 'policy = "drop"  # environment LATE_POLICY' in done.out.splitlines()
+    assert "size_ms = 5000  # my.toml" in done.out.splitlines()
+
+
+def test_what_config_prints_gives_the_same_settings_again(txwatch: Txwatch) -> None:
+    first = txwatch("config", WINDOW_SIZE_MS="5000", TOPICS_AGGREGATES="sums", DETECT_LIMIT="0.5")
+    (txwatch.directory / "again.toml").write_text(first.out)
+    again = txwatch("--config", "again.toml", "config")
+    assert tomllib.loads(first.out) == tomllib.loads(again.out)
+
+
+def test_the_file_in_the_usual_place_is_read(txwatch: Txwatch) -> None:
+    (txwatch.directory / "config").mkdir()
+    (txwatch.directory / "config" / "service.toml").write_text("[window]\nsize_ms = 5000\n")
+    assert "size_ms = 5000  # config/service.toml" in txwatch("config").out.splitlines()
+
+
+def test_a_reader_that_has_had_enough_is_no_failure(txwatch: Txwatch) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "config"],
+        cwd=txwatch.directory,
+        env={**inherited, "PYTHONPATH": str(ROOT)},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    os.close(writing)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+# ---- wrong usage --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["nothing"], "nothing"),
+        (["--nothing"], "--nothing"),
+        (["config", "--nothing"], "--nothing"),
+        (["schema", "nothing"], "nothing"),
+        (["schema"], "transaction"),
+        (["alerts", "--format", "xml"], "--format"),
+        (["alerts", "--max", "0"], "--max"),
+        (["alerts", "--max", "x"], "--max"),
+        (["--config"], "--config"),
+        (["--config", "no.toml"], "no.toml"),
+        (["config", "--config", "no.toml"], "no.toml"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_wrong_usage_is_one_line_that_names_it(txwatch: Txwatch, arguments: list[str], named: str) -> None:
+    assert named in txwatch(*arguments).complaint()
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["config"], ["alerts"]], ids=["none", "run", "config", "alerts"])
+def test_a_misspelt_variable_stops_every_command(txwatch: Txwatch, command: list[str]) -> None:
+    assert "WINDOW_SIZE_SM" in txwatch(*command, WINDOW_SIZE_SM="5000").complaint()
+
+
+def test_a_misspelt_name_in_the_file_stops_the_start(txwatch: Txwatch) -> None:
+    (txwatch.directory / "my.toml").write_text("[window]\nsize_sm = 5000\n")
+    line = txwatch("--config", "my.toml").complaint()
+    assert "my.toml" in line
+    assert "size_sm" in line
+
+
+def test_a_wrong_value_stops_the_start(txwatch: Txwatch) -> None:
+    assert "WINDOW_SIZE_MS" in txwatch("run", WINDOW_SIZE_MS="-1").complaint()
+
+
+def test_a_secret_written_wrong_is_not_told(txwatch: Txwatch) -> None:
+    line = txwatch("run", KAFKA_PROPERTIES='{"sasl.password":"hunter2"').complaint()
+    assert "KAFKA_PROPERTIES" in line
+    assert "hunter2" not in line
+
+
+def test_a_property_that_the_client_does_not_know_is_named(txwatch: Txwatch) -> None:
+    line = txwatch("run", HTTP_PORT="0", KAFKA_PROPERTIES='{"no.such.property":"x"}').complaint()
+    assert "no.such.property" in line
+
+
+def test_a_taken_port_is_one_line_that_names_the_setting(txwatch: Txwatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = txwatch("run", HTTP_HOST="127.0.0.1", HTTP_PORT=port).complaint()
+    assert "HTTP_PORT" in line
+    assert port in line
+
+
+def test_a_property_with_a_value_that_the_client_does_not_know_is_named(txwatch: Txwatch) -> None:
+    line = txwatch("alerts", KAFKA_PROPERTIES='{"security.protocol":"nonsense"}').complaint()
+    assert "KAFKA_PROPERTIES" in line
+    assert "security.protocol" in line
