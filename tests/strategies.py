@@ -6,11 +6,18 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from service.core.model import LatePolicy, Transaction
 from service.core.money import MAX_DIGITS, SCALE, UNITS_LIMIT
 from tests.driver import tx
+
+
+def run_without_deadlines() -> None:
+    """Let Hypothesis judge by what is found and not by how long it took: the machine has other users."""
+    settings.register_profile("txwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("txwatch")
 
 
 def exactly(amount: float | Decimal) -> Fraction:

@@ -1,5 +1,7 @@
 """What a window holds of each key, and which part of the input it came from."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 from decimal import Decimal

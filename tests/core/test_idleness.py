@@ -1,5 +1,7 @@
 """Idle is caught up and silent."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 from service.core.model import Offset

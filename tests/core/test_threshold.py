@@ -1,5 +1,7 @@
 """The limit is compared exactly, and strictly."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 from decimal import Decimal

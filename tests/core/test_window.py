@@ -1,5 +1,7 @@
 """Tumbling windows of the wall clock: start inclusive, end exclusive, closed by time alone."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 import pytest

@@ -1,5 +1,7 @@
 """The HTTP pages over a real socket: what they say, who is refused, and that nobody can hold them up."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 import http.client

@@ -1,5 +1,7 @@
 """Logs: one line each, to standard error, whoever writes them."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 import io

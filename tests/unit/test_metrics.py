@@ -1,5 +1,7 @@
 """The metrics by the contract's names, types, units and labels."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 from itertools import pairwise

@@ -1,5 +1,7 @@
 """Settings: environment over TOML over defaults; unknown names and wrong values stop the start and are named."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 import json

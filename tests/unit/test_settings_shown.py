@@ -1,5 +1,7 @@
 """Settings as they are shown: with their origins, fit to be read again, and never a secret among them."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """The transactional producer's states, and what becomes of the client's errors."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 from collections import defaultdict, deque

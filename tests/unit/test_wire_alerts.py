@@ -1,5 +1,7 @@
 """Alerts and aggregates to the digit, and names that tell alerts apart."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 import json

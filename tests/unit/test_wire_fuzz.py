@@ -169,8 +169,9 @@ def test_a_monstrous_exponent_is_dealt_with_at_once(text: str) -> None:
         assert abs(exactly(found.amount)) < 10**309
 
 
-@given(st.lists(st.one_of(GOOD_VALUES, RECORDS.map(lambda record: record[1])), max_size=6))
-def test_a_run_is_the_same_as_one_by_one(values: list[bytes]) -> None:
+@given(st.lists(st.one_of(GOOD_VALUES, RECORDS.map(lambda record: record[1])), max_size=6), GOOD_VALUES)
+def test_a_run_is_the_same_as_one_by_one(values: list[bytes], last: bytes) -> None:
+    values = [*values, last]  # a run has at least one record
     found = [outcome(value) for value in values]
     good = [one for one in found if isinstance(one, Transaction)]
     run = decode_run([value for value, one in zip(values, found, strict=True) if isinstance(one, Transaction)])

@@ -1,5 +1,7 @@
 """Records that are passed on: byte for byte, with headers that say where they were and why, and never too large."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 from dataclasses import replace

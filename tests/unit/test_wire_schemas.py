@@ -1,5 +1,7 @@
 """The JSON Schemas describe what is read and written, and refuse what is not."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 import json

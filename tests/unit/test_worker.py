@@ -1,5 +1,7 @@
 """The loop: windows close by the clock, and what is committed is what is in closed windows."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """A wall clock that is set back: what has been emitted stays emitted, and nothing is lost, stuck or counted twice."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 from tests.loop import Loop, pay

@@ -142,7 +142,7 @@ def judged(values: list[bytes | None], policy: LatePolicy) -> tuple[list[int], l
     return bad, late, held
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(STEPS, st.sampled_from(LatePolicy))
 @example([Put(0, [BAD]), Put(1, [pay(0)]), Turn(1), Take(0, lost=False, back=True), Turn(10_000)], LatePolicy.INCLUDE)
 @example([Put(0, [pay(0), BAD]), Turn(1), Fail("commit"), Turn(10_000), Crash()], LatePolicy.INCLUDE)
@@ -151,6 +151,7 @@ def test_every_record_is_committed_exactly_once(steps: list[Step], policy: LateP
     check_every_record(steps, policy)
 
 
+@settings(max_examples=60)
 @given(STEPS_WITH_A_BAD_CLOCK, st.sampled_from(LatePolicy))
 @example([Put(0, ONE), Turn(1), Turn(9_999), Put(0, ONE), Turn(-10), Turn(10), Crash()], LatePolicy.INCLUDE)
 @example([Put(0, ONE), Turn(10_001), Put(1, ONE), Turn(-2), Put(1, ONE), Turn(3)], LatePolicy.INCLUDE)
@@ -207,6 +208,7 @@ def where(loop: Loop, topic: str) -> list[tuple[int, int]]:
     return found
 
 
+@settings(max_examples=40)
 @given(STEPS)
 def test_there_is_one_alert_for_each_sum_above_the_limit(steps: list[Step]) -> None:
     loop = Run(LatePolicy.INCLUDE).to_the_end(steps)
@@ -217,6 +219,7 @@ def test_there_is_one_alert_for_each_sum_above_the_limit(steps: list[Step]) -> N
     assert len(alerts) == len({one["alert_id"] for one in alerts})
 
 
+@settings(max_examples=40)
 @given(STEPS)
 def test_committed_watermarks_and_offsets_never_go_back(steps: list[Step]) -> None:
     run = Run(LatePolicy.DIVERT)

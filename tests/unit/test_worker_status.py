@@ -1,5 +1,7 @@
 """What the loop tells others: readiness with its reason, each partition, metrics, and one line a checkpoint."""
 
+# ruff: noqa: SIM300 - expected == actual
+
 from __future__ import annotations
 
 import pytest
