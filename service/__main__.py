@@ -91,6 +91,7 @@ def alerts(
             from_beginning=from_beginning or not follow,
             maximum=maximum,
             form=form,
+            say=_say,
         )
 
 
@@ -99,19 +100,19 @@ def alerts(
 @click.pass_obj
 def config(outer: Path | None, config: Path | None) -> int:
     """Print the effective settings as TOML, secrets masked, and where each came from."""
-    click.echo(load(config or outer).as_toml(), nl=False)
+    _say(load(config or outer).as_toml().rstrip())
     return OK
 
 
 @cli.command()
 @_config_option
-@click.argument("name", type=click.Choice(["transaction", "alert", "aggregate"]))
+@click.argument("name", metavar="NAME", type=click.Choice(["transaction", "alert", "aggregate"]))
 def schema(name: Literal["transaction", "alert", "aggregate"], config: Path | None) -> int:
     """Print the JSON Schema of a payload."""
     from service.wire.schemas import json_schema  # noqa: PLC0415
 
     del config  # every command takes it, this one has no use for it
-    click.echo(json.dumps(json_schema(name), indent=2))
+    _say(json.dumps(json_schema(name), indent=2))
     return OK
 
 
@@ -129,11 +130,16 @@ def _main() -> int:
         return _complain(str(error), UNUSABLE)
     except click.Abort:
         return OK
-    except BrokenPipeError:
-        # Whoever read our output has had enough, as head(1) has. Nothing more can be flushed there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     return code or OK
+
+
+def _say(text: str) -> None:
+    """Print to standard output; when whoever reads it has had enough, as head(1) has, end well."""
+    try:
+        print(text, flush=True)  # noqa: T201 - this is what the commands are for
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(OK) from None
 
 
 def _complain(line: str, code: int) -> int:

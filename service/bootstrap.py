@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 import service
 from service import log as logs
-from service.clients import client_config, construct, consumer_config, producer_config
+from service.clients import check_properties, client_config, construct, consumer_config, producer_config
 from service.core.detectors.threshold import Threshold
 from service.core.model import LatePolicy, WallTimeMs
 from service.core.task import TaskRules
@@ -69,6 +69,7 @@ class Service:
         4. Give up what is not committed, and leave the group.
         """
         settings = self._settings
+        check_properties(settings)
         registry = CollectorRegistry()
         metrics = Metrics(registry, self._board, service.__version__, confluent_kafka.libversion()[0])
         try:

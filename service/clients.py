@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from service.intake import Topics
 from service.kafka.errors import kafka_error
@@ -24,14 +25,19 @@ _PRODUCER_ONLY: Final = (
 
 def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
     """What every client of ours has in common, with the user's properties that concern this kind of it."""
-    others = {"consumer": _PRODUCER_ONLY, "producer": _CONSUMER_ONLY, "admin": _CONSUMER_ONLY + _PRODUCER_ONLY}[kind]
+    others = {
+        "any": (),
+        "consumer": _PRODUCER_ONLY,
+        "producer": _CONSUMER_ONLY,
+        "admin": _CONSUMER_ONLY + _PRODUCER_ONLY,
+    }[kind]
     return {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "client.id": f"txwatch-{settings.kafka.instance_id}",
         "logger": logging.getLogger("librdkafka"),
         "error_cb": errors,
         **{
-            name: str(value).lower() if isinstance(value, bool) else value
+            name: str(value).lower() if isinstance(value, bool) else str(value)
             for name, value in settings.kafka.properties.items()
             if not name.startswith(others)
         },
@@ -75,6 +81,18 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
         "batch.size": min(1_000_000, topics.least_max_bytes),
         "partitioner": "murmur2_random",
     }
+
+
+def check_properties(settings: Settings) -> None:
+    """Find out which property librdkafka does not like before anything is started.
+
+    Raises:
+        SettingsError: KAFKA_PROPERTIES or KAFKA_BOOTSTRAP_SERVERS holds something that it does not know.
+    """
+    silent = logging.getLogger("librdkafka.check")
+    silent.setLevel(logging.CRITICAL + 1)
+    everything = {**client_config(settings, "any", lambda _: None), "logger": silent}
+    construct(AdminClient, everything)
 
 
 def construct(make: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> Any:  # noqa: ANN401

@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
@@ -25,9 +26,16 @@ REACH_S: Final = 15.0
 
 
 def print_alerts(
-    settings: Settings, stop: Stop, *, follow: bool, from_beginning: bool, maximum: int | None, form: str
+    settings: Settings,
+    stop: Stop,
+    *,
+    follow: bool,
+    from_beginning: bool,
+    maximum: int | None,
+    form: str,
+    say: Callable[[str], None],
 ) -> int:
-    """Print alerts to standard output, one a line; returns the exit code."""
+    """Say each alert, one a line; returns the exit code."""
     errors: deque[KafkaError] = deque(maxlen=100)
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
     config = {
@@ -45,8 +53,8 @@ def print_alerts(
         _start_reading(reader, settings, stop, errors, follow=follow, from_beginning=from_beginning)
         values = reader.read(follow=follow, keep_going=lambda: not stop.asked())
         for value in islice(values, maximum):
-            line = value.decode() if form == "json" else AlertPayload.model_validate_json(value).text()
-            print(line, flush=True)  # noqa: T201 - this is what the command is for
+            line = value.decode() if form == "json" else AlertPayload.from_json(value).text()
+            say(line)
     except KafkaProblem as problem:
         print(f"txwatch: {problem}", file=sys.stderr)  # noqa: T201
         return 1

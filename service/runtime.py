@@ -7,9 +7,9 @@ from typing import Any, Final, assert_never
 
 from structlog.typing import FilteringBoundLogger
 
-from service.core.model import Offset, Partition, WallTimeMs, WindowClosed
+from service.core.model import Offset, Partition, WallTimeMs, Window, WindowClosed
 from service.core.task import PartitionTask, TaskRules
-from service.core.window import window_at
+from service.core.window import SteadyClock, is_over, window_at
 from service.intake import Intake, Topics
 from service.kafka.errors import Abortable, KafkaProblem, Retriable
 from service.kafka.source import End, Event, Given, OutOfRange, Run, Taken, Trouble
@@ -48,13 +48,15 @@ class Worker:
         self._topics = topics
         self._rules = rules
         self._clock = clock
+        self._steady = SteadyClock(rules.window_size_ms)
         self._metrics = metrics
         self._board = board
         self._log = log
         self._tasks: dict[Partition, PartitionTask] = {}
         self._committed: dict[Partition, Offset] = {}
         self._intake = Intake(source.topic, topics, metrics)
-        self._boundary_ms: WallTimeMs | None = None
+        self._window: Window | None = None
+        """The window of everything that has been read and not committed; one for all tasks."""
         self._next_snapshot_ms = 0
         self._trouble: str | None = None
 
@@ -73,11 +75,11 @@ class Worker:
             Fatal: Kafka will have no more of this process.
         """
         events = self._source.poll(BATCH_RECORDS, self._patience_s())
-        now_ms = self._clock()
+        now_ms = self._steady.at(self._clock())
         ownership = [event for event in events if isinstance(event, Given | Taken)]
         for change in ownership:
             self._handle_ownership(change)
-        if self._boundary_ms is not None and now_ms >= self._boundary_ms:
+        if self._window is not None and is_over(self._window, now_ms):
             self._checkpoint(now_ms)
         for event in events:
             self._handle(event, now_ms)
@@ -93,9 +95,9 @@ class Worker:
             self._post(now_ms)
 
     def _patience_s(self) -> float:
-        if self._boundary_ms is None:
+        if self._window is None:
             return POLL_S
-        return min(POLL_S, max(0.0, (self._boundary_ms - self._clock()) / 1000))
+        return min(POLL_S, max(0.0, (self._window.end_ms - self._clock()) / 1000))
 
     def _handle_ownership(self, event: Given | Taken) -> None:
         match event:
@@ -133,7 +135,7 @@ class Worker:
                     task.reached_end(offset)
             case OutOfRange(partition, why):
                 self._log.warning("offset_out_of_range", partition=partition, error=why)
-                self._tasks.pop(partition, None)
+                self._drop((partition,))
             case Trouble(why):
                 if why != self._trouble:
                     self._log.warning("kafka_trouble", error=why)
@@ -148,8 +150,8 @@ class Worker:
             messages = [message for message in messages if message.offset() >= task.next_offset]
             if not messages:
                 return
-        if self._boundary_ms is None:
-            self._boundary_ms = WallTimeMs(window_at(now_ms, self._rules.window_size_ms).end_ms)
+        if self._window is None:
+            self._window = window_at(now_ms, self._rules.window_size_ms)
         self._intake.feed(partition, task, messages, now_ms)
 
     def _send_pending(self) -> None:
@@ -167,7 +169,7 @@ class Worker:
 
         A txn that cannot be committed is aborted, and everything is read again from the committed offsets.
         """
-        self._boundary_ms = None
+        self._window = None
         closed = [(p, one) for p, task in self._tasks.items() if (one := task.tick(now_ms)) is not None]
         moved = {p: task.next_offset for p, task in self._tasks.items() if task.next_offset != self._committed[p]}
         if not moved:
@@ -201,14 +203,14 @@ class Worker:
         """One canonical line and the metrics of a committed checkpoint."""
         metrics = self._metrics
         metrics.txns.labels("committed").inc()
-        metrics.commit.observe((done_ms - now_ms) / 1000)
+        metrics.commit.observe(max(0, done_ms - now_ms) / 1000)
         keys = anomalies = 0
         for _, one in closed:
             keys += len(one.aggregates)
             anomalies += len(one.anomalies)
             for anomaly in one.anomalies:
                 metrics.anomalies.labels(anomaly.detector).inc()
-                metrics.alert_latency.observe((done_ms - one.window.end_ms) / 1000)
+                metrics.alert_latency.observe(max(0, done_ms - one.window.end_ms) / 1000)
         metrics.windows_closed.inc(keys)
         window_end = max((one.window.end_ms for _, one in closed), default=None)
         self._log.info(
@@ -228,7 +230,7 @@ class Worker:
         """The one way back: abort, drop every open window, read again from what is committed."""
         self._log.warning("rewind", error=why)
         self._intake.clear()
-        self._boundary_ms = None
+        self._window = None
         if self._sink.open:
             self._metrics.txns.labels("aborted").inc()
         self._source.rewind(list(self._tasks))
@@ -246,6 +248,7 @@ class Worker:
         except Retriable as problem:
             self._handle(Trouble(str(problem)), now_ms)
             return
+        self._trouble = None
         for start in starts:
             self._tasks[start.partition] = PartitionTask(self._rules, now_ms, start.offset, start.watermark_ms)
             self._committed[start.partition] = start.offset
@@ -259,7 +262,7 @@ class Worker:
 
     def _look_after_trouble(self) -> None:
         """The client tells when something goes wrong, but not when it is well again: ask."""
-        if self._trouble is None:
+        if self._trouble is None or self._source.restoring:  # restoring asks, too, and more
             return
         try:
             self._source.check()

@@ -12,10 +12,10 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from service.core.model import LatePolicy
@@ -66,7 +66,7 @@ class KafkaSettings(_Group):
     bootstrap_servers: Annotated[str, Field(min_length=1)] = "localhost:9092"
     group_id: Annotated[str, Field(min_length=1)] = "txwatch"
     instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
-    properties: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    properties: dict[str, str | bool | int | float | Decimal] = Field(default_factory=dict)
 
     @field_validator("properties")
     @classmethod
@@ -90,15 +90,12 @@ class TopicsSettings(_Group):
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 4
     replication: Annotated[int, Field(ge=-1, le=100)] = -1
 
-    @model_validator(mode="after")
-    def _all_different(self) -> Self:
-        names = [
-            getattr(self, field) for field in ("transactions", "alerts", "aggregates", "late", "dead_letter", "state")
-        ]
-        for name in names:
-            if name and names.count(name) > 1:
-                raise ValueError(f"two of them are called {name}: what is written would be read again")
-        return self
+    @field_validator("transactions", "alerts", "aggregates", "late", "dead_letter", "state")
+    @classmethod
+    def _no_folder(cls, name: str) -> str:
+        if name in {".", ".."}:
+            raise ValueError("Kafka has no topic of this name")
+        return name
 
     @field_validator("replication")
     @classmethod
@@ -177,6 +174,8 @@ _FOREIGN: Final = re.compile(
     r"|[A-Z0-9_]+_SERVICE_(HOST|PORT(_.*)?)"
     r"|[A-Z0-9_]+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
 )
+_LINK: Final = re.compile(r"(tcp|udp|sctp)://.*")
+"""What such a link holds: KAFKA_PORT=tcp://10.0.0.1:9092, and HTTP_PORT for a Service called http."""
 
 
 def _names() -> dict[str, tuple[str, str]]:
@@ -251,7 +250,7 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None) -> Loa
     Raises:
         SettingsError: something cannot be used.
     """
-    environment = os.environ if environment is None else environment
+    environment = _without_foreign(os.environ if environment is None else environment)
     path = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
     toml = {} if path is None else _read_toml(path)
     _refuse_unknown_variables(environment)
@@ -268,13 +267,23 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None) -> Loa
         settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_first(error, origins)) from None
+    _refuse_shared_topics(settings.topics)
     return Loaded(settings, origins)
+
+
+def _refuse_shared_topics(topics: TopicsSettings) -> None:
+    seen: dict[str, str] = {}
+    for field in ("transactions", "alerts", "aggregates", "late", "dead_letter", "state"):
+        name, variable = getattr(topics, field), f"TOPICS_{field}".upper()
+        if name and name in seen:
+            raise SettingsError(f"{seen[name]} and {variable} are both {name}: what is written would be read again")
+        seen[name] = variable
 
 
 def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
     try:
         with path.open("rb") as file:
-            content = tomllib.load(file)
+            content = tomllib.load(file, parse_float=Decimal)
     except OSError as error:
         raise SettingsError(f"--config {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -292,6 +301,14 @@ def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
     return content
 
 
+def _without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if not (_FOREIGN.fullmatch(name) or (name.endswith("_PORT") and _LINK.fullmatch(value)))
+    }
+
+
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     prefixes = tuple(f"{group.upper()}_" for group in Settings.model_fields)
     for variable in sorted(environment):
@@ -299,7 +316,7 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
             continue
         if variable.upper() in NAMES:
             raise SettingsError(f"{variable}: environment variables are in capitals, {variable.upper()}")
-        if variable.startswith(prefixes) and not _FOREIGN.fullmatch(variable):
+        if variable.startswith(prefixes):
             raise SettingsError(f"{variable}: there is no such setting{_nearest(variable)}")
 
 
@@ -333,7 +350,7 @@ def _check_json_object(variable: str, text: str) -> None:
 
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         # Not the text itself: it may hold a password.
         raise SettingsError(f"{variable}: not a JSON object: {error}") from None
     if not isinstance(value, dict):

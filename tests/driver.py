@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 from service.core.detectors.threshold import Threshold
 from service.core.model import Accepted, EventTimeMs, LatePolicy, Offset, Transaction, WallTimeMs, WindowClosed
 from service.core.task import PartitionTask, TaskRules
+from service.core.window import SteadyClock
 
 T0: Final = 1_715_392_800_000
 """2024-05-11 02:00:00 UTC, a window's start for every size used here: event and wall times count from it."""
@@ -37,13 +38,14 @@ class Driver:
 
     def __init__(self, *, now: int = 0, watermark: int | None = None, next_offset: int = 0, **changed: Any) -> None:  # noqa: ANN401
         """Take over a partition at ``next_offset``; ``changed`` are rules other than the default ones."""
-        self.now_ms = WallTimeMs(T0 + now)
+        self._clock = SteadyClock(changed.get("window_size_ms", 10_000))
+        self.now_ms = self._clock.at(WallTimeMs(T0 + now))
         restored_ms = None if watermark is None else EventTimeMs(T0 + watermark)
         self.task = PartitionTask(rules(**changed), self.now_ms, Offset(next_offset), restored_ms)
 
     def at(self, now: int) -> Self:
         """Set the wall clock."""
-        self.now_ms = WallTimeMs(T0 + now)
+        self.now_ms = self._clock.at(WallTimeMs(T0 + now))
         return self
 
     def read(self, *transactions: Transaction) -> Accepted:

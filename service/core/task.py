@@ -21,7 +21,7 @@ from service.core.model import (
 )
 from service.core.money import ROUND, SCALE, UNITS_LIMIT
 from service.core.watermark import BoundedOutOfOrderness, Idleness
-from service.core.window import ProcessingClock
+from service.core.window import is_over, window_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,6 @@ class PartitionTask:
         self.next_offset = next_offset
         self.window: Window | None = None
         self._rules = rules
-        self._clock = ProcessingClock(rules.window_size_ms)
         self._watermark = BoundedOutOfOrderness(rules.lateness_ms, watermark_ms)
         self._idleness = Idleness(rules.idle_after_ms, now_ms)
         self._aggregates: dict[str, Aggregate] = {}
@@ -92,12 +91,13 @@ class PartitionTask:
             AssertionError: the open window is over; whoever drives the task ticks it first.
         """
         if self.window is None:
-            self.window = self._clock.window_for(now_ms)
-        assert not self._clock.is_over(self.window, now_ms), "tick() before accept()"  # noqa: S101
+            self.window = window_at(now_ms, self._rules.window_size_ms)
+        assert not is_over(self.window, now_ms), "tick() before accept()"  # noqa: S101
         rules, mark, aggregates = self._rules, self._watermark, self._aggregates
         lateness_ms, newest_ms = mark.lateness_ms, mark.newest_ms
         watermark_ms = newest_ms - lateness_ms
         horizon_ms = now_ms + rules.max_future_ms if rules.max_future_ms else 2**63
+        bar_ms = min(newest_ms, horizon_ms)  # a restored watermark may lie beyond the horizon
         include = rules.late_policy is LatePolicy.INCLUDE
         late_total = 0
         late_keys: list[str] = []
@@ -107,11 +107,11 @@ class PartitionTask:
         for offset, transaction in zip(offsets, transactions, strict=True):
             event_ms = transaction.timestamp
             key = transaction.transaction_id
-            if event_ms > newest_ms:
+            if event_ms > bar_ms:
                 if event_ms > horizon_ms:
                     set_aside.append(SetAside(offset, Reason.TIMESTAMP_IN_FUTURE, _future(event_ms, now_ms, rules)))
                     continue
-                newest_ms = event_ms
+                newest_ms = bar_ms = event_ms
                 watermark_ms = event_ms - lateness_ms
             elif event_ms < watermark_ms:
                 late_total += 1
@@ -144,12 +144,11 @@ class PartitionTask:
         return Accepted(late_total, set_aside)
 
     def tick(self, now_ms: WallTimeMs) -> WindowClosed | None:
-        """Close the open window if the wall clock has passed its end, with no new record needed for it."""
-        if self.window is None or not self._clock.is_over(self.window, now_ms):
+        """Close the open window if it is over, with no new record needed for it."""
+        if self.window is None or not is_over(self.window, now_ms):
             return None
         window, aggregates = self.window, self._aggregates
         self.window, self._aggregates = None, {}
-        self._clock.close(window)
         watermark_ms = self._watermark.value_ms
         if not aggregates or watermark_ms is None:  # every record that opened it was set aside
             return None

@@ -1,4 +1,4 @@
-"""Tumbling windows and the clock that says which one is open."""
+"""Tumbling windows of the wall clock."""
 
 from __future__ import annotations
 
@@ -11,31 +11,27 @@ def window_at(time_ms: int, size_ms: int) -> Window:
     return Window(start_ms, start_ms + size_ms)
 
 
-class ProcessingClock:
-    """Windows of the service's own wall clock.
+def is_over(window: Window, now_ms: WallTimeMs) -> bool:
+    """Whether ``now_ms`` lies outside: beyond the end, or before the start because the clock was set back."""
+    return not window.start_ms <= now_ms < window.end_ms
 
-    A wall clock may be set back. What has been emitted stays emitted: a time that falls into the window just
-    closed counts for the next one, and only a greater step back is believed.
+
+class SteadyClock:
+    """The wall clock as windows need it: it stands still where it was set back a little.
+
+    What has been emitted stays emitted, and all partitions are in one window at any time. A step back of more than
+    a window is believed; it ends the open windows at once, or they would stay open until that time comes again.
     """
 
-    __slots__ = ("_closed", "size_ms")
+    __slots__ = ("_now_ms", "_tolerance_ms")
 
-    def __init__(self, size_ms: int) -> None:
-        """No window has been closed yet."""
-        self.size_ms = size_ms
-        self._closed: Window | None = None
+    def __init__(self, window_size_ms: int) -> None:
+        """No time has been seen."""
+        self._tolerance_ms = window_size_ms
+        self._now_ms: WallTimeMs | None = None
 
-    def window_for(self, now_ms: WallTimeMs) -> Window:
-        """The window of a record that is read at ``now_ms``."""
-        window = window_at(now_ms, self.size_ms)
-        if window == self._closed:
-            return window_at(window.end_ms, self.size_ms)
-        return window
-
-    def is_over(self, window: Window, now_ms: WallTimeMs) -> bool:
-        """Whether the wall clock has passed its end."""
-        return now_ms >= window.end_ms
-
-    def close(self, window: Window) -> None:
-        """Remember that ``window`` has been emitted."""
-        self._closed = window
+    def at(self, wall_ms: WallTimeMs) -> WallTimeMs:
+        """The time to go by when the wall clock shows ``wall_ms``."""
+        if self._now_ms is None or not 0 < self._now_ms - wall_ms <= self._tolerance_ms:
+            self._now_ms = wall_ms
+        return self._now_ms

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
-from service.kafka.errors import Fatal, KafkaProblem, Retriable, kafka_error, sort
+from service.kafka.errors import Abortable, Fatal, KafkaProblem, Retriable, kafka_error, sort
 from service.wire.records import OutRecord
 
 CALL_TIMEOUT_S: Final = 1.0
@@ -82,7 +83,8 @@ class TransactionalSink:
         Raises:
             Retriable, Fatal: see errors.
         """
-        self._call("init_transactions", self._producer.init_transactions, CALL_TIMEOUT_S)
+        with self._no_way_back():
+            self._call("init_transactions", self._producer.init_transactions, CALL_TIMEOUT_S)
         self._step(Step.INITIALISED)
 
     def send(self, records: Iterable[OutRecord]) -> None:
@@ -99,8 +101,9 @@ class TransactionalSink:
     def begin(self) -> None:
         """Begin a txn if none is open."""
         if self._state is not State.OPEN:
+            begun = follow(self._state, Step.BEGUN)
             self._call("begin_transaction", self._producer.begin_transaction)
-            self._step(Step.BEGUN)
+            self._state = begun
 
     def commit(self, offsets: list[TopicPartition], group_metadata: Any) -> None:  # noqa: ANN401 - opaque in the client
         """Commit what was sent together with the offsets.
@@ -133,12 +136,22 @@ class TransactionalSink:
             Retriable: told to give up.
         """
         if self._state is State.OPEN:
-            self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
+            with self._no_way_back():
+                self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
             self._step(Step.ABORTED)
 
     def poll(self) -> None:
         """Serve the client's callbacks."""
         self._producer.poll(0)
+
+    @contextmanager
+    def _no_way_back(self) -> Iterator[None]:
+        """What can only be aborted is fatal where there is nothing to abort, or aborting is what failed."""
+        try:
+            yield
+        except Abortable as problem:
+            self._step(Step.FAILED)
+            raise Fatal(str(problem)) from problem
 
     def _produce(self, record: OutRecord) -> None:
         extra: dict[str, Any] = {}

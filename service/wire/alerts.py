@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
@@ -52,6 +53,11 @@ class AggregatePayload(_Payload):
     window: WindowPayload
     source: SourcePayload
 
+    @classmethod
+    def from_json(cls, value: bytes) -> Self:
+        """Read it with its exact sum, which pydantic's own JSON reader would pass through a float."""
+        return cls.model_validate(json.loads(value, parse_float=Decimal))
+
 
 class AlertPayload(AggregatePayload):
     """An anomaly: an aggregate that a detector objects to."""
@@ -62,8 +68,8 @@ class AlertPayload(AggregatePayload):
     detected_at: int = Field(description="wall clock when the window closed, epoch milliseconds")
 
     def text(self) -> str:
-        """One line for people."""
-        seen = f"('{self.transaction_id}', {self.timestamp}, {self.amount})"
+        """One line for people, whatever the id holds."""
+        seen = f"({self.transaction_id!r}, {self.timestamp}, {json_number(self.amount)})"
         return f"Anomaly detected: {seen}, current watermark: {self.watermark}"
 
 
@@ -117,12 +123,14 @@ def alert_id(source: Source, window: Window, anomaly: Anomaly, aggregate: Aggreg
 
 def json_number(value: Decimal) -> Decimal:
     """The decimal as people expect to see a number: ``9000.0``, ``8000.1``, never ``9E+3`` or ``8000.1000``."""
+    if not value:
+        return Decimal("0.0")
     sign, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int), "sums are finite"  # noqa: S101
     if exponent >= 0:
         return Decimal((sign, (*digits, *(0,) * (exponent + 1)), -1))
     kept = len(digits)
-    while exponent < -1 and kept > 1 and digits[kept - 1] == 0:
+    while exponent < -1 and digits[kept - 1] == 0:
         kept, exponent = kept - 1, exponent + 1
     return Decimal((sign, digits[:kept], exponent))
 

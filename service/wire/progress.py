@@ -16,9 +16,9 @@ def decode_progress(metadata: str | None) -> EventTimeMs | None:
     """Read it back. What another program wrote there is no watermark."""
     try:
         progress = json.loads(metadata or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(progress, dict) or progress.get("txwatch") != 1:
         return None
     watermark_ms = progress.get("watermark")
-    return EventTimeMs(watermark_ms) if isinstance(watermark_ms, int) else None
+    return EventTimeMs(watermark_ms) if type(watermark_ms) is int else None

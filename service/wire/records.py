@@ -28,7 +28,9 @@ class OutRecord:
     def size(self) -> int:
         """Bytes of key, value and headers, with Kafka's own framing roughly allowed for."""
         parts = len(self.key or b"") + len(self.value or b"") + RECORD_OVERHEAD
-        return parts + sum(len(name) + len(value or b"") + HEADER_OVERHEAD for name, value in self.headers or ())
+        return parts + sum(
+            len(name.encode()) + len(value or b"") + HEADER_OVERHEAD for name, value in self.headers or ()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class Original:
 def set_aside_record(topic: str, original: Original, reason: Reason, why: str, max_bytes: int) -> OutRecord:
     """Pass a record on byte for byte, with headers (Kafka Connect's names) that say where it was and what was wrong.
 
-    One that the topic would not take because of the added headers loses the end of its value, and says so in
-    ``txwatch.truncated_from`` (bytes): a record that stops the stream for ever would be worse.
+    One that the topic would not take because of the added headers loses the end of its value, then of its key, and
+    says so in ``txwatch.truncated_from`` (bytes): a record that stops the stream for ever would be worse.
     """
     headers = [
         *(original.headers or ()),
@@ -68,8 +70,10 @@ def set_aside_record(topic: str, original: Original, reason: Reason, why: str, m
         ("txwatch.reason", reason.value.encode()),
     ]
     record = OutRecord(topic, original.key, original.value, headers, original.timestamp_ms)
-    if original.value is None or record.size <= max_bytes:
-        return record
-    headers.append(("txwatch.truncated_from", str(len(original.value)).encode()))
-    excess = record.size - max_bytes
-    return replace(record, value=original.value[: max(0, len(original.value) - excess)], headers=headers)
+    if record.size > max_bytes and original.value:
+        headers.append(("txwatch.truncated_from", str(len(original.value)).encode()))
+        record = replace(record, value=original.value[: max(0, len(original.value) - record.size + max_bytes)])
+    if record.size > max_bytes and original.key:
+        headers.append(("txwatch.key_truncated_from", str(len(original.key)).encode()))
+        record = replace(record, key=original.key[: max(0, len(original.key) - record.size + max_bytes)])
+    return record

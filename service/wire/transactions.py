@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -51,20 +52,25 @@ class Rejection(Exception):  # noqa: N818 - it is a verdict on a record, and the
 
 
 def decode_run(values: Sequence[bytes | None]) -> list[Transaction]:
-    """Decode records, at least one, that are all good, which nearly all are.
+    """Decode records that are all good, which nearly all are.
 
     Raises:
         msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection: one of them is not;
             decode() tells which and why.
     """
     transactions: list[Transaction] = list(map(_decode, values))  # type: ignore[arg-type]
-    # Where even the shortest id leaves no room for a long amount, no record needs to be looked at.
-    if len(values[0] or b"") <= SHORT and max(map(len, values)) <= SHORT:  # type: ignore[arg-type]
+    # Where even the shortest id leaves no room for a long amount, no record needs a second look, unless the float
+    # is zero: that may be all that is left of 1e-999999.
+    short = not values or (len(values[0] or b"") <= SHORT and max(map(len, values)) <= SHORT)  # type: ignore[arg-type]
+    if short and all(map(_amount_of, transactions)):
         return transactions
     for value, transaction in zip(values, transactions, strict=True):
-        if len(value) - len(transaction.transaction_id) > SAFE_SLACK:  # type: ignore[arg-type]
+        if len(value) - len(transaction.transaction_id) > SAFE_SLACK or not transaction.amount:  # type: ignore[arg-type]
             transaction.amount = _exact_amount(value)  # type: ignore[arg-type]
     return transactions
+
+
+_amount_of = attrgetter("amount")
 
 
 def decode(value: bytes | None) -> Transaction:
@@ -88,7 +94,7 @@ def _exact_amount(value: bytes) -> float | Decimal:
     places = len(mantissa.partition(".")[2]) - int(exponent[:MAX_EXPONENT_CHARS] or 0)
     if len(exponent) > MAX_EXPONENT_CHARS or len(mantissa) > 2 * MAX_DIGITS or places > MAX_DIGITS:
         raise Rejection(Reason.SCHEMA, f"amount: more than {MAX_DIGITS} digits after the point, or an absurd exponent")
-    return Decimal(text)
+    return Decimal(text) or 0.0
 
 
 def _diagnose(value: bytes | None, error: Exception) -> Rejection:
