@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from tests.processes import spawn
+
 LARGE_MB: Final = 3.0
 
 
@@ -77,30 +79,23 @@ def run(command: list[str], failure: str, log: Path | None, display: Display | N
 
     Raises:
         SetupError: it failed; says `failure` and the command's last error.
+        Stopped: somebody asked for an end; the command is dead then.
     """
     seen: list[str] = []
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        text=True,
-        errors="replace",
-    ) as process:
-        try:
-            for line in lines_of(process):
-                if line:
-                    seen.append(line)
-                if display:
-                    display.line(line)
-        except KeyboardInterrupt:
-            process.terminate()
-            raise
-        finally:
+    process = spawn(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        for line in lines_of(process):
+            if line:
+                seen.append(line)
             if display:
-                display.end()
+                display.line(line)
+        process.wait()
+    finally:
+        process.kill()  # when somebody asked for an end; it may be half-way then
+        process.wait()
+        if display:
+            display.end()
     if log:
         # A full disk is no reason to hide the error itself.
         with contextlib.suppress(OSError), log.open("a", encoding="utf-8") as file:
@@ -109,13 +104,13 @@ def run(command: list[str], failure: str, log: Path | None, display: Display | N
         raise SetupError(f"{failure}: {last_error(seen)}" + (f" (all of pip's output: {log})" if log else ""))
 
 
-def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
+def lines_of(process: subprocess.Popen[bytes]) -> Iterator[str]:
     """The lines that a process writes, as they come; an empty one twice a second while it is silent."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
         for line in process.stdout or ():
-            lines.put(line.rstrip())
+            lines.put(line.decode(errors="replace").rstrip())
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()

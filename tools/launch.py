@@ -4,6 +4,7 @@ Usage: `python -m tools.launch CALLER demo|test …`, CALLER being the folder fr
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +12,7 @@ from typing import NoReturn
 from tools import options
 from tools.command import SetupError, say
 from tools.setup import PYTHON, set_up
+from tools.signals import SIGNALS, Stopped, stopped_by_signals
 
 
 def main(caller: str, command: str, arguments: list[str]) -> NoReturn:
@@ -18,16 +20,19 @@ def main(caller: str, command: str, arguments: list[str]) -> NoReturn:
     if command == "demo":
         options.parse(arguments, Path(caller))
     try:
-        set_up("demo" if command == "demo" else "dev")
+        with stopped_by_signals():
+            set_up("demo" if command == "demo" else "dev")
+            # The program that this becomes takes them when it is ready for them, instead of dying with a traceback.
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     except SetupError as error:
         say(f"./{command}: {error}")
         raise SystemExit(1) from None
     except OSError as error:
         say(f"./{command}: {error.strerror}: {error.filename}")
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        say(f"./{command}: interrupted; the next run goes on from here")
-        raise SystemExit(130) from None
+    except Stopped as stopped:
+        say(f"./{command}: stopped; the next run sets up again")
+        raise SystemExit(stopped.exit_code) from None
     module = "tools.demo" if command == "demo" else "tools.suite"
     os.execv(PYTHON, [str(PYTHON), "-m", module, caller, *arguments])  # noqa: S606  # our own program
 

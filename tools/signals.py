@@ -19,13 +19,15 @@ class Stopped(BaseException):  # like KeyboardInterrupt, it is no error
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Raises `Stopped` at the first signal and ignores those that follow."""
+    """Raises `Stopped` at the first signal; those that follow are ignored, after the block as well."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
         for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
         raise Stopped(number)
 
-    for each in SIGNALS:
-        signal.signal(each, stop)
+    before = {each: signal.signal(each, stop) for each in SIGNALS}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
