@@ -58,20 +58,22 @@ def keep_aot_cache(kafka: Kafka, output: Path) -> None:
 
 def exercise(bootstrap_servers: str) -> None:
     """Does with a broker what the service does, so that its first transaction and group are in the cache as well."""
-    common: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers}
+    common: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
     admin = AdminClient(common)
     admin.create_topics([NewTopic("training", num_partitions=1)])["training"].result(_TIMEOUT_S)
+    producer = Producer(common | {"transactional.id": "training"})
+    producer.init_transactions(_TIMEOUT_S)
     consumer = Consumer(
         common | {"group.id": "training", "group.protocol": "consumer", "auto.offset.reset": "earliest"}
     )
-    producer = Producer(common | {"transactional.id": "training", "log_level": 3})
     try:
         consumer.subscribe(["training"])
-        producer.init_transactions(_TIMEOUT_S)
         producer.begin_transaction()
         producer.produce("training", b"value", b"key")
-        producer.send_offsets_to_transaction([TopicPartition("training", 0, 0)], consumer.consumer_group_metadata())
         producer.commit_transaction(_TIMEOUT_S)
         consumer.consume(1, _TIMEOUT_S)
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction([TopicPartition("training", 0, 1)], consumer.consumer_group_metadata())
+        producer.commit_transaction(_TIMEOUT_S)
     finally:
         consumer.close()

@@ -129,7 +129,8 @@ def last_error(lines: list[str]) -> str:
     if any("connection broken" in line for line in lines):
         return "no connection to the package index"
     marked = [line for line in lines if re.match(r"\s*error:|.*\bErrno\b", line, flags=re.IGNORECASE)]
-    return re.sub(r"^\s*error:\s*", "", (marked or lines or ["it said nothing"])[-1], flags=re.IGNORECASE)[:300]
+    noise = r"^\s*error:\s*(could not install packages due to an \w+: )?"
+    return re.sub(noise, "", (marked or lines or ["it said nothing"])[-1], flags=re.IGNORECASE)[:300]
 
 
 def say(text: str) -> None:
