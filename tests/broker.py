@@ -8,6 +8,7 @@ The first start prepares `.broker/` (jars, formatting, Java's cache); later ones
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -37,6 +38,7 @@ from tests.processes import spawn
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 15.0
 ATTEMPTS: Final = 4
+TRAINING_BYTES: Final = 400_000_000
 
 
 class Broker:
@@ -284,7 +286,8 @@ def prepare(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:
     """
     try:
         kafka = install(version, home)
-        if not kafka.aot_cache.exists():
+        # A cache cut short by a full disk might be taken for a good one.
+        if not kafka.aot_cache.exists() and shutil.disk_usage(home).free >= TRAINING_BYTES:
             with one_at_a_time("train.lock", home):
                 if not kafka.aot_cache.exists():
                     say("preparing Kafka for quick starts, once: about 15 s")
@@ -297,7 +300,6 @@ def prepare(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:
 def _train(kafka: Kafka, home: Path) -> None:
     """Runs a broker once, so that Java writes its ahead-of-time cache when it stops."""
     output = kafka.aot_cache.with_suffix(".new")
-    output.unlink(missing_ok=True)
     relative = os.path.relpath(output, home / "run" / "any")  # of a run's folder; Java gives a % a meaning
     with Broker(home=home, kafka=kafka, jvm_flags=(*JVM_FLAGS, f"-XX:AOTCacheOutput={relative}")) as broker:
         with contextlib.suppress(KafkaException):  # a cache of less is still a cache

@@ -54,6 +54,8 @@ def keep_aot_cache(kafka: Kafka, output: Path) -> None:
     for old in sorted(kafka.home.glob("java-*.aot"), key=lambda path: path.stat().st_mtime)[:-KEPT_CACHES]:
         old.unlink()
     output.replace(kafka.aot_cache)
+    for left_over in kafka.home.glob("java-*.new*"):
+        left_over.unlink()
 
 
 def exercise(bootstrap_servers: str) -> None:
