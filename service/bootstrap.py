@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ from service.stop import Stop
 CLOSE_TIMEOUT_S: Final = 3.0
 """Leaving the group may hang (confluent-kafka-python#1667); past this the process ends without it."""
 WAIT_S: Final = 0.25
+NOT_READY_AFTER_S: Final = 1.5
 GC_THRESHOLD: Final = 50_000
 """Records make no cycles; Python's default would look for some at every other batch."""
 SAY_EVERY_S: Final = 5.0
@@ -57,6 +59,7 @@ class Service:
         self._log: FilteringBoundLogger = logs.get("txwatch")
         self._board = StatusBoard(time.monotonic)
         self._errors: deque[KafkaError] = deque(maxlen=100)
+        self._waiting_since_s = 0.0
         self.hung = False
         """Leaving the group did not end in time: librdkafka's threads would hold up the interpreter's end as well."""
 
@@ -123,14 +126,19 @@ class Service:
         try:
             while not self._stop.asked():
                 worker.turn()
+                self._waiting_since_s = 0.0
         finally:
             self._board.status = Status("stopping")
             worker.abandon()
             self._close(source)
 
     def _keep_going(self) -> bool:
-        """Asked between the attempts of blocking calls."""
+        """Asked between the attempts of blocking calls: a process that waits for Kafka is alive, but not ready."""
         self._board.beat()
+        now_s = time.monotonic()
+        self._waiting_since_s = self._waiting_since_s or now_s
+        if now_s - self._waiting_since_s > NOT_READY_AFTER_S:
+            self._board.status = replace(self._board.status, not_ready="a commit waits for Kafka")
         return not self._stop.asked()
 
     def _rules(self) -> TaskRules:

@@ -23,6 +23,9 @@ BATCH_RECORDS: Final = 500
 """Small batches stay in the processor's cache: DESIGN.md, "Batches of 500"."""
 POLL_S: Final = 0.1
 SNAPSHOT_MS: Final = 1_000
+PAUSE_MS: Final = 500
+BUSY_PAUSE_MS: Final = 10_000
+"""Between attempts to start a partition, without and with others that run."""
 BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
 
@@ -58,6 +61,7 @@ class Worker:
         self._window: Window | None = None
         """The window of everything that has been read and not committed; one for all tasks."""
         self._next_snapshot_ms = 0
+        self._restore_at_ms = 0
         self._trouble: str | None = None
 
     # ---- one turn -------------------------------------------------------------------------------------------
@@ -137,7 +141,7 @@ class Worker:
                 self._log.warning("offset_out_of_range", partition=partition, error=why)
                 self._drop((partition,))
             case Trouble(why):
-                if why != self._trouble:
+                if self._trouble is None:
                     self._log.warning("kafka_trouble", error=why)
                 self._trouble = why
             case Given() | Taken():
@@ -241,12 +245,14 @@ class Worker:
     # ---- partitions start -----------------------------------------------------------------------------------
 
     def _restore(self, now_ms: WallTimeMs) -> None:
-        if not self._source.restoring:
+        if not self._source.restoring or 0 < self._restore_at_ms - now_ms <= BUSY_PAUSE_MS:
             return
         try:
             starts = self._source.restore()
         except Retriable as problem:
             self._handle(Trouble(str(problem)), now_ms)
+            # Each attempt may block for seconds: partitions that run must not wait for one that cannot start.
+            self._restore_at_ms = now_ms + (BUSY_PAUSE_MS if self._tasks else PAUSE_MS)
             return
         self._trouble = None
         for start in starts:
