@@ -25,7 +25,7 @@ class Account:
     records: int = 0
     aggregates: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
-    dead_letters: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
     late: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -43,51 +43,15 @@ def audit(broker: HasBootstrapServers, names: Names, limit: Decimal = Decimal(80
     inputs: dict[Place, Message] = {_place(m): m for m in read_all(broker, names.transactions)}
     account.records = len(inputs)
     owed = set(inputs)
-
-    def settle(place: Place, what: str) -> None:
-        if place in owed:
-            owed.discard(place)
-        else:
-            account.faults.append(
-                f"{what}: partition {place[0]} offset {place[1]} is accounted for twice, or no record"
-            )
-
     for topic in (names.dead_letter, names.late):
         for message in read_all(broker, topic):
-            headers = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or []}
-            place = (int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"]))
-            settle(place, topic)
-            if inputs[place].value() != message.value() or inputs[place].key() != message.key():
-                account.faults.append(f"{topic}: {place} differs from the input")
-            account.dead_letters[headers["txwatch.reason"]] += 1
-            account.late += topic == names.late
-
-    by_key: dict[tuple[int, str], list[tuple[int, Decimal, int]]] = defaultdict(list)
-    for place in sorted(owed):
-        value = json.loads(inputs[place].value() or b"", parse_float=Decimal)
-        by_key[place[0], value["transaction_id"]].append((place[1], Decimal(value["amount"]), value["timestamp"]))
-
+            _check_set_aside(account, inputs, owed, message)
+    account.late = account.reasons["late"]
     account.aggregates = _payloads(broker, names.aggregates)
-    marks: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-    for aggregate in account.aggregates:
-        source = aggregate["source"]
-        first, last, partition = source["first_offset"], source["last_offset"], source["partition"]
-        mine = [r for r in by_key[partition, aggregate["transaction_id"]] if first <= r[0] <= last]
-        for offset, _, _ in mine:
-            settle((partition, offset), f"aggregate of {aggregate['transaction_id']}")
-        expected = (len(mine), sum((r[1] for r in mine), Decimal(0)), mine[0][2] if mine else None)
-        found = (aggregate["count"], Decimal(aggregate["amount"]), aggregate["timestamp"])
-        if expected != found or not mine or (mine[0][0], mine[-1][0]) != (first, last):
-            account.faults.append(f"aggregate {found} where {expected} is due: {aggregate}")
-        marks[partition].append((aggregate["window"]["start"], first, aggregate["watermark"]))
-
+    _check_aggregates(account, inputs, owed)
     account.faults.extend(f"record {place} is not accounted for" for place in sorted(owed)[:10])
     account.alerts = _payloads(broker, names.alerts)
     _check_alerts(account, limit)
-    for partition, seen in marks.items():
-        watermarks = [mark for _, _, mark in sorted(seen)]
-        if watermarks != sorted(watermarks):
-            account.faults.append(f"partition {partition}: the watermark goes back: {watermarks}")
     last_offsets: dict[int, int] = {}
     for partition, offset in inputs:
         last_offsets[partition] = max(offset, last_offsets.get(partition, -1))
@@ -95,6 +59,51 @@ def audit(broker: HasBootstrapServers, names: Names, limit: Decimal = Decimal(80
         if position.partition in last_offsets and position.offset <= last_offsets[position.partition]:
             account.faults.append(f"partition {position.partition}: committed {position.offset}, not all was read")
     return account
+
+
+def _settle(account: Account, owed: set[Place], place: Place, what: str) -> None:
+    if place in owed:
+        owed.discard(place)
+    else:
+        account.faults.append(f"{what}: partition {place[0]} offset {place[1]} is accounted for twice, or no record")
+
+
+def _check_set_aside(account: Account, inputs: dict[Place, Message], owed: set[Place], message: Message) -> None:
+    headers = headers_of(message)
+    place = (int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"]))
+    _settle(account, owed, place, message.topic() or "")
+    if inputs[place].value() != message.value() or inputs[place].key() != message.key():
+        account.faults.append(f"{message.topic()}: {place} differs from the input")
+    account.reasons[headers["txwatch.reason"].decode()] += 1
+
+
+def _check_aggregates(account: Account, inputs: dict[Place, Message], owed: set[Place]) -> None:
+    by_key: dict[tuple[int, str], list[tuple[int, Decimal, int]]] = defaultdict(list)
+    for place in sorted(owed):
+        value = json.loads(inputs[place].value() or b"", parse_float=Decimal)
+        by_key[place[0], value["transaction_id"]].append((place[1], Decimal(value["amount"]), value["timestamp"]))
+    marks: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+    for aggregate in account.aggregates:
+        source = aggregate["source"]
+        first, last, partition = source["first_offset"], source["last_offset"], source["partition"]
+        mine = [r for r in by_key[partition, aggregate["transaction_id"]] if first <= r[0] <= last]
+        for offset, _, _ in mine:
+            _settle(account, owed, (partition, offset), f"aggregate of {aggregate['transaction_id']}")
+        expected = (len(mine), sum((r[1] for r in mine), Decimal(0)), mine[0][2] if mine else None)
+        found = (aggregate["count"], Decimal(aggregate["amount"]), aggregate["timestamp"])
+        if expected != found or not mine or (mine[0][0], mine[-1][0]) != (first, last):
+            account.faults.append(f"aggregate {found} where {expected} is due: {aggregate}")
+        marks[partition].append((aggregate["window"]["start"], first, aggregate["watermark"]))
+    for partition, seen in marks.items():
+        watermarks = [mark for _, _, mark in sorted(seen)]
+        if watermarks != sorted(watermarks):
+            account.faults.append(f"partition {partition}: the watermark goes back: {watermarks}")
+
+
+def headers_of(message: Message) -> dict[str, bytes]:
+    """A record's headers, the last of each name."""
+    headers: Any = message.headers() or []
+    return {name: value or b"" for name, value in headers}
 
 
 def _check_alerts(account: Account, limit: Decimal) -> None:
