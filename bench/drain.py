@@ -96,10 +96,8 @@ def peak_mib(pid: int) -> float:
 def drain_with_floor(broker: Broker, topic: str, records: int, run: str) -> Run:
     """Drain with the loop that only counts."""
     command = [sys.executable, "-m", "bench.floor", str(records)]
-    with subprocess.Popen(
-        command, env=environment(broker, topic, run), stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
+    with subprocess.Popen(command, env=environment(broker, topic, run), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None, "a pipe was asked for"  # noqa: S101
         started = float(process.stdout.readline().split()[1])
         began = time.monotonic()
         done = float(process.stdout.readline().split()[1])
@@ -110,10 +108,8 @@ def drain_with_floor(broker: Broker, topic: str, records: int, run: str) -> Run:
 def drain_with_service(broker: Broker, topic: str, records: int, run: str) -> Run:
     """Drain with the service, exactly once and every check on."""
     command = [sys.executable, "-m", "service"]
-    with subprocess.Popen(
-        command, env=environment(broker, topic, run), stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
+    with subprocess.Popen(command, env=environment(broker, topic, run), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None, "a pipe was asked for"  # noqa: S101
         port, start_cpu_s = 0, 0.0
         for line in process.stderr:
             entry = json.loads(line)
@@ -132,7 +128,7 @@ def drain_with_service(broker: Broker, topic: str, records: int, run: str) -> Ru
 
 def records_seen(port: int) -> float:
     """How many records the service has read."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:  # noqa: S310 - loopback
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
         lines = response.read().decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("txwatch_records_total"))
 

@@ -66,7 +66,7 @@ class KafkaSettings(_Group):
     bootstrap_servers: Annotated[str, Field(min_length=1)] = "localhost:9092"
     group_id: Annotated[str, Field(min_length=1)] = "txwatch"
     instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
-    properties: dict[str, str | bool | int | float | Decimal] = Field(default_factory=dict)
+    properties: dict[str, str | bool | int | float] = Field(default_factory=dict)
 
     @field_validator("properties")
     @classmethod
@@ -298,6 +298,9 @@ def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
                 raise SettingsError(
                     f"{path}: there is no setting {name} in [{group}]{_nearest(f'{group}_{name}'.upper())}"
                 )
+    properties = content.get("kafka", {}).get("properties")
+    if isinstance(properties, dict):  # only amounts are exact decimals
+        content["kafka"]["properties"] = {k: float(v) if isinstance(v, Decimal) else v for k, v in properties.items()}
     return content
 
 
