@@ -275,7 +275,7 @@ class Cluster:
 
 
 def _one_line(error: OSError) -> str:
-    return f"{error.strerror}: {error.filename}" if error.filename else str(error)
+    return f"{error.strerror}: {error.filename}" if error.filename else error.strerror or str(error)
 
 
 def prepare(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:

@@ -61,12 +61,13 @@ class Demo:
             raise DemoError(f"the broker died: {self.broker.last_error()}")
         self.service.check()
         self.alerts.check()
-        self._close_window()
         with contextlib.suppress(queue.Empty):
             while True:
                 self.screen.alert(self.alerts.lines.get_nowait())
                 self.printed += 1
-        for row in self.rows.read(0.05):
+        rows = self.rows.read(0.05)
+        self._close_window()  # it may have ended meanwhile, and these rows are in the next
+        for row in rows:
             self._window_end_ms = self._window_end_ms or next_boundary_ms()
             self.screen.row(row)
         if self.screen.is_live and time.monotonic() >= self._next_look:

@@ -5,7 +5,6 @@ import json
 import os
 import time
 import zoneinfo
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,12 +54,15 @@ class TopicRows:
         partitions = self._consumer.list_topics(TOPIC, timeout=TIMEOUT_S).topics[TOPIC].partitions
         self._consumer.assign([TopicPartition(TOPIC, partition, 0) for partition in partitions])
 
-    def read(self, timeout_s: float) -> Iterator[Row]:
-        """The next rows; waits for the first one."""
+    def read(self, timeout_s: float) -> list[Row]:
+        """The next rows; waits so long for the first one."""
+        rows = []
         for message in self._consumer.consume(1000, timeout_s):
             if message.error() is None:
                 record = json.loads(message.value() or b"{}", parse_float=str, parse_int=str)
-                yield Row(record["transaction_id"], record["amount"], self.local_time(float(record["timestamp"])))
+                event_time = self.local_time(float(record["timestamp"]))
+                rows.append(Row(record["transaction_id"], record["amount"], event_time))
+        return rows
 
     def local_time(self, epoch_ms: float) -> str:
         """A point of event time as people there write it, with milliseconds where it has some."""

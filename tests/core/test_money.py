@@ -54,6 +54,13 @@ def test_running_over_the_edge_of_the_units_is_exact(sign: int, step: float) -> 
     assert sum(map(exactly, amounts)) == Fraction(total(amounts))
 
 
+def test_amounts_of_sixteen_digits_are_exact_on_top_of_a_sum_that_is_below_zero() -> None:
+    """Their floats stand 1.2 ten-thousandths apart, so the nearest ten-thousandth says nothing."""
+    for units in range(7_000_000_000_000_000, 7_000_000_000_002_000):
+        amounts = [1 - EDGE, units / SCALE]
+        assert sum(map(exactly, amounts)) == Fraction(total(amounts))
+
+
 def test_the_greatest_amount_of_the_wire_plus_the_least_is_exact() -> None:
     great, least = Decimal(10**308), Decimal(f"1e-{MAX_DIGITS}")
     assert Fraction(10**308) + Fraction(1, 10**MAX_DIGITS) == Fraction(total([great, least]))

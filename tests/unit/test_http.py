@@ -81,6 +81,14 @@ def test_a_head_is_a_get_without_its_body(site: Site, path: str) -> None:
     assert (status, content_type, "") == site.ask(path, "HEAD")
 
 
+def test_a_head_has_no_body_on_the_wire(site: Site) -> None:
+    with site.connect() as connection:
+        connection.sendall(b"HEAD /metrics HTTP/1.0\r\n\r\n")
+        with connection.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    assert (True, b"") == (b"Content-Length: " in head, body)
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "NONSENSE"])
 def test_other_methods_are_refused(site: Site, method: str) -> None:
     assert site.ask("/metrics", method)[0] in {405, 501}

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service import __version__
+from tests.replay_process import EXAMPLE, HEADER, Done, finish, run, start
 
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "data" / "data.csv"
-HEADER = "transaction_id,timestamp,amount\n"
 ROW = "tx1,2024-05-11 10:00:00,1\n"
 KEYS = [
     "read",
@@ -45,44 +40,15 @@ def closed_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
-def environment(**variables: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG") if name in os.environ}
-    return {**kept, "PYTHONPATH": str(ROOT), **variables}
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "producer", *map(str, arguments)]
-
-
-def run(*arguments: str | Path, text: str | bytes = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line, with ``text`` on standard input."""
-    data = text.encode() if isinstance(text, str) else text
-    done = subprocess.run(
-        command(*arguments),
-        input=data,
-        capture_output=True,
-        env=environment(**variables),
-        timeout=60,
-        check=False,
-        cwd=ROOT,
-    )
-    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
-
-
-def summary(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-def dry(*arguments: str | Path, text: str | bytes = "", **variables: str) -> subprocess.CompletedProcess[str]:
+def dry(*arguments: str | Path, text: str | bytes = "", **variables: str) -> Done:
     return run("replay", "-", "--dry-run", *arguments, text=text, **variables)
 
 
 def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
     for arguments in (["--help"], ["replay", "--help"], ["--version"]):
         done = run(*arguments)
-        assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"txwatch-replay, version {__version__}\n"
+        assert (done.code, done.err) == (0, "")
+    assert done.out == f"txwatch-replay, version {__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -121,9 +87,9 @@ def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
 )
 def test_a_mistake_on_the_command_line_is_one_line_that_names_it(arguments: list[str | Path], named: str) -> None:
     done = run(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1
-    assert named in done.stderr
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert named in done.err
 
 
 @pytest.mark.parametrize(
@@ -149,17 +115,17 @@ def test_a_mistake_in_the_environment_is_one_line_that_names_the_variable(
     variables: dict[str, str], arguments: list[str], named: str
 ) -> None:
     done = run("replay", EXAMPLE, *arguments, **variables)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1
-    assert named in done.stderr
+    assert (done.code, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    assert named in done.err
 
 
 def test_a_secret_never_appears_in_a_message() -> None:
     properties = '{"sasl.password": "hush", "sasl.mechanism": "NONE", "security.protocol": "sasl_plaintext"}'
     for text in (properties, properties[:-1], properties.replace('"NONE"', "null")):
         done = run("replay", EXAMPLE, KAFKA_PROPERTIES=text)
-        assert done.returncode == 2
-        assert "hush" not in done.stderr
+        assert done.code == 2
+        assert "hush" not in done.err
 
 
 def test_a_taken_metrics_port_is_named() -> None:
@@ -167,54 +133,54 @@ def test_a_taken_metrics_port_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = dry("--metrics-port", str(taken.getsockname()[1]), text=HEADER, HTTP_HOST="127.0.0.1")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--metrics-port" in done.stderr
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "--metrics-port" in done.err
 
 
 @pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf", HEADER.encode("utf-16"), b"\0\x01\x02\n", b"a,b\n"])
 def test_standard_input_that_is_no_csv_is_refused_in_one_line(data: bytes) -> None:
     done = dry(text=data)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "standard input" in done.stderr
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "standard input" in done.err
 
 
 def test_the_summary_is_the_last_line_and_has_exactly_its_keys() -> None:
     done = run("replay", EXAMPLE, "--dry-run", "--timezone", "Asia/Shanghai")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert list(summary(done)) == KEYS
-    assert summary(done) | {"seconds": 0} == dict.fromkeys(KEYS, 0) | {"read": 4, "next_row": 5}
+    assert (done.code, done.err) == (0, "")
+    assert list(done.summary) == KEYS
+    assert done.summary | {"seconds": 0} == dict.fromkeys(KEYS, 0) | {"read": 4, "next_row": 5}
 
 
 def test_a_header_without_rows_ends_with_0() -> None:
     done = dry(text=HEADER)
-    assert (done.returncode, summary(done)["read"], summary(done)["next_row"]) == (0, 0, 1)
+    assert (done.code, done.summary["read"], done.summary["next_row"]) == (0, 0, 1)
 
 
 def test_rejected_rows_are_shown_counted_and_only_under_strict_a_failure() -> None:
     text = HEADER + ROW + "tx2,2024-05-11 10:00:00,a\x1bb\ntx3,,1\n" + ROW
     done = dry(text=text)
-    assert done.returncode == 0
-    assert done.stderr == (
+    assert done.code == 0
+    assert done.err == (
         "txwatch-replay: line 3 rejected: amount 'a\\x1bb' is not a number: tx2,2024-05-11 10:00:00,a\\x1bb\n"
     )
     counts = {"read": 4, "rejected": 1, "skipped_empty": 1, "next_row": 5}
-    assert summary(done) | counts == summary(done)
-    assert summary(strict := dry("--strict", text=text)) | counts == summary(strict)
-    assert strict.returncode == 1
-    assert dry("--strict", text=HEADER + ROW + "tx1,,1\n").returncode == 0
+    assert done.summary | counts == done.summary
+    assert (strict := dry("--strict", text=text)).summary | counts == strict.summary
+    assert strict.code == 1
+    assert dry("--strict", text=HEADER + ROW + "tx1,,1\n").code == 0
 
 
 def test_of_many_rejected_rows_the_first_are_shown_and_the_others_counted() -> None:
     done = dry(text=HEADER + "x\n" * 25)
-    assert done.stderr.count("\n") == 11
-    assert done.stderr.endswith("15 more rows rejected; --rejects FILE keeps them all\n")
+    assert done.err.count("\n") == 11
+    assert done.err.endswith("15 more rows rejected; --rejects FILE keeps them all\n")
 
 
 def test_the_file_of_rejects_holds_line_reason_and_the_row_byte_for_byte(tmp_path: Path) -> None:
     path = tmp_path / "rejects.csv"
     raws = [b'a,"b\nc",x,y', b"t\xe9,2024-05-11 10:00:00,1", b'z,"q",""1', b"a\rb"]
     done = dry("--rejects", path, text=HEADER.encode() + b"\r\n".join([*raws[:3], ROW.encode()]))
-    assert (done.returncode, done.stderr, summary(done)["rejected"]) == (0, "", 3)
+    assert (done.code, done.err, done.summary["rejected"]) == (0, "", 3)
     with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         records = list(csv.reader(file, strict=True))
     assert records[0] == ["line", "reason", "raw"]
@@ -228,13 +194,13 @@ def test_the_file_of_rejects_holds_line_reason_and_the_row_byte_for_byte(tmp_pat
 def test_a_wrong_input_leaves_an_older_file_of_rejects_alone(tmp_path: Path) -> None:
     path = tmp_path / "rejects.csv"
     path.write_text("kept")
-    assert run("replay", tmp_path / "nowhere.csv", "--rejects", path).returncode == 2
+    assert run("replay", tmp_path / "nowhere.csv", "--rejects", path).code == 2
     assert path.read_text() == "kept"
 
 
 def test_rows_before_the_start_row_are_neither_read_nor_rejected() -> None:
     done = dry("--start-row", "3", text=HEADER + "bad\n" + ROW + ROW)
-    assert (done.returncode, done.stderr, summary(done)["read"]) == (0, "", 1)
+    assert (done.code, done.err, done.summary["read"]) == (0, "", 1)
 
 
 def test_other_columns_delimiters_and_formats_are_options() -> None:
@@ -244,7 +210,7 @@ def test_other_columns_delimiters_and_formats_are_options() -> None:
         *("--timestamp-format", "iso8601"),
         text=text,
     )
-    assert (done.returncode, done.stderr, summary(done)["read"]) == (0, "", 1)
+    assert (done.code, done.err, done.summary["read"]) == (0, "", 1)
 
 
 def test_properties_of_consumers_are_no_concern_of_the_producers(closed_port: int) -> None:
@@ -255,8 +221,8 @@ def test_properties_of_consumers_are_no_concern_of_the_producers(closed_port: in
         KAFKA_PROPERTIES=json.dumps(properties),
         KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{closed_port}",
     )
-    assert done.returncode == 0
-    assert "propert" not in done.stderr
+    assert done.code == 0
+    assert "propert" not in done.err
 
 
 def test_undelivered_rows_end_with_1_and_say_why(closed_port: int) -> None:
@@ -265,49 +231,38 @@ def test_undelivered_rows_end_with_1_and_say_why(closed_port: int) -> None:
         KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{closed_port}",
         KAFKA_PROPERTIES='{"message.timeout.ms": 1000}',
     )
-    assert done.returncode == 1
-    assert "no broker answers, trying on: " in done.stderr
-    assert "4 rows undelivered: Local: Message timed out\n" in done.stderr
+    assert done.code == 1
+    assert "no broker answers, trying on: " in done.err
+    assert "4 rows undelivered: Local: Message timed out\n" in done.err
     counts = {"read": 4, "sent": 4, "delivered": 0, "failed": 4, "next_row": 1}
-    assert summary(done) | counts == summary(done)
+    assert done.summary | counts == done.summary
 
 
-def interrupted(process: subprocess.Popen[str], number: int) -> tuple[int, str, str, float]:
+def interrupted(process: subprocess.Popen[bytes], number: int) -> tuple[Done, float]:
     began_s = time.monotonic()
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
-    return process.returncode, out, err, time.monotonic() - began_s
+    return finish(process), time.monotonic() - began_s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_waiting_for_a_broker_ends_with_0_and_nothing_sent(closed_port: int, number: int) -> None:
-    variables = environment(KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{closed_port}")
-    with subprocess.Popen(
-        command("replay", EXAMPLE), env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
-    ) as process:
+    with start("replay", EXAMPLE, KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{closed_port}") as process:
         assert process.stderr is not None
-        assert "no broker answers" in process.stderr.readline()
-        code, out, _, seconds = interrupted(process, number)
-    assert (code, json.loads(out)["sent"], json.loads(out)["next_row"]) == (0, 0, 1)
+        assert b"no broker answers" in process.stderr.readline()
+        done, seconds = interrupted(process, number)
+    assert (done.code, *done.counts("sent", "next_row")) == (0, 0, 1)
     assert seconds < 5
 
 
-def test_a_signal_ends_the_wait_for_standard_input() -> None:
-    with subprocess.Popen(
-        command("replay", "-", "--dry-run", "--metrics-port", "0"),
-        env=environment(HTTP_HOST="127.0.0.1"),
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=ROOT,
-    ) as process:
+def test_metrics_show_a_running_replay_and_a_signal_ends_its_wait_for_standard_input() -> None:
+    with start("replay", "-", "--dry-run", "--metrics-port", "0", HTTP_HOST="127.0.0.1") as process:
         assert process.stdin is not None
         assert process.stderr is not None
-        process.stdin.write(HEADER + ROW)
+        process.stdin.write((HEADER + ROW).encode())
         process.stdin.flush()
-        address = process.stderr.readline().rsplit(" ", 1)[1].strip()
-        for _ in range(100):
+        address = process.stderr.readline().decode().rsplit(" ", 1)[1].strip()
+        metrics = ""
+        for _ in range(200):
             with urllib.request.urlopen(address) as answer:  # noqa: S310  the address is our own
                 metrics = answer.read().decode()
             if "txwatch_replay_event_time_seconds" in metrics:
@@ -315,14 +270,14 @@ def test_a_signal_ends_the_wait_for_standard_input() -> None:
             time.sleep(0.05)
         assert "txwatch_replay_event_time_seconds 1.7154216e+09" in metrics
         assert 'txwatch_replay_rows_total{outcome="rejected"} 0.0' in metrics
-        code, out, _, seconds = interrupted(process, signal.SIGINT)
-    assert (code, json.loads(out)["read"], json.loads(out)["next_row"]) == (0, 1, 2)
+        done, seconds = interrupted(process, signal.SIGINT)
+    assert (done.code, *done.counts("read", "next_row")) == (0, 1, 2)
     assert seconds < 2
 
 
 def test_progress_is_drawn_when_asked_for_and_says_rows_and_event_time() -> None:
     done = dry("--progress", text=HEADER + ROW)
-    assert done.returncode == 0
-    assert "standard input" in done.stderr
-    assert "at 2024-05-11 10:00:00" in done.stderr
-    assert list(summary(done)) == KEYS
+    assert done.code == 0
+    assert "standard input" in done.err
+    assert "at 2024-05-11 10:00:00" in done.err
+    assert list(done.summary) == KEYS

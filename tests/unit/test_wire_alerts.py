@@ -213,6 +213,7 @@ def named(identity: tuple[str, int, str, str, int]) -> str:
 @example(("a", 0, "b", "c", 0), ("a,0", 0, "b", "c", 0))
 @example(("t", 0, 'a","b', "c", 0), ("t", 0, "a", 'b","c', 0))
 @example(("t", 1, "1", "d", 1), ("t", 1, "11", "d", 1))
+@example(("t", 0, f"a,{START},{START + 10_000},b", "c", 0), ("t", 0, "a", f"b,{START},{START + 10_000},c", 0))
 def test_names_are_the_same_only_for_the_same_parts(
     one: tuple[str, int, str, str, int], other: tuple[str, int, str, str, int]
 ) -> None:

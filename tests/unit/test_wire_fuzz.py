@@ -7,6 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -167,6 +168,13 @@ def test_a_monstrous_exponent_is_dealt_with_at_once(text: str) -> None:
     found = outcome(b'{"transaction_id":"t","timestamp":100000000000,"amount":' + text.encode() + b"}")
     if isinstance(found, Transaction):
         assert abs(exactly(found.amount)) < 10**309
+
+
+@pytest.mark.parametrize("text", ["0e99999999", "0.0e+99999999", "-0E99999999", "0e-99999999", "0e9999", "0e-999"])
+def test_a_nought_with_a_monstrous_exponent_is_refused_or_loses_it(text: str) -> None:
+    found = outcome(encode_transaction("a long id, so that the amount is looked at", OLDEST_TIMESTAMP_MS, text))
+    if isinstance(found, Transaction):
+        assert len(f"{found.amount:f}") < 10_000
 
 
 @given(st.lists(st.one_of(GOOD_VALUES, RECORDS.map(lambda record: record[1])), max_size=6), GOOD_VALUES)

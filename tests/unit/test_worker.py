@@ -110,6 +110,16 @@ def test_only_partitions_that_moved_are_committed() -> None:
     assert [{1: 1}] == loop.kafka.commits
 
 
+def test_a_partition_that_moved_once_is_not_committed_again() -> None:
+    loop = Loop(partitions=(0, 1))
+    loop.put(pay(0))
+    loop.put(pay(0), partition=1)
+    loop.turn(1, 10_000)
+    loop.put(pay(0))
+    loop.turn(10_001, 20_000)
+    assert [{0: 1, 1: 1}, {0: 2}] == loop.kafka.commits
+
+
 def test_markers_alone_commit_nothing() -> None:
     loop = Loop()
     loop.kafka.put_marker(0)

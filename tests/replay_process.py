@@ -1,0 +1,63 @@
+"""The replay producer as its users run it: a process of its own, its exit code and its output."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+EXAMPLE: Final = ROOT / "data" / "data.csv"
+HEADER: Final = "transaction_id,timestamp,amount\n"
+TIMEOUT_S: Final = 90
+
+
+class Done(NamedTuple):
+    """What a finished replay left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The last line of standard output."""
+        found: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return found
+
+    def counts(self, *names: str) -> tuple[Any, ...]:
+        """Some of the summary's values."""
+        return tuple(self.summary[name] for name in names)
+
+
+def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[bytes]:
+    """Start it with these arguments, in an environment of these variables and what a process needs."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG") if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-m", "producer", *map(str, arguments)],
+        env={**kept, **variables},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finish(process: subprocess.Popen[bytes], text: str | bytes = "", timeout_s: float = TIMEOUT_S) -> Done:
+    """Give it what is left of its standard input and wait for its end."""
+    data = text.encode() if isinstance(text, str) else text
+    try:
+        out, err = process.communicate(data, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    return Done(process.returncode, out.decode(), err.decode())
+
+
+def run(*arguments: str | Path, text: str | bytes = "", **variables: str) -> Done:
+    """Run it to its end."""
+    return finish(start(*arguments, **variables), text)
