@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+import os
 import threading
 import time
 from collections import deque
@@ -35,6 +37,8 @@ from service.settings import Settings, SettingsError
 from service.status import Status, StatusBoard
 from service.stop import Stop
 
+STOP_TIMEOUT_S: Final = 10.0
+"""From the signal to the end, whatever Kafka's client is doing."""
 CLOSE_TIMEOUT_S: Final = 3.0
 """Leaving the group may hang (confluent-kafka-python#1667); past this the process ends without it."""
 WAIT_S: Final = 0.25
@@ -60,8 +64,9 @@ class Service:
         self._board = StatusBoard(time.monotonic)
         self._errors: deque[KafkaError] = deque(maxlen=100)
         self._waiting_since_s = 0.0
+        self._ended = threading.Event()
         self.hung = False
-        """Leaving the group did not end in time: librdkafka's threads would hold up the interpreter's end as well."""
+        """Kafka did not answer at the end: librdkafka's threads would hold up the interpreter's end as well."""
 
     def run(self) -> int:
         """Run until told to stop; returns the exit code.
@@ -80,6 +85,7 @@ class Service:
         except OSError as error:
             raise SettingsError(f"HTTP_HOST, HTTP_PORT: {settings.http.host}:{settings.http.port}: {error}") from None
         self._log.info("http_listening", host=settings.http.host, port=server.port)
+        threading.Thread(target=self._end_in_time, name="deadline", daemon=True).start()
         try:
             self._run(metrics)
         except Retriable as problem:
@@ -93,6 +99,7 @@ class Service:
             return 1
         finally:
             server.close()
+            self._ended.set()
         self._log.info("stopped")
         return 0
 
@@ -129,8 +136,19 @@ class Service:
                 self._waiting_since_s = 0.0
         finally:
             self._board.status = Status("stopping")
-            worker.abandon()
+            self.hung = not worker.abandon()
             self._close(source)
+
+    def _end_in_time(self) -> None:
+        """See to it that a stop is a stop: calls with a timeout of 1 s were seen to block for 20 without a broker.
+
+        What is cut off here was not committed, so the next owner reads it again.
+        """
+        self._stop.event.wait()
+        if not self._ended.wait(STOP_TIMEOUT_S):
+            self._log.warning("stop_forced", after_s=STOP_TIMEOUT_S)
+            logging.shutdown()
+            os._exit(0)
 
     def _keep_going(self) -> bool:
         """Asked between the attempts of blocking calls: a process that waits for Kafka is alive, but not ready."""

@@ -5,8 +5,9 @@ A linear scan of the topics with exact arithmetic, which shares no code with the
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 from confluent_kafka import Message
@@ -89,7 +90,7 @@ def _check_aggregates(account: Account, inputs: dict[Place, Message], owed: set[
         mine = [r for r in by_key[partition, aggregate["transaction_id"]] if first <= r[0] <= last]
         for offset, _, _ in mine:
             _settle(account, owed, (partition, offset), f"aggregate of {aggregate['transaction_id']}")
-        expected = (len(mine), sum((r[1] for r in mine), Decimal(0)), mine[0][2] if mine else None)
+        expected = (len(mine), _exact_sum(r[1] for r in mine), mine[0][2] if mine else None)
         found = (aggregate["count"], Decimal(aggregate["amount"]), aggregate["timestamp"])
         if expected != found or not mine or (mine[0][0], mine[-1][0]) != (first, last):
             account.faults.append(f"aggregate {found} where {expected} is due: {aggregate}")
@@ -98,6 +99,11 @@ def _check_aggregates(account: Account, inputs: dict[Place, Message], owed: set[
         watermarks = [mark for _, _, mark in sorted(seen)]
         if watermarks != sorted(watermarks):
             account.faults.append(f"partition {partition}: the watermark goes back: {watermarks}")
+
+
+def _exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+    with localcontext(prec=2_000):
+        return sum(amounts, Decimal(0))
 
 
 def headers_of(message: Message) -> dict[str, bytes]:

@@ -311,6 +311,19 @@ def test_a_broker_that_goes_away_makes_it_unready_and_back_it_makes_it_ready(uni
         assert time.monotonic() - began < 15
 
 
+def test_it_stops_in_time_also_in_a_commit_that_cannot_be_done(unique: Callable[[str], str]) -> None:
+    names = Names(unique)
+    with Broker() as own, running(own, names) as service:
+        service.wait_ready(4)
+        produce(own, names.transactions, [transaction("tx1", NOW_MS, 9000)])
+        own.kill()
+        wait_until(lambda: service.get("/readyz")[0] == 503, 20)
+        time.sleep(2 * WINDOW_MS / 1000)
+        began = time.monotonic()
+        assert service.stop() == 0
+        assert time.monotonic() - began < 15
+
+
 def test_missing_topics_are_not_created_when_told_so(broker: Broker, unique: Callable[[str], str]) -> None:
     with running(broker, Names(unique), {"TOPICS_CREATE": "false"}) as service:
         assert service.process.wait(20) == 2
