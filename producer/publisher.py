@@ -71,6 +71,7 @@ class Publisher:
         self._delivered_before = 0
         self.sent = 0
         """Rows that librdkafka has taken, or refused for good."""
+        self._all_reported_at = 0
         self.failures: Counter[str] = Counter()
         """Why rows were not delivered, and how many for each reason."""
         self.broken = False
@@ -91,8 +92,16 @@ class Publisher:
 
     @property
     def outstanding(self) -> int:
-        """Rows without a report yet; a little more while other events of the client wait to be served."""
-        return len(self._producer)
+        """Rows without a report yet; a little more while other events of the client wait to be served.
+
+        Without a broker there are always new ones. So what was reported once for all that was sent stays reported.
+        """
+        if self._all_reported_at == self.sent:
+            return 0
+        outstanding = len(self._producer)
+        if not outstanding:
+            self._all_reported_at = self.sent
+        return outstanding
 
     @property
     def delivered(self) -> int:
@@ -142,9 +151,10 @@ class Publisher:
     def give_up(self) -> None:
         """Count what is still outstanding as failed. Some of it may have reached the brokers all the same."""
         self._producer.purge()
-        self._producer.flush(1.0)
-        if self.outstanding:
-            self.failures["no answer in time"] += self.outstanding
+        outstanding = self._producer.flush(1.0)
+        if outstanding:
+            self.failures["no answer in time"] += outstanding
+        self._all_reported_at = self.sent
 
     def first_failed(self) -> RowId | None:
         """Return the first row in file order that was not delivered. Of equal records of a batch it is the first."""

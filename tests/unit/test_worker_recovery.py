@@ -65,12 +65,12 @@ def test_after_an_abort_the_watermark_is_the_committed_one_again() -> None:
 def test_after_an_abort_nothing_is_committed_until_the_committed_offsets_are_known() -> None:
     loop = with_a_full_window()
     loop.output.problems["commit"].append(Abortable("x"))
-    loop.input.problems["restore"] += [Retriable("no answer")] * 4
+    loop.input.problems["restore"] += [Retriable("no answer")] * 3
     loop.turn(10_000)
     loop.put(pay(7_000, 1.0, "c"))
     loop.turn(10_001, 20_000, 30_000)
     assert ([], (), {}) == (loop.kafka.commits, loop.partitions(), loop.kafka.committed)
-    loop.turn(30_001, 30_002, 40_000)
+    loop.turn(30_501, 30_502, 40_000)
     assert [(30_000, "a", 9_000.0, 1), (30_000, "b", 1.0, 1), (30_000, "c", 1.0, 1)] == sorted(loop.sums())
 
 
