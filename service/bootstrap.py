@@ -56,10 +56,13 @@ def now_ms() -> WallTimeMs:
 class Service:
     """One run of the service."""
 
-    def __init__(self, settings: Settings, stop: Stop) -> None:
-        """Nothing is connected yet."""
+    def __init__(
+        self, settings: Settings, stop: Stop, producer: Callable[[dict[str, Any]], Producer] = Producer
+    ) -> None:
+        """Nothing is connected yet. ``producer`` makes one; tests put one that stops at a chosen step."""
         self._settings = settings
         self._stop = stop
+        self._producer = producer
         self._log: FilteringBoundLogger = logs.get("txwatch")
         self._board = StatusBoard(time.monotonic)
         self._errors: deque[KafkaError] = deque(maxlen=100)
@@ -108,8 +111,8 @@ class Service:
         topics = self._prepare_topics(admin)
         if topics is None:
             return
-        producer = construct(Producer, producer_config(self._settings, self._errors.append, topics))
-        sink = TransactionalSink(producer, self._keep_going)
+        config = producer_config(self._settings, self._errors.append, topics)
+        sink = TransactionalSink(partial(construct, self._producer, config), self._keep_going)
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
         consumer = construct(Consumer, consumer_config(self._settings, self._errors.append))
@@ -136,7 +139,7 @@ class Service:
                 self._waiting_since_s = 0.0
         finally:
             self._board.status = Status("stopping")
-            self.hung = not worker.abandon()
+            self.hung = not worker.abandon() or sink.hung
             self._close(source)
 
     def _end_in_time(self) -> None:

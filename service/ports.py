@@ -51,8 +51,15 @@ class Output(Protocol):
     """What the loop needs of the transactional producer; service.kafka.sink says what each does."""
 
     @property
+    def ready(self) -> bool:
+        """Whether txns can begin; initialise() is due otherwise."""
+
+    @property
     def open(self) -> bool:
         """Whether a txn is open."""
+
+    def initialise(self) -> None:
+        """Fence older producers of this name and abort what they left open."""
 
     def send(self, records: Iterable[OutRecord]) -> None:
         """Produce in the txn."""

@@ -235,7 +235,7 @@ class Worker:
         self._log.warning("rewind", error=why)
         self._intake.clear()
         self._window = None
-        if self._sink.open:
+        if self._sink.open or not self._sink.ready:
             self._metrics.txns.labels("aborted").inc()
         self._source.rewind(list(self._tasks))
         self._tasks.clear()
@@ -248,6 +248,8 @@ class Worker:
         if not self._source.restoring or 0 < self._restore_at_ms - now_ms <= BUSY_PAUSE_MS:
             return
         try:
+            if not self._sink.ready:  # first of all: what the old producer may still do must be over
+                self._sink.initialise()
             starts = self._source.restore()
         except Retriable as problem:
             self._handle(Trouble(str(problem)), now_ms)

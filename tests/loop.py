@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.core.model import EventTimeMs, Offset, Partition, WallTimeMs
 from service.intake import Topics
-from service.kafka.errors import KafkaProblem
+from service.kafka.errors import KafkaProblem, Replaced
 from service.kafka.source import End, Event, Given, Progress, Run, Start, Taken
 from service.metrics import Metrics
 from service.runtime import Worker
@@ -70,6 +70,7 @@ class FakeKafka:
     committed: dict[int, tuple[int, EventTimeMs | None]] = field(default_factory=dict)
     commits: list[dict[int, int]] = field(default_factory=list)
     out: list[OutRecord] = field(default_factory=list)
+    initialised: int = 0
 
     def put(self, partition: int, *values: bytes | None, **more: Any) -> None:  # noqa: ANN401
         """Append records."""
@@ -174,22 +175,29 @@ class FakeOutput:
     def __init__(self, kafka: FakeKafka, clock: Clock) -> None:
         self.kafka = kafka
         self.open = False
+        self.ready = True
         self.commit_takes_ms = 0
         self.problems: dict[str, deque[KafkaProblem]] = defaultdict(deque)
         self.sent: list[OutRecord] = []
         """In the open txn."""
         self._clock = clock
 
+    def initialise(self) -> None:
+        self._raise(self.problems["initialise"])
+        self.ready = True
+        self.kafka.initialised += 1
+
     def send(self, records: Iterable[OutRecord]) -> None:
         self.open = True
-        _raise(self.problems["send"])
+        self._raise(self.problems["send"])
         self.sent += records
 
     def commit(self, offsets: list[Any], group_metadata: Any) -> None:  # noqa: ANN401
         assert group_metadata == "the group as it is"
+        assert self.ready, "initialise() before commit()"
         self.open = True
         self._clock.now_ms = WallTimeMs(self._clock.now_ms + self.commit_takes_ms)
-        _raise(self.problems["commit"])
+        self._raise(self.problems["commit"])
         self.kafka.out += self.sent
         self.kafka.committed.update({partition: (offset, mark) for partition, offset, mark in offsets})
         self.kafka.commits.append({partition: offset for partition, offset, _ in offsets})
@@ -197,11 +205,19 @@ class FakeOutput:
 
     def abort(self) -> None:
         if self.open:
-            _raise(self.problems["abort"])
+            self._raise(self.problems["abort"])
         self.open, self.sent = False, []
 
     def poll(self) -> None:
         """No callbacks."""
+
+    def _raise(self, problems: deque[KafkaProblem]) -> None:
+        if not problems:
+            return
+        problem = problems.popleft()
+        if isinstance(problem, Replaced):  # a new producer stands there, and has not fenced the old one yet
+            self.open, self.ready, self.sent = False, False, []
+        raise problem
 
 
 def _raise(problems: deque[KafkaProblem]) -> None:

@@ -4,19 +4,34 @@ A linear scan of the topics with exact arithmetic, which shares no code with the
 """
 
 import json
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import Any
 
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
 
 from tests.kafka_helpers import HasBootstrapServers, committed, read_all
-from tests.service_process import Names
+from tests.service_process import Names, payloads
 
 Place = tuple[int, int]
 """Partition and offset of an input record."""
+
+Inputs = Mapping[Place, tuple[bytes | None, bytes | None]]
+"""Key and value of every input record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A good input record, and what event time made of it."""
+
+    offset: int
+    amount: Decimal
+    timestamp: int
+    late: bool
 
 
 @dataclass
@@ -31,34 +46,75 @@ class Account:
     faults: list[str] = field(default_factory=list)
 
 
-def audit(broker: HasBootstrapServers, names: Names, limit: Decimal = Decimal(8000)) -> Account:
+class Marks:
+    """The watermark of each partition by offset, and so which records are late: no clock has a say in it."""
+
+    def __init__(self, inputs: Inputs, rejected: set[Place], lateness_ms: int) -> None:
+        """Work it out; `rejected` records are no part of it."""
+        self.good: dict[tuple[int, str], list[Judged]] = defaultdict(list)
+        """By partition and transaction id, in the order of offsets."""
+        self._steps: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        for place in sorted(inputs.keys() - rejected):
+            partition, offset = place
+            value = json.loads(inputs[place][1] or b"", parse_float=Decimal)
+            offsets, marks = self._steps[partition]
+            timestamp = value["timestamp"]
+            late = bool(marks) and timestamp < marks[-1]
+            judged = Judged(offset, Decimal(value["amount"]), timestamp, late)
+            self.good[partition, value["transaction_id"]].append(judged)
+            offsets.append(offset)
+            marks.append(max(timestamp - lateness_ms, marks[-1] if marks else timestamp - lateness_ms))
+
+    def before(self, partition: int, offset: int) -> int | None:
+        """The watermark when everything below `offset` has been read."""
+        offsets, marks = self._steps[partition]
+        index = bisect_left(offsets, offset)
+        return marks[index - 1] if index else None
+
+
+def audit(
+    broker: HasBootstrapServers,
+    names: Names,
+    limit: Decimal = Decimal(8000),
+    *,
+    inputs: Inputs | None = None,
+    lateness_ms: int = 1_000,
+    gone: AbstractSet[Place] = frozenset(),
+) -> Account:
     """Check everything that must hold once all input has been read and committed.
 
     1. Every input record is counted in exactly one aggregate, or stands exactly once in the late or dead-letter topic.
-    2. An aggregate's sum, count and offsets are those of the records of its key in its offset range.
-    3. Alerts are exactly the aggregates above the limit, none twice.
-    4. A partition's watermarks never go back in the order of its aggregates' offsets.
-    5. The committed offsets stand behind the last record.
+    2. An aggregate's sum, counts, times and offsets are those of the records of its key in its offset range.
+    3. Alerts are exactly the aggregates above the limit, each the same in every field, none twice.
+    4. Every watermark that was written is the one that its partition had at that offset, so none ever goes back.
+    5. The committed offsets stand behind the last record, with that record's watermark.
+
+    Args:
+        broker: where the topics are.
+        names: which they are.
+        limit: the detector's.
+        inputs: what was written, where the topic does not tell any more; by default what it holds.
+        lateness_ms: the service's.
+        gone: records that nobody could read, for they had expired.
     """
-    account = Account()
-    inputs: dict[Place, Message] = {_place(m): m for m in read_all(broker, names.transactions)}
-    account.records = len(inputs)
+    if inputs is None:
+        inputs = {_place(m): (m.key(), m.value()) for m in read_all(broker, names.transactions)}
+    account = Account(records=len(inputs))
+    inputs = {place: record for place, record in inputs.items() if place not in gone}
     owed = set(inputs)
+    rejected: set[Place] = set()
     for topic in (names.dead_letter, names.late):
         for message in read_all(broker, topic):
-            _check_set_aside(account, inputs, owed, message)
+            _check_set_aside(account, inputs, owed, rejected, message)
     account.late = account.reasons["late"]
-    account.aggregates = _payloads(broker, names.aggregates)
-    _check_aggregates(account, inputs, owed)
-    account.faults.extend(f"record {place} is not accounted for" for place in sorted(owed)[:10])
-    account.alerts = _payloads(broker, names.alerts)
+    marks = Marks(inputs, rejected, lateness_ms)
+    account.aggregates = payloads(broker, names.aggregates)
+    _check_aggregates(account, marks, owed)
+    if owed:
+        account.faults.append(f"{len(owed)} records are not accounted for: {sorted(owed)[:10]}")
+    account.alerts = payloads(broker, names.alerts)
     _check_alerts(account, limit)
-    last_offsets: dict[int, int] = {}
-    for partition, offset in inputs:
-        last_offsets[partition] = max(offset, last_offsets.get(partition, -1))
-    for position in committed(broker, names.group, names.transactions):
-        if position.partition in last_offsets and position.offset <= last_offsets[position.partition]:
-            account.faults.append(f"partition {position.partition}: committed {position.offset}, not all was read")
+    _check_committed(account, inputs, marks, committed(broker, names.group, names.transactions))
     return account
 
 
@@ -69,36 +125,59 @@ def _settle(account: Account, owed: set[Place], place: Place, what: str) -> None
         account.faults.append(f"{what}: partition {place[0]} offset {place[1]} is accounted for twice, or no record")
 
 
-def _check_set_aside(account: Account, inputs: dict[Place, Message], owed: set[Place], message: Message) -> None:
+def _check_set_aside(
+    account: Account, inputs: Inputs, owed: set[Place], rejected: set[Place], message: Message
+) -> None:
     headers = headers_of(message)
     place = (int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"]))
+    reason = headers["txwatch.reason"].decode()
     _settle(account, owed, place, message.topic() or "")
-    if inputs[place].value() != message.value() or inputs[place].key() != message.key():
+    if inputs.get(place) != (message.key(), message.value()):
         account.faults.append(f"{message.topic()}: {place} differs from the input")
-    account.reasons[headers["txwatch.reason"].decode()] += 1
+    if reason != "late":
+        rejected.add(place)
+    account.reasons[reason] += 1
 
 
-def _check_aggregates(account: Account, inputs: dict[Place, Message], owed: set[Place]) -> None:
-    by_key: dict[tuple[int, str], list[tuple[int, Decimal, int]]] = defaultdict(list)
-    for place in sorted(owed):
-        value = json.loads(inputs[place].value() or b"", parse_float=Decimal)
-        by_key[place[0], value["transaction_id"]].append((place[1], Decimal(value["amount"]), value["timestamp"]))
-    marks: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+def _check_aggregates(account: Account, marks: Marks, owed: set[Place]) -> None:
+    closed: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for aggregate in account.aggregates:
         source = aggregate["source"]
         first, last, partition = source["first_offset"], source["last_offset"], source["partition"]
-        mine = [r for r in by_key[partition, aggregate["transaction_id"]] if first <= r[0] <= last]
-        for offset, _, _ in mine:
-            _settle(account, owed, (partition, offset), f"aggregate of {aggregate['transaction_id']}")
-        expected = (len(mine), _exact_sum(r[1] for r in mine), mine[0][2] if mine else None)
-        found = (aggregate["count"], Decimal(aggregate["amount"]), aggregate["timestamp"])
-        if expected != found or not mine or (mine[0][0], mine[-1][0]) != (first, last):
-            account.faults.append(f"aggregate {found} where {expected} is due: {aggregate}")
-        marks[partition].append((aggregate["window"]["start"], first, aggregate["watermark"]))
-    for partition, seen in marks.items():
-        watermarks = [mark for _, _, mark in sorted(seen)]
-        if watermarks != sorted(watermarks):
-            account.faults.append(f"partition {partition}: the watermark goes back: {watermarks}")
+        theirs = marks.good[partition, aggregate["transaction_id"]]
+        low = bisect_left(theirs, first, key=lambda r: r.offset)
+        # Late records that were diverted or dropped lie in the range, too, and are no part of the sum.
+        mine = [
+            r for r in theirs[low : bisect_right(theirs, last, key=lambda r: r.offset)]
+            if not r.late or aggregate["late_count"]
+        ]  # fmt: skip
+        for record in mine:
+            _settle(account, owed, (partition, record.offset), f"aggregate of {aggregate['transaction_id']}")
+        expected = _summary(mine)
+        found = tuple(aggregate[name] for name in ("count", "late_count", "timestamp", "max_timestamp"))
+        if expected != (*found, Decimal(aggregate["amount"]), first, last):
+            account.faults.append(f"aggregate where {expected} is due: {aggregate}")
+        closed[partition, aggregate["window"]["start"]].append((last, aggregate["watermark"]))
+    for (partition, start), seen in closed.items():
+        last = max(offset for offset, _ in seen)
+        due = marks.before(partition, last + 1)
+        wrong = {mark for _, mark in seen} - {due}
+        if wrong:
+            account.faults.append(f"partition {partition}, window {start}: watermark {wrong} where {due} is due")
+
+
+def _summary(records: list[Judged]) -> tuple[Any, ...]:
+    if not records:
+        return ("nothing",)
+    return (
+        len(records),
+        sum(r.late for r in records),
+        records[0].timestamp,
+        max(r.timestamp for r in records),
+        _exact_sum(r.amount for r in records),
+        records[0].offset,
+        records[-1].offset,
+    )
 
 
 def _exact_sum(amounts: Iterable[Decimal]) -> Decimal:
@@ -113,16 +192,33 @@ def headers_of(message: Message) -> dict[str, bytes]:
 
 
 def _check_alerts(account: Account, limit: Decimal) -> None:
-    def about(payload: dict[str, Any]) -> tuple[Any, ...]:
-        source = payload["source"]
-        return (source["partition"], source["first_offset"], source["last_offset"], payload["transaction_id"])
-
     ids = Counter(alert["alert_id"] for alert in account.alerts)
     account.faults.extend(f"alert {alert_id} is there {n} times" for alert_id, n in ids.items() if n > 1)
-    due = {about(a): Decimal(a["amount"]) for a in account.aggregates if Decimal(a["amount"]) > limit}
-    found = {about(a): Decimal(a["amount"]) for a in account.alerts}
+    due = Counter(_about(a) for a in account.aggregates if Decimal(a["amount"]) > limit)
+    found = Counter(_about(a) for a in account.alerts)
     if due != found:
-        account.faults.append(f"alerts missing: {due.keys() - found.keys()}, not due: {found.keys() - due.keys()}")
+        account.faults.append(f"alerts missing: {due - found}, not due: {found - due}")
+
+
+def _about(payload: dict[str, Any]) -> str:
+    """An aggregate, and the same of an alert."""
+    own = ("alert_id", "detector", "limit", "detected_at")
+    return json.dumps({k: v for k, v in payload.items() if k not in own}, sort_keys=True, default=str)
+
+
+def _check_committed(account: Account, inputs: Inputs, marks: Marks, positions: list[TopicPartition]) -> None:
+    ends: dict[int, int] = {}
+    for partition, offset in inputs:
+        ends[partition] = max(offset + 1, ends.get(partition, 0))
+    for position in positions:
+        partition, end = position.partition, ends.get(position.partition, 0)
+        if position.offset < end:
+            account.faults.append(f"partition {partition}: committed {position.offset} of {end}")
+        elif end:
+            found = json.loads(position.metadata or "{}").get("watermark")
+            due = marks.before(partition, end)
+            if found != due:
+                account.faults.append(f"partition {partition}: watermark {found} committed where {due} is due")
 
 
 def _place(message: Message) -> Place:
@@ -130,7 +226,3 @@ def _place(message: Message) -> Place:
     assert partition is not None
     assert offset is not None
     return partition, offset
-
-
-def _payloads(broker: HasBootstrapServers, topic: str) -> list[dict[str, Any]]:
-    return [json.loads(m.value() or b"", parse_float=Decimal) for m in read_all(broker, topic)]

@@ -67,9 +67,17 @@ class ServiceProcess:
     """`python -m service` with a free HTTP port; its log is kept and can be read while it runs."""
 
     def __init__(
-        self, broker: HasBootstrapServers | str, names: Names, settings: Mapping[str, str] | None = None
+        self,
+        broker: HasBootstrapServers | str,
+        names: Names,
+        settings: Mapping[str, str] | None = None,
+        *,
+        module: str = "service",
     ) -> None:
-        """Start it; `settings` are environment variables that differ from a test's usual ones."""
+        """Start it; `settings` are environment variables that differ from a test's usual ones.
+
+        Another `module` than the service's own is one that talks with the test by its standard input and output.
+        """
         servers = broker if isinstance(broker, str) else broker.bootstrap_servers
         self.names = names
         self._log = tempfile.NamedTemporaryFile(prefix="txwatch-", suffix=".log")  # noqa: SIM115 - lives as long as this
@@ -85,11 +93,12 @@ class ServiceProcess:
             **(settings or {}),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service"],
+            [sys.executable, "-m", module],
             cwd=ROOT,
             env=self.environment,
             stderr=self._log,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if module == "service" else subprocess.PIPE,
+            stdout=None if module == "service" else subprocess.PIPE,
         )
 
     @property

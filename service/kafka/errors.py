@@ -3,6 +3,7 @@
 KafkaProblem
 ├── Retriable    the same call again
 ├── Abortable    abort the txn, rewind to the committed offsets, go on
+│   └── Replaced     the same, with a new producer: the old one hangs
 └── Fatal        leave the group and exit; the supervisor starts a new process
 ├── Fenced           a newer instance has taken over this one's name
 └── Misconfigured    the settings and the cluster do not fit together
@@ -23,6 +24,10 @@ class Retriable(KafkaProblem):
 
 class Abortable(KafkaProblem):
     """This txn can only be aborted."""
+
+
+class Replaced(Abortable):
+    """The producer did not come back from a call; a new one stands in its place and aborts the txn first of all."""
 
 
 class Fatal(KafkaProblem):

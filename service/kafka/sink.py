@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from enum import Enum, auto
+from threading import Thread
 from typing import Any, Final
 
 from confluent_kafka import KafkaException, Producer, TopicPartition
 
-from service.kafka.errors import Abortable, Fatal, KafkaProblem, Retriable, kafka_error, sort
+from service.kafka.errors import Abortable, Fatal, KafkaProblem, Replaced, Retriable, kafka_error, sort
 from service.wire.records import OutRecord
 
 CALL_TIMEOUT_S: Final = 1.0
 """One attempt of a blocking call. A timeout means the same call again, after a look at whether to go on."""
+HANG_S: Final = 3.0
+"""A call that is not back by then may never come back: see TransactionalSink."""
+LOOK_EVERY_S: Final = 0.25
 
 
 class State(Enum):
@@ -33,6 +38,7 @@ class Step(Enum):
     COMMITTED = auto()
     ABORTED = auto()
     FAILED = auto()
+    REPLACED = auto()
 
 
 TABLE: Final[dict[tuple[State, Step], State]] = {
@@ -40,6 +46,9 @@ TABLE: Final[dict[tuple[State, Step], State]] = {
     (State.READY, Step.BEGUN): State.OPEN,
     (State.OPEN, Step.COMMITTED): State.READY,
     (State.OPEN, Step.ABORTED): State.READY,
+    (State.NEW, Step.REPLACED): State.NEW,
+    (State.READY, Step.REPLACED): State.NEW,
+    (State.OPEN, Step.REPLACED): State.NEW,
     (State.NEW, Step.FAILED): State.BROKEN,
     (State.READY, Step.FAILED): State.BROKEN,
     (State.OPEN, Step.FAILED): State.BROKEN,
@@ -64,13 +73,26 @@ class TransactionalSink:
 
     ``keep_going`` is asked between the attempts of a blocking call; when it says no, the call gives up with
     Retriable, and what it was about has not been committed as far as anyone knows.
+
+    librdkafka's send_offsets_to_transaction() may ignore its timeout and, after a broker's restart, never come back
+    (librdkafka#5456, #5511). So every call is made on a thread of its own. The producer that hangs in one is left
+    behind, and a new one of the same transactional.id takes its place: initialise() fences the old one and aborts
+    its txn, whatever became of the call.
     """
 
-    def __init__(self, producer: Producer, keep_going: Callable[[], bool]) -> None:
-        """Wrap a producer that has a transactional.id."""
-        self._producer = producer
+    def __init__(self, make_producer: Callable[[], Producer], keep_going: Callable[[], bool]) -> None:
+        """``make_producer`` makes one that has a transactional.id, the same each time."""
+        self._make_producer = make_producer
+        self._producer = make_producer()
         self._keep_going = keep_going
         self._state = State.NEW
+        self.hung = False
+        """A client was left behind in a call: its threads would hold up the interpreter's end as well."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether txns can begin; initialise() is due otherwise."""
+        return self._state is not State.NEW
 
     @property
     def open(self) -> bool:
@@ -83,8 +105,11 @@ class TransactionalSink:
         Raises:
             Retriable, Fatal: see errors.
         """
-        with self._no_way_back():
-            self._call("init_transactions", self._producer.init_transactions, CALL_TIMEOUT_S)
+        try:
+            with self._no_way_back():
+                self._call("init_transactions", self._producer.init_transactions, CALL_TIMEOUT_S)
+        except Replaced as problem:
+            raise Retriable(str(problem)) from problem
         self._step(Step.INITIALISED)
 
     def send(self, records: Iterable[OutRecord]) -> None:
@@ -136,8 +161,11 @@ class TransactionalSink:
             Retriable: told to give up.
         """
         if self._state is State.OPEN:
-            with self._no_way_back():
-                self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
+            try:
+                with self._no_way_back():
+                    self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
+            except Replaced:  # the new producer's initialise() aborts it
+                return
             self._step(Step.ABORTED)
 
     def poll(self) -> None:
@@ -149,6 +177,8 @@ class TransactionalSink:
         """What can only be aborted is fatal where there is nothing to abort, or aborting is what failed."""
         try:
             yield
+        except Replaced:
+            raise
         except Abortable as problem:
             self._step(Step.FAILED)
             raise Fatal(str(problem)) from problem
@@ -180,10 +210,37 @@ class TransactionalSink:
                 return
 
     def _call(self, doing: str, call: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
+        done: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(call(*args))
+            except BaseException as exception:  # noqa: BLE001 - raised below, where somebody waits for it
+                done.set_exception(exception)
+
+        Thread(target=run, name=doing, daemon=True).start()
         try:
-            call(*args)
+            self._wait(done, doing)
         except KafkaException as exception:
             raise self._sorted(exception, doing) from exception
+
+    def _wait(self, done: Future[None], doing: str) -> None:
+        """Raises what the call raised; Retriable when told to give up, Replaced when it does not come back."""
+        patience_s = CALL_TIMEOUT_S + LOOK_EVERY_S
+        waited_s = 0.0
+        while not wait([done], patience_s).done:
+            waited_s += patience_s
+            patience_s = LOOK_EVERY_S
+            if not self._keep_going():
+                self.hung = True
+                self._step(Step.FAILED)
+                raise Retriable(f"{doing}: told to stop while the client did not come back")
+            if waited_s >= HANG_S:
+                self.hung = True
+                self._producer = self._make_producer()
+                self._step(Step.REPLACED)
+                raise Replaced(f"{doing}: the client did not come back in {HANG_S:.0f} s, a new one takes its place")
+        done.result()
 
     def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
         problem = sort(kafka_error(exception), doing)

@@ -65,7 +65,7 @@ def test_a_commit_that_fails_at_its_last_step_changes_nothing_and_is_made_up_for
     settings = load(None, {**names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}).settings
     topics = Topics(names.alerts, names.aggregates, "", names.dead_letter, 10**6, 10**6, 10**6)
     consumer = Consumer(consumer_config(settings, lambda _: None))
-    sink = FailsAtFirst(Producer(producer_config(settings, lambda _: None, topics)), lambda: True)
+    sink = FailsAtFirst(lambda: Producer(producer_config(settings, lambda _: None, topics)), lambda: True)
     wait_until(lambda: initialised(sink), 20)
     board = StatusBoard(time.monotonic)
     worker = Worker(

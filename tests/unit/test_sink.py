@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
 from itertools import product
@@ -12,7 +13,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from service.kafka.errors import Abortable, Fatal, Fenced, KafkaProblem, Retriable, kafka_error, sort
+from service.kafka.errors import Abortable, Fatal, Fenced, KafkaProblem, Replaced, Retriable, kafka_error, sort
 from service.kafka.sink import CALL_TIMEOUT_S, TABLE, State, Step, TransactionalSink, follow
 from service.wire.records import OutRecord
 
@@ -33,9 +34,15 @@ class FakeProducer:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.raises: dict[str, deque[Exception]] = defaultdict(deque)
+        self.hangs: set[str] = set()
+        """The next call of this name does not come back until `released`."""
+        self.released = threading.Event()
 
     def _call(self, name: str, *args: object) -> None:
         self.calls.append((name, *args))
+        if name in self.hangs:
+            self.hangs.remove(name)
+            self.released.wait()
         if self.raises[name]:
             raise self.raises[name].popleft()
 
@@ -66,12 +73,21 @@ class Driven:
     """A sink with a fake producer, told to stop after ``patience`` questions."""
 
     def __init__(self, patience: int = 1_000, *, initialised: bool = True) -> None:
-        self.producer = FakeProducer()
+        self.producers: list[FakeProducer] = []
         self.patience = patience
-        self.sink = TransactionalSink(cast("Producer", self.producer), self._keep_going)
+        self.sink = TransactionalSink(self._make, self._keep_going)
         if initialised:
             self.sink.initialise()
             self.producer.calls.clear()
+
+    def _make(self) -> Producer:
+        self.producers.append(FakeProducer())
+        return cast("Producer", self.producers[-1])
+
+    @property
+    def producer(self) -> FakeProducer:
+        """The one in use."""
+        return self.producers[-1]
 
     def _keep_going(self) -> bool:
         self.patience -= 1
@@ -104,6 +120,7 @@ LEGAL = {
     ("READY", "BEGUN", "OPEN"),
     ("OPEN", "COMMITTED", "READY"),
     ("OPEN", "ABORTED", "READY"),
+    *((state, "REPLACED", "NEW") for state in ("NEW", "READY", "OPEN")),
     *((state, "FAILED", "BROKEN") for state in ("NEW", "READY", "OPEN", "BROKEN")),
 }
 
@@ -368,3 +385,67 @@ def test_the_tree_of_problems_is_as_it_is_drawn() -> None:
 def test_an_exception_that_is_not_the_clients_is_not_taken_for_one() -> None:
     with pytest.raises(TypeError):
         kafka_error(KafkaException("text"))
+
+
+# ---- a client that does not come back -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours of waiting in a tenth of a second."""
+    monkeypatch.setattr("service.kafka.sink.CALL_TIMEOUT_S", 0.02)
+    monkeypatch.setattr("service.kafka.sink.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("service.kafka.sink.HANG_S", 0.06)
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("name", ["begin_transaction", "send_offsets_to_transaction", "commit_transaction"])
+def test_a_producer_that_hangs_is_replaced_and_the_new_one_initialised_before_anything_else(name: str) -> None:
+    driven = Driven()
+    old = driven.producer
+    old.hangs.add(name)
+    with pytest.raises(Replaced, match=f"{name}: the client did not come back"):
+        driven.send_and_commit()
+    assert (2, False, False, True) == (
+        len(driven.producers), driven.sink.ready, driven.sink.open, driven.sink.hung
+    )  # fmt: skip
+    driven.sink.abort()
+    driven.sink.initialise()
+    driven.send_and_commit()
+    assert [
+        "init_transactions", "begin_transaction", "produce", "send_offsets_to_transaction", "commit_transaction",
+    ] == driven.names()  # fmt: skip
+    old.released.set()
+    assert name == old.calls[-1][0]
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_an_abort_that_hangs_is_left_to_the_new_producer() -> None:
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.producer.hangs.add("abort_transaction")
+    driven.producer.released.clear()
+    driven.sink.abort()
+    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
+    driven.producers[0].released.set()
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_an_initialisation_that_hangs_is_tried_again_with_a_new_producer() -> None:
+    driven = Driven(initialised=False)
+    driven.producer.hangs.add("init_transactions")
+    with pytest.raises(Retriable):
+        driven.sink.initialise()
+    driven.sink.initialise()
+    assert driven.sink.ready
+    driven.producers[0].released.set()
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_told_to_stop_it_does_not_wait_for_a_client_that_hangs() -> None:
+    driven = Driven(patience=0)
+    driven.producer.hangs.add("commit_transaction")
+    with pytest.raises(Retriable, match="told to stop"):
+        driven.send_and_commit()
+    assert (1, True, False) == (len(driven.producers), driven.sink.hung, driven.sink.open)
+    driven.producer.released.set()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from service.core.model import LatePolicy, Partition
-from service.kafka.errors import Abortable, Fatal, Retriable
+from service.kafka.errors import Abortable, Fatal, Replaced, Retriable
 from service.kafka.source import End, OutOfRange, Run
 from tests.driver import T0
 from tests.loop import FakeKafka, Loop, pay
@@ -46,6 +46,19 @@ def test_after_an_abort_everything_is_read_again_and_counted_once(step: str, pro
     assert [(Partition(0), 2), (Partition(1), 1)] == sorted(
         (p, offset) for p, (offset, _) in loop.kafka.committed.items()
     )
+
+
+@pytest.mark.parametrize("step", ["send", "commit"])
+def test_a_new_producer_is_initialised_before_the_committed_offsets_are_looked_up(step: str) -> None:
+    loop = with_a_full_window()
+    loop.output.problems[step].append(Replaced("the old one hangs"))
+    loop.output.problems["initialise"] += [Retriable("no answer")] * 2
+    loop.turn(10_000)
+    assert (0, ()) == (loop.kafka.initialised, loop.partitions())
+    loop.turn(10_501, 11_002, 20_000, 30_000)
+    assert 1 == loop.kafka.initialised
+    assert ["a", "b"] == sorted(key for _, key, _, _ in loop.sums())
+    assert 1.0 == loop.metric("transactions_total", outcome="aborted")
 
 
 def test_after_an_abort_the_watermark_is_the_committed_one_again() -> None:

@@ -1,0 +1,48 @@
+"""The long set of histories: faults under load, again and again, each history judged by the oracle.
+
+    .venv/bin/python -m bench.histories [--kind KIND ...] [--seed N] [--histories N] [--cycles N]
+
+Prints one line a history, and at the end how long recovery took. A history that is not right is saved in .histories/.
+"""
+
+import argparse
+import sys
+import time
+
+from tests.exactly_once.run import ALL, play, stage
+from tests.exactly_once.world import HistoryError, spread
+
+
+def main() -> int:
+    """Play them; returns 1 if one was not right."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--kind", action="append", choices=sorted(ALL), help="may be given several times; default: all")
+    parser.add_argument("--seed", type=int, default=1, help="of the first history; the next ones count on")
+    parser.add_argument("--histories", type=int, default=1, help="of each kind")
+    parser.add_argument("--cycles", type=int, default=6, help="faults in each history")
+    options = parser.parse_args()
+    wrong = 0
+    for kind in options.kind or ALL:
+        recoveries: list[float] = []
+        with stage(kind) as on:
+            for seed in range(options.seed, options.seed + options.histories):
+                began_s = time.monotonic()
+                try:
+                    world = play(on, kind, seed, options.cycles)
+                except HistoryError as error:
+                    wrong += 1
+                    print(f"{kind:24} seed {seed:3}  WRONG: {error}", flush=True)
+                    continue
+                recoveries += world.recoveries
+                took_s = time.monotonic() - began_s
+                records = len(world.load.inputs)
+                print(
+                    f"{kind:24} seed {seed:3}  right, {records:7,} records, {options.cycles} cycles, {took_s:5.1f} s",
+                    flush=True,
+                )
+        print(f"{kind:24} recovery: {spread(recoveries)}", flush=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""The service with a fault point in its commits, for tests alone: `python -m tests.exactly_once.held_service`.
+
+HOLD_AT names a step and HOLD_TXN the how manieth txn, counting from one. There the process writes the step's name to
+standard output and waits for a line on standard input; in `during-commit` it writes and goes on at once.
+"""
+
+import os
+import sys
+from typing import Any, Final, cast
+
+from confluent_kafka import Producer
+
+from service import log
+from service.bootstrap import Service
+from service.settings import load
+from service.stop import stopped_by_signals
+
+STEPS: Final = ("before-begin", "after-begin", "after-send", "after-offsets", "during-commit", "after-commit")
+
+
+class HeldProducer:
+    """A producer that stops at one step of one txn, once in the life of the process."""
+
+    _held = False
+
+    def __init__(self, producer: Producer, step: str, txn: int) -> None:
+        """Wrap the real one."""
+        self._producer = producer
+        self._step = step
+        self._until = txn
+        self._txns = 0
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._producer, name)
+
+    def _at(self, step: str) -> None:
+        if step != self._step or self._txns != self._until or self._held:
+            return
+        HeldProducer._held = True
+        sys.stdout.write(f"{step}\n")
+        sys.stdout.flush()
+        if step != "during-commit":
+            sys.stdin.readline()
+
+    def begin_transaction(self) -> None:
+        """Two steps lie round it."""
+        self._txns += 1
+        self._at("before-begin")
+        self._producer.begin_transaction()
+        self._at("after-begin")
+
+    def send_offsets_to_transaction(self, *arguments: Any) -> None:  # noqa: ANN401 - as the client has it
+        """Two steps lie round it; the outputs are at the broker by the first."""
+        if self._step == "after-send" and self._txns == self._until and not self._held:
+            self._producer.flush(10)
+        self._at("after-send")
+        self._producer.send_offsets_to_transaction(*arguments)
+        self._at("after-offsets")
+
+    def commit_transaction(self, *arguments: Any) -> None:  # noqa: ANN401 - as the client has it
+        """One step lies in it and one after it."""
+        self._at("during-commit")
+        self._producer.commit_transaction(*arguments)
+        self._at("after-commit")
+
+
+def main() -> int:
+    """Run the service as its own command does, with the fault point."""
+    step, txn = os.environ["HOLD_AT"], int(os.environ["HOLD_TXN"])
+
+    def producer(config: dict[str, Any]) -> Producer:
+        return cast("Producer", HeldProducer(Producer(config), step, txn))
+
+    settings = load(None).settings
+    log.configure("info", "json")
+    with stopped_by_signals() as stop:
+        service = Service(settings, stop, producer)
+        code = service.run()
+    if service.hung:
+        os._exit(code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

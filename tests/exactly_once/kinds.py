@@ -1,0 +1,279 @@
+"""The kinds of history: each does something to the services or the broker, again and again, while the load runs."""
+
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
+
+from tests.broker import Broker
+from tests.exactly_once.held_service import STEPS
+from tests.exactly_once.world import SESSION_S, World
+from tests.kafka_helpers import committed
+from tests.service_process import ServiceProcess, wait_until
+
+HELD: Final = "tests.exactly_once.held_service"
+
+
+def sigkill(world: World) -> None:
+    """Kill and start again."""
+    world.start().wait_for_event("checkpoint", timeout_s=60)
+    for _ in range(world.cycles):
+        world.pause(1.5)
+        world.kill()
+        since_s = time.time()
+        world.start()
+        world.recovered(since_s, "SIGKILL and a new process")
+
+
+def sigterm(world: World) -> None:
+    """Stop and start again, as a rolling deployment does."""
+    world.start().wait_for_event("checkpoint", timeout_s=60)
+    for _ in range(world.cycles):
+        world.pause(1.5)
+        world.stop()
+        since_s = time.time()
+        world.start()
+        world.recovered(since_s, "SIGTERM and a new process")
+
+
+def takeover(world: World) -> None:
+    """One to three to one: two more instances join, and go again by a signal or by death."""
+    world.start().wait_for_event("checkpoint", timeout_s=60)
+    for cycle in range(world.cycles):
+        others = [f"two-{cycle}", f"three-{cycle}"]
+        for name in others:
+            world.start(name)
+        wait_until(lambda: sorted(map(owned, world.alive())) == [1, 1, 2], 60, name="partitions shared by three")
+        world.pause(1.5)
+        killed = [name for name in others if world.dice.random() < 0.7]
+        for name in others:
+            if name in killed:
+                world.kill(name)
+            else:
+                world.stop(name)
+        since_s = time.time()
+        wait_until(lambda: owned(world.instances["one"]) == world.partitions, 60, name="all partitions taken over")
+        if killed:
+            world.recoveries.append(time.time() - since_s)
+        world.recovered(time.time(), "takeover", counts=False)
+
+
+def zombie(world: World) -> None:
+    """Pause an instance beyond its session; another one takes over; then it wakes."""
+    world.start()
+    for cycle in range(world.cycles):
+        sleeper, heir = world.instances["one"], f"heir-{cycle}"
+        sleeper.wait_ready(world.partitions, timeout_s=60)
+        world.pause(1.5)
+        world.note("SIGSTOP one")
+        sleeper.process.send_signal(signal.SIGSTOP)
+        service = world.start(heir)
+        service.wait_ready(world.partitions, timeout_s=60)
+        world.recovered(time.time(), "the heir's start", counts=False)
+        world.note("SIGCONT one")
+        sleeper.process.send_signal(signal.SIGCONT)
+        time.sleep(SESSION_S)
+        if sleeper.process.poll() is None:
+            world.stop(heir)
+        else:
+            if not sleeper.events("fatal") or sleeper.process.returncode != 1:
+                raise AssertionError(f"the zombie ended with {sleeper.process.returncode}: {sleeper.log[-3:]}")
+            world.note("the zombie has ended")
+            world.start()
+            world.instances["one"].wait_ready(timeout_s=60)
+            world.stop(heir)
+
+
+def broker_kill(world: World) -> None:
+    """Kill the only broker under load and start it on its data."""
+    broker = one_broker(world)
+    world.start().wait_for_event("checkpoint", timeout_s=60)
+    for _ in range(world.cycles):
+        world.pause(1.0)
+        world.note("SIGKILL broker")
+        broker.kill()
+        world.pause(1.0)
+        broker.restart()
+        world.note("broker is back")
+        world.recovered(time.time(), "the broker's return")
+
+
+def killed_in_commit(world: World) -> None:
+    """Kill the service at each step of its commit."""
+    for cycle in range(world.cycles):
+        step = STEPS[cycle % len(STEPS)]
+        held(world, step)
+        world.kill()
+        since_s = time.time()
+        world.start()
+        world.recovered(since_s, f"SIGKILL {step}")
+        world.stop()
+
+
+def broker_killed_in_commit(world: World) -> None:
+    """Kill the only broker at each step of the service's commit, and let the service go on when it is back."""
+    broker = one_broker(world)
+    for cycle in range(world.cycles):
+        step = STEPS[cycle % len(STEPS)]
+        service = held(world, step)
+        world.note(f"SIGKILL broker {step}")
+        broker.kill()
+        release(service)
+        broker.restart()
+        world.note("broker is back")
+        world.recovered(time.time(), f"the broker's return, killed {step}")
+        world.stop()
+
+
+def partitions_added(world: World) -> None:
+    """Give the input topic more partitions while it is read."""
+    admin = AdminClient({"bootstrap.servers": world.broker.bootstrap_servers})
+    world.start().wait_for_event("checkpoint", timeout_s=60)
+    for _ in range(world.cycles):
+        world.pause(1.0)
+        world.partitions += 1
+        topic = world.names.transactions
+        for future in admin.create_partitions([NewPartitions(topic, world.partitions)]).values():
+            future.result(30)
+        world.note(f"{world.partitions} partitions")
+        since_s = time.time()
+        wait_until(lambda: owned(world.instances["one"]) == world.partitions, 90, name="the new partition is read")
+        world.recoveries.append(time.time() - since_s)
+        wait_until(lambda: world.partitions - 1 in world.load.next_offsets(), 60, name="records in the new partition")
+
+
+def expired(world: World) -> None:
+    """Delete records below and above what is committed, while nobody reads and while somebody does."""
+    admin = AdminClient({"bootstrap.servers": world.broker.bootstrap_servers})
+    topic = world.names.transactions
+    world.start().wait_for_event("checkpoint", timeout_s=60)
+    for cycle in range(world.cycles):
+        reading = cycle % 2 == 1
+        world.pause(1.0)
+        if reading:
+            world.instances["one"].process.send_signal(signal.SIGSTOP)
+        else:
+            world.stop()
+        time.sleep(1.0)  # shorter than the session; the load goes on
+        positions = {p.partition: p.offset for p in committed(world.broker, world.names.group, topic)}
+        ends = world.load.next_offsets()
+        lows = {p: (max(at, 0) + ends[p] + 1) // 2 for p, at in positions.items() if p in ends and p != 0}
+        lows[0] = ends[0]  # nothing of this one is left
+        for future in admin.delete_records([TopicPartition(topic, p, low) for p, low in lows.items()]).values():
+            future.result(30)
+        world.note(f"deleted up to {lows}, committed {positions}")
+        world.gone |= {(p, o) for p, o in world.load.inputs.copy() if p in lows and max(positions[p], 0) <= o < lows[p]}
+        since_s = time.time()
+        if reading:
+            world.instances["one"].process.send_signal(signal.SIGCONT)
+        else:
+            world.start()
+        world.recovered(since_s, "records expired")
+        if reading:  # what it had in its queues when it was stopped was read all the same
+            world.stop()
+            world.gone = world.unread()
+            world.start().wait_for_event("checkpoint", timeout_s=60)
+
+
+def one_name(world: World) -> None:
+    """Start a second process of the same name: the newer wins, the older says why it ends."""
+    world.start().wait_for_event("checkpoint", timeout_s=60)
+    for _ in range(world.cycles):
+        older = world.instances["one"]
+        world.pause(1.0)
+        world.start()
+        since_s = time.time()
+        code = older.process.wait(30)
+        if code != 1 or "fenced" not in older.events("fatal")[0]["error"].lower():
+            raise AssertionError(f"the older one ended with {code}: {older.log[-3:]}")
+        world.recovered(since_s, "a second process of the same name")
+
+
+def quiet(world: World) -> None:
+    """Nothing happens but load; for inputs that are unusual in themselves."""
+    world.start().wait_for_event("checkpoint", timeout_s=60)
+    time.sleep(2.0 * world.cycles)
+
+
+def mixed(world: World) -> None:
+    """Whatever the dice say, one after the other and without waiting for recovery."""
+    broker = one_broker(world)
+    world.start().wait_for_event("checkpoint", timeout_s=60)
+    for cycle in range(world.cycles):
+        match world.dice.randrange(6):
+            case 0:
+                world.kill()
+                world.start()
+            case 1 if world.instances["one"].process.poll() is None:
+                world.stop()
+                world.start()
+            case 2:
+                world.note("SIGSTOP one for a while")
+                world.instances["one"].process.send_signal(signal.SIGSTOP)
+                world.pause(2 * SESSION_S)
+                world.instances["one"].process.send_signal(signal.SIGCONT)
+            case 3:
+                world.note("SIGKILL broker")
+                broker.kill()
+                world.pause(0.5)
+                broker.restart()
+            case 4:
+                world.start(f"more-{cycle}")
+            case _:
+                world.start()
+        world.pause(2.0)
+        if world.instances["one"].process.poll() is not None:
+            world.start()
+    world.recovered(time.time(), "the last fault", counts=False)
+
+
+def owned(service: ServiceProcess) -> int:
+    """How many partitions an instance has running; none if it does not answer."""
+    try:
+        return len(service.status()["partitions"])
+    except (OSError, ValueError):
+        return 0
+
+
+def one_broker(world: World) -> Broker:
+    """The world's broker, which must be a single one."""
+    if not isinstance(world.broker, Broker):
+        raise TypeError("this history needs a single broker")
+    return world.broker
+
+
+def held(world: World, step: str) -> ServiceProcess:
+    """A service that stands at a step of one of its first commits."""
+    service = world.start(module=HELD, HOLD_AT=step, HOLD_TXN=str(world.dice.randrange(1, 4)))
+    pipe = service.process.stdout
+    if pipe is None or not select.select([pipe], [], [], 60)[0]:
+        raise TimeoutError(f"the service did not come to {step}: {service.log[-3:]}")
+    found = pipe.readline().decode().strip()
+    if found != step:
+        raise AssertionError(f"the service ended before {step}: {service.log[-3:]}")
+    world.note(f"at {step}")
+    if step == "during-commit":
+        time.sleep(world.dice.random() * 0.01)
+    return service
+
+
+def release(service: ServiceProcess) -> None:
+    """Let a held service go on."""
+    if service.process.stdin is None:
+        raise TypeError("this service is not held")
+    service.process.stdin.write(b"\n")
+    service.process.stdin.flush()
+
+
+KINDS: Final[dict[str, Callable[[World], None]]] = {
+    kind.__name__: kind
+    for kind in (
+        sigkill, sigterm, takeover, zombie, broker_kill, killed_in_commit, broker_killed_in_commit, partitions_added,
+        expired, one_name, quiet, mixed,
+    )
+}  # fmt: skip

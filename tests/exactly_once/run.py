@@ -1,0 +1,67 @@
+"""Play a history on a broker of the right make."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from tests.broker import Broker, Cluster
+from tests.broker_files import ADDRESS, Node, free_ports
+from tests.exactly_once import cluster, network
+from tests.exactly_once.kinds import KINDS
+from tests.exactly_once.world import QUICK, World, history
+from tests.proxy import Proxy
+
+ALL: Final = {**KINDS, **network.KINDS, **cluster.KINDS}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A broker or cluster, and what lies between it and the services."""
+
+    broker: Broker | Cluster
+    proxy: Proxy | None = None
+
+
+@contextmanager
+def stage(kind: str) -> Iterator[Stage]:
+    """What a kind plays on; several histories may follow each other on it."""
+    if kind in cluster.KINDS:
+        with Cluster(3, properties=QUICK) as brokers:
+            yield Stage(brokers)
+    elif kind in network.KINDS:
+        with proxied_broker() as (broker, proxy):
+            yield Stage(broker, proxy)
+    else:
+        with Broker(properties=QUICK) as broker:
+            yield Stage(broker)
+
+
+def play(on: Stage, kind: str, seed: int, cycles: int) -> World:
+    """One history, from an empty topic to the oracle.
+
+    Raises:
+        HistoryError: it is not right; says where it was saved.
+    """
+    world = World(on.broker, kind, seed, cycles, proxy=on.proxy, transactional=kind == "quiet")
+    with history(world):
+        ALL[kind](world)
+    return world
+
+
+@contextmanager
+def proxied_broker() -> Iterator[tuple[Broker, Proxy]]:
+    """A broker with a second listener that is reached through a proxy."""
+    node = Node.alone()
+    inner, outer = free_ports(2)
+    properties = {
+        **QUICK,
+        "listeners": (
+            f"PLAINTEXT://{ADDRESS}:{node.port},CONTROLLER://{ADDRESS}:{node.controller_port},FAR://{ADDRESS}:{inner}"
+        ),
+        "advertised.listeners": f"PLAINTEXT://{ADDRESS}:{node.port},FAR://{ADDRESS}:{outer}",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT",
+        "inter.broker.listener.name": "PLAINTEXT",
+    }
+    with Broker(properties=properties, node=node) as broker, Proxy(outer, inner) as proxy:
+        yield broker, proxy

@@ -1,0 +1,77 @@
+"""The quick set of histories: each fault a few times under load, and the oracle at the end of each.
+
+`python -m bench.histories` plays the same for longer and with other seeds.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.broker import Broker, Cluster
+from tests.exactly_once import cluster, network
+from tests.exactly_once.run import Stage, play, proxied_broker
+from tests.exactly_once.world import QUICK, SESSION_S
+
+SEED = 20_261_123
+
+
+@pytest.fixture(scope="module")
+def one() -> Iterator[Stage]:
+    """A broker with short sessions; histories kill it."""
+    with Broker(properties=QUICK) as broker:
+        yield Stage(broker)
+
+
+@pytest.fixture(scope="module")
+def far() -> Iterator[Stage]:
+    """The same behind a proxy."""
+    with proxied_broker() as (broker, proxy):
+        yield Stage(broker, proxy)
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[Stage]:
+    """A cluster of three."""
+    with Cluster(3, properties=QUICK) as brokers:
+        yield Stage(brokers)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cycles", "recovered_within_s"),
+    [
+        # A process that was killed is a member until its session ends, so a new one waits for that.
+        ("sigkill", 2, SESSION_S + 3),
+        ("sigterm", 2, 3),
+        ("takeover", 1, SESSION_S + 1),
+        ("zombie", 1, 0),
+        ("broker_kill", 2, 15),
+        ("killed_in_commit", 6, SESSION_S + 3),
+        ("broker_killed_in_commit", 6, 15),
+        ("partitions_added", 1, 30),
+        ("expired", 2, SESSION_S + 3),
+        ("one_name", 2, 5),
+        ("quiet", 1, 0),
+        ("mixed", 5, 0),
+    ],
+)
+@pytest.mark.timeout(300)
+def test_whatever_happens_to_service_or_broker_each_record_counts_once(
+    one: Stage, kind: str, cycles: int, recovered_within_s: float
+) -> None:
+    world = play(one, kind, SEED, cycles)
+    assert max(world.recoveries, default=0.0) <= recovered_within_s
+
+
+@pytest.mark.parametrize(("kind", "cycles"), [("silence", 1), ("refusal", 1), ("delay", 1), ("cut_in_commit", 3)])
+@pytest.mark.timeout(300)
+def test_whatever_happens_to_the_network_each_record_counts_once(far: Stage, kind: str, cycles: int) -> None:
+    assert kind in network.KINDS
+    world = play(far, kind, SEED, cycles)
+    assert max(world.recoveries) <= 20
+
+
+@pytest.mark.parametrize("kind", sorted(cluster.KINDS))
+@pytest.mark.timeout(300)
+def test_whichever_broker_a_cluster_loses_each_record_counts_once(three: Stage, kind: str) -> None:
+    world = play(three, kind, SEED, 1)
+    assert max(world.recoveries) <= 30

@@ -1,0 +1,278 @@
+"""One history: a broker, services that come and go, a load that keeps running, and the oracle at its end."""
+
+import json
+import random
+import shutil
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from confluent_kafka import Message
+
+from tests.broker import Broker, Cluster
+from tests.exactly_once.load import Load
+from tests.kafka_helpers import HasBootstrapServers, committed, create_topics, read_all
+from tests.oracle import Account, Marks, Place, audit, headers_of
+from tests.proxy import Proxy
+from tests.service_process import ROOT, Names, ServiceProcess, payloads, wait_until
+
+SAVED: Final = ROOT / ".histories"
+SESSION_S: Final = 2.0
+QUICK: Final[Mapping[str, str | int]] = {
+    "group.consumer.session.timeout.ms": int(SESSION_S * 1000),
+    "group.consumer.heartbeat.interval.ms": 300,
+}
+"""Server properties of a broker that finds a dead member soon, so that many cycles fit into a minute."""
+
+
+class HistoryError(AssertionError):
+    """A history that is not right; the text says where it was saved."""
+
+
+@dataclass
+class World:
+    """What a history acts on. All that is random in it comes from `dice`.
+
+    Args:
+        broker: a broker or cluster that nobody else needs.
+        kind: the history's name.
+        seed: of everything random.
+        cycles: how many faults.
+        settings: the services' settings besides a test's usual ones.
+        proxy: what lies between the services and the broker.
+        partitions: of the input topic at first.
+        transactional: the input is written in txns, some of which are aborted.
+    """
+
+    broker: Broker | Cluster
+    kind: str
+    seed: int
+    cycles: int
+    settings: dict[str, str] = field(default_factory=dict)
+    proxy: Proxy | None = None
+    partitions: int = 4
+    transactional: bool = False
+
+    def __post_init__(self) -> None:
+        """Create the topics; nothing runs yet."""
+        self.dice = random.Random(f"{self.kind} {self.seed}")  # noqa: S311 - no secret
+        self.names = Names(lambda name: f"{self.kind}.{self.seed}.{name}")
+        self.instances: dict[str, ServiceProcess] = {}
+        self.ended: list[tuple[str, ServiceProcess]] = []
+        self.timeline: list[str] = []
+        self.recoveries: list[float] = []
+        self.gone: set[Place] = set()
+        self._began_s = time.time()
+        self.settings = {
+            "WINDOW_SIZE_MS": "500",
+            "LATE_POLICY": self.dice.choice(("include", "divert")),
+        } | self.settings
+        create_topics(self.broker, self.names.transactions, partitions=self.partitions)
+        self.load = Load(
+            self.broker, self.names.transactions, f"{self.kind} {self.seed} load", transactional=self.transactional
+        )
+
+    def note(self, what: str) -> None:
+        """Write down what happens, with the second at which it does."""
+        self.timeline.append(f"{time.time() - self._began_s:8.3f} {what}")
+
+    def pause(self, at_most_s: float) -> None:
+        """Let a random while pass."""
+        time.sleep(self.dice.random() * at_most_s)
+
+    # ---- services -------------------------------------------------------------------------------------------
+
+    def start(self, name: str = "one", module: str = "service", **settings: str) -> ServiceProcess:
+        """Start an instance of this name; an earlier one of the same name is remembered with its log."""
+        self._bury(name)
+        own = {**self.settings, "KAFKA_INSTANCE_ID": name, **settings}
+        servers = f"127.0.0.1:{self.proxy.port}" if self.proxy else self.broker
+        service = ServiceProcess(servers, self.names, own, module=module)
+        self.instances[name] = service
+        self.note(f"start {name} (pid {service.process.pid})")
+        return service
+
+    def kill(self, name: str = "one") -> None:
+        """SIGKILL."""
+        self.note(f"SIGKILL {name}")
+        self.instances[name].kill()
+
+    def stop(self, name: str = "one") -> None:
+        """SIGTERM, which is to end with 0."""
+        self.note(f"SIGTERM {name}")
+        code = self.instances[name].stop()
+        if code != 0:
+            raise AssertionError(f"{name} ended with {code} at SIGTERM: {self.instances[name].log[-3:]}")
+
+    def everyone(self) -> list[tuple[str, ServiceProcess]]:
+        """Every process of this history, the earlier ones first."""
+        return [*self.ended, *self.instances.items()]
+
+    def _bury(self, name: str) -> None:
+        if name in self.instances:
+            self.ended.append((name, self.instances.pop(name)))
+
+    def alive(self) -> list[ServiceProcess]:
+        """The processes that run."""
+        return [service for service in self.instances.values() if service.process.poll() is None]
+
+    def recovered(self, since_s: float, what: str, *, counts: bool = True, timeout_s: float = 90.0) -> None:
+        """Wait for the first commit after `since_s` (epoch seconds) by anyone; where it `counts`, as a recovery."""
+
+        def committed_at() -> float | None:
+            for service in self.instances.values():
+                at_s = [_epoch_s(entry) for entry in service.events("checkpoint")]
+                later = [s for s in at_s if s >= since_s]
+                if later:
+                    return min(later)
+            return None
+
+        took_s: float = wait_until(committed_at, timeout_s, name=f"a commit after {what}") - since_s
+        if counts:
+            self.recoveries.append(took_s)
+        self.note(f"first commit {took_s:.3f} s after {what}")
+
+    # ---- the end --------------------------------------------------------------------------------------------
+
+    def settle(self) -> Account:
+        """Write no more, let somebody commit everything, and hold the oracle against it.
+
+        Raises:
+            HistoryError: the history is not right; says where it was saved and how to play it again.
+        """
+        self.load.stop()
+        if not self.alive():
+            self.start("last")
+        ends = self.load.next_offsets()
+
+        def all_committed() -> bool:
+            positions = committed(self.broker, self.names.group, self.names.transactions)
+            return all(p.offset >= ends.get(p.partition, 0) for p in positions)
+
+        try:
+            wait_until(all_committed, 90, every_s=0.3, name="everything committed")
+        except TimeoutError as error:
+            raise HistoryError(self.save([str(error)])) from None
+        account = audit(self.broker, self.names, inputs=self.load.inputs, gone=self.gone)
+        faults = account.faults + self._wrong_starts()
+        rejected = sum(account.reasons.values()) - account.late
+        if rejected != len(self.load.bad_places() - self.gone):
+            faults.append(f"{rejected} records rejected where {len(self.load.bad_places())} were bad")
+        if not account.aggregates:
+            faults.append("nothing was counted: the history shows nothing")
+        if faults:
+            raise HistoryError(self.save(faults))
+        return account
+
+    def unread(self) -> set[Place]:
+        """Records that are no longer there and stand in no output, though what was committed has passed them."""
+        seen = {_source_of(m) for t in (self.names.dead_letter, self.names.late) for m in read_all(self.broker, t)}
+        ranges: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
+        for one in payloads(self.broker, self.names.aggregates):
+            source = one["source"]
+            key = (source["partition"], one["transaction_id"])
+            ranges[key].append((source["first_offset"], source["last_offset"]))
+        left = {(m.partition(), m.offset()) for m in read_all(self.broker, self.names.transactions)}
+        gone = self.load.inputs.keys() - left - seen
+        return {
+            (partition, offset)
+            for partition, offset in gone
+            if not any(
+                low <= offset <= high
+                for low, high in ranges[partition, _key_of(self.load.inputs[partition, offset][0])]
+            )
+        }
+
+    def _wrong_starts(self) -> list[str]:
+        """Each partition that anyone started must have begun with the watermark of the offset where it began."""
+        marks = Marks(self.load.inputs, self.load.bad_places() | self.gone, 1_000)
+        wrong = []
+        for name, service in self.everyone():
+            for entry in service.events("partition_started"):
+                partition, offset, found = entry["partition"], entry["offset"], entry["watermark"]
+                due = marks.before(partition, offset)
+                if found != due:
+                    wrong.append(f"{name} began {partition} at {offset} with watermark {found} where {due} is due")
+        return wrong
+
+    def save(self, faults: list[str]) -> str:
+        """Keep everything about this history in a folder; returns what to say of it."""
+        folder = SAVED / f"{self.kind}-{self.seed}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        again = f"python -m bench.histories --kind {self.kind} --seed {self.seed} --cycles {self.cycles}"
+        about = {"faults": faults, "again": again, "settings": self.settings, "timeline": self.timeline}
+        (folder / "history.json").write_text(json.dumps(about, indent=1))
+        for number, (name, service) in enumerate(self.everyone()):
+            lines = "".join(json.dumps(entry) + "\n" for entry in service.log)
+            (folder / f"{number:03d}-{name}.log").write_text(lines)
+        names = self.names
+        for topic in (names.transactions, names.aggregates, names.alerts, names.late, names.dead_letter):
+            _dump(self.broker, topic, folder)
+        return f"{len(faults)} faults, the first: {faults[0]}; all of it is in {folder}; again with: {again}"
+
+    def close(self) -> None:
+        """End every process."""
+        for _, service in self.everyone():
+            if service.process.poll() is None:
+                service.kill()
+            service.close_log()
+
+
+def _dump(broker: HasBootstrapServers, topic: str, folder: Path) -> None:
+    with (folder / f"{topic.rpartition('.')[2]}.jsonl").open("w") as file:
+        for message in read_all(broker, topic):
+            value, key = message.value(), message.key()
+            line: dict[str, Any] = {
+                "partition": message.partition(),
+                "offset": message.offset(),
+                "key": key.decode(errors="replace") if isinstance(key, bytes) else key,
+                "value": value.decode(errors="replace") if isinstance(value, bytes) else value,
+            }
+            file.write(json.dumps(line) + "\n")
+
+
+def _source_of(message: Message) -> Place:
+    headers = headers_of(message)
+    return int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"])
+
+
+def _key_of(key: bytes | None) -> str:
+    return (key or b"").decode()
+
+
+def _epoch_s(entry: dict[str, Any]) -> float:
+    return datetime.fromisoformat(entry["timestamp"]).timestamp()
+
+
+@contextmanager
+def history(world: World) -> Iterator[World]:
+    """The load runs within the block, and every process is gone after it.
+
+    An error inside is a fault of the history, which is saved.
+    """
+    world.load.start()
+    try:
+        yield world
+        world.settle()
+    except HistoryError:
+        raise
+    except Exception as error:  # whatever made the driver give up: keep what led to it
+        raise HistoryError(world.save([f"{type(error).__name__}: {error}"])) from error
+    finally:
+        if not world.load.stopped:
+            world.load.stop(10)
+        world.close()
+
+
+def spread(seconds: list[float]) -> str:
+    """Median and greatest, for people."""
+    if not seconds:
+        return "-"
+    return f"median {statistics.median(seconds):.2f} s, max {max(seconds):.2f} s of {len(seconds)}"
