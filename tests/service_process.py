@@ -170,8 +170,11 @@ class ServiceProcess:
         return self.process.wait(timeout_s)
 
     def close_log(self) -> None:
-        """Forget the log."""
+        """Forget the log, and whatever else is open to it."""
         self._log.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def kill(self) -> None:
         """SIGKILL."""

@@ -105,8 +105,7 @@ def broker_kill(world: World) -> None:
 
 def killed_in_commit(world: World) -> None:
     """Kill the service at each step of its commit."""
-    for cycle in range(world.cycles):
-        step = STEPS[cycle % len(STEPS)]
+    for step in steps(world):
         held(world, step)
         world.kill()
         since_s = time.time()
@@ -118,8 +117,7 @@ def killed_in_commit(world: World) -> None:
 def broker_killed_in_commit(world: World) -> None:
     """Kill the only broker at each step of the service's commit, and let the service go on when it is back."""
     broker = one_broker(world)
-    for cycle in range(world.cycles):
-        step = STEPS[cycle % len(STEPS)]
+    for step in steps(world):
         service = held(world, step)
         world.note(f"SIGKILL broker {step}")
         broker.kill()
@@ -245,6 +243,12 @@ def one_broker(world: World) -> Broker:
     if not isinstance(world.broker, Broker):
         raise TypeError("this history needs a single broker")
     return world.broker
+
+
+def steps(world: World) -> list[str]:
+    """A step of the commit for each cycle: all of them in a random order, then again."""
+    order = world.dice.sample(STEPS, len(STEPS))
+    return [order[cycle % len(order)] for cycle in range(world.cycles)]
 
 
 def held(world: World, step: str) -> ServiceProcess:

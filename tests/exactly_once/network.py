@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from tests.exactly_once.held_service import STEPS
-from tests.exactly_once.kinds import held, release
+from tests.exactly_once.kinds import held, release, steps
 from tests.exactly_once.world import World
 from tests.proxy import Proxy
 
@@ -56,8 +55,7 @@ def delay(world: World) -> None:
 def cut_in_commit(world: World) -> None:
     """Every connection is cut, or goes silent for a while, at each step of the commit."""
     proxy = proxy_of(world)
-    for cycle in range(world.cycles):
-        step = STEPS[cycle % len(STEPS)]
+    for step in steps(world):
         service = held(world, step)
         if world.dice.random() < 0.5:
             world.note("cut")

@@ -46,7 +46,7 @@ def three() -> Iterator[Stage]:
         ("zombie", 1, 0),
         ("broker_kill", 2, 15),
         ("killed_in_commit", 6, SESSION_S + 3),
-        ("broker_killed_in_commit", 6, 15),
+        ("broker_killed_in_commit", 3, 15),
         ("partitions_added", 1, 30),
         ("expired", 2, SESSION_S + 3),
         ("one_name", 2, 5),
