@@ -38,7 +38,7 @@ class Run:
     peak_mib: float
 
 
-def fill(broker: Broker, topic: str, records: int) -> int:
+def fill(broker: Broker, topic: str, records: int, keys: int = KEYS) -> int:
     """Write a backlog; returns the size of a record in bytes."""
     create_topics(broker, topic, partitions=4)
     producer = Producer(
@@ -52,7 +52,7 @@ def fill(broker: Broker, topic: str, records: int) -> int:
     )
     value = b""
     for number in range(records):
-        key = f"tx-{number * 7919 % KEYS:06d}"
+        key = f"tx-{number * 7919 % keys:06d}"
         amount = f"{number * 31 % 1_000_000 / 100:.2f}"
         value = encode_transaction(key, START_MS + number // 100, amount)
         while True:

@@ -46,6 +46,8 @@ NOT_READY_AFTER_S: Final = 1.5
 GC_THRESHOLD: Final = 50_000
 """Records make no cycles; Python's default would look for some at every other batch."""
 SAY_EVERY_S: Final = 5.0
+LARGEST_ALERT_BYTES: Final = 300_000
+"""With the longest id, in its longest JSON form, as key and in the value."""
 
 
 def now_ms() -> WallTimeMs:
@@ -203,6 +205,11 @@ class Service:
         if not self._wait_for(prepare, "waiting_for_broker"):
             return None
         limits = result[0]
+        for name in plain[1:]:
+            if limits[name] < LARGEST_ALERT_BYTES:
+                raise Misconfigured(
+                    f"topic {name}: max.message.bytes is {limits[name]}, an alert may take {LARGEST_ALERT_BYTES}"
+                )
         return Topics(
             alerts=names.alerts,
             aggregates=names.aggregates,

@@ -75,8 +75,9 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
         "queue.buffering.max.kbytes": 65_536,
         **client_config(settings, "producer", errors),
         "transactional.id": f"{settings.kafka.group_id}-{settings.kafka.instance_id}",
-        # Long enough for a txn that a flood of bad records began at the start of a window.
-        "transaction.timeout.ms": min(900_000, settings.window.size_ms + 20_000),
+        # Long enough for a txn that a flood of bad records began at the start of a window, and for a commit of a
+        # million keys (20 s on two shared cores): one that outlived its timeout would be tried again for ever.
+        "transaction.timeout.ms": min(900_000, settings.window.size_ms + 60_000),
         "message.max.bytes": max(topics.late_max_bytes, topics.dead_letter_max_bytes),
         "batch.size": min(1_000_000, topics.least_max_bytes),
         "partitioner": "murmur2_random",

@@ -24,6 +24,10 @@ OLDEST_TIMESTAMP_MS: Final = 100_000_000_000
 """1973-03-03. What is below was meant as seconds, which reach this number only in the year 5138."""
 
 
+MAX_ID_CHARS: Final = 32_768
+"""A longer id could make an alert that no topic takes, and so stop the stream for ever."""
+
+
 class Transaction(msgspec.Struct, gc=False):
     """One payment record.
 
@@ -31,7 +35,7 @@ class Transaction(msgspec.Struct, gc=False):
     Transaction from more digits than a float keeps (15 are always safe) passes a Decimal.
     """
 
-    transaction_id: Annotated[str, msgspec.Meta(min_length=1)]
+    transaction_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
     timestamp: Annotated[EventTimeMs, msgspec.Meta(ge=OLDEST_TIMESTAMP_MS, le=2**63 - 1)]
     amount: float | Decimal
 

@@ -9,7 +9,7 @@ of 15 digits or fewer never share a float.
 
 from __future__ import annotations
 
-from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_FLOOR, Context, Decimal
 from typing import Final
 
 SCALE: Final = 10_000.0
@@ -50,9 +50,23 @@ class Total:
         self.rest = EXACT.add(EXACT.add(self.rest, amount), self._whole())
         self.units = 0.0
 
+    def exceeds(self, limit: Decimal, limit_units: float) -> bool:
+        """Whether the sum is strictly greater than ``limit``, whose whole ten-thousandths are ``limit_units``."""
+        return self.value() > limit if self.rest else self.units > limit_units
+
+    def text(self) -> str | None:
+        """The sum as a decimal number, where that is cheap: a decimal of 15 digits is what its float is shown as."""
+        return None if self.rest else repr(self.units / SCALE)
+
     def value(self) -> Decimal:
         """The exact sum."""
         return EXACT.add(self.rest, self._whole()) if self.rest else self._whole()
 
     def _whole(self) -> Decimal:
         return EXACT.divide(Decimal(int(self.units)), _SCALE)
+
+
+def whole_units(limit: Decimal) -> float:
+    """The ten-thousandths in ``limit``, rounded down: whole units are above one exactly if they are above the other."""
+    bound = Decimal(UNITS_LIMIT)
+    return float(EXACT.multiply(max(-bound, min(limit, bound)), _SCALE).to_integral_value(ROUND_FLOOR))

@@ -138,10 +138,11 @@ def json_number(value: Decimal) -> Decimal:
 def _aggregate_fields(
     source: Source, closed: WindowClosed, transaction_id: str, aggregate: Aggregate
 ) -> dict[str, Any]:
+    text = aggregate.text()
     return {
         "transaction_id": transaction_id,
         "timestamp": aggregate.timestamp,
-        "amount": json_number(aggregate.value()),
+        "amount": json_number(aggregate.value()) if text is None else msgspec.Raw(text.encode()),
         "watermark": closed.watermark_ms,
         "count": aggregate.count,
         "late_count": aggregate.late_count,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from service.core.model import Partition, Reason
 
@@ -14,8 +17,7 @@ RECORD_OVERHEAD: Final = 128
 HEADER_OVERHEAD: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class OutRecord:
+class OutRecord(msgspec.Struct, frozen=True):
     """A record to be produced; no ``timestamp_ms`` leaves it to the client."""
 
     topic: str

@@ -10,11 +10,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.core.money import MAX_DIGITS, SCALE, UNITS_LIMIT, Total
+from service.core.money import MAX_DIGITS, SCALE, UNITS_LIMIT, Total, whole_units
 from tests.strategies import AMOUNTS, EVERYDAY_AMOUNTS, exactly
 
 EDGE = UNITS_LIMIT / SCALE
 """The greatest sum that is counted in units."""
+
+LIMITS = [Decimal(8000), Decimal(0), Decimal("-0.00001"), Decimal("1e30"), Decimal("-1e30"), Decimal("1e-30")]
+
+
+def exactly_decimal(amount: float | Decimal) -> Decimal:
+    """What an amount stands for."""
+    return amount if isinstance(amount, Decimal) else Decimal(repr(amount))
 
 
 def total(amounts: Iterable[float | Decimal]) -> Decimal:
@@ -98,3 +105,23 @@ def test_looking_at_the_sum_does_not_change_it(amounts: list[float | Decimal]) -
         running.add(amount)
         running.value()
     assert total(amounts) == running.value()
+
+
+@given(amounts=st.lists(AMOUNTS), limit=st.one_of(AMOUNTS.map(exactly_decimal), st.sampled_from(LIMITS)))
+def test_a_sum_exceeds_a_limit_exactly_if_its_value_does(amounts: list[float | Decimal], limit: Decimal) -> None:
+    running = Total()
+    for amount in amounts:
+        running.add(amount)
+    for each in (limit, running.value(), running.value() - Decimal("0.00005"), running.value() + Decimal("0.00005")):
+        assert (running.value() > each) == running.exceeds(each, whole_units(each))
+
+
+@given(amounts=st.lists(EVERYDAY_AMOUNTS))
+@example(amounts=[0.0001])
+@example(amounts=[UNITS_LIMIT / SCALE - 0.0001])
+def test_the_text_of_a_sum_is_its_value(amounts: list[float | Decimal]) -> None:
+    running = Total()
+    for amount in amounts:
+        running.add(amount)
+    text = running.text()
+    assert text is None or (Decimal(text) == running.value() and "e" not in text)

@@ -330,6 +330,16 @@ def test_missing_topics_are_not_created_when_told_so(broker: Broker, unique: Cal
         assert "TOPICS_CREATE" in service.log[-1]["line"]
 
 
+def test_an_alerts_topic_that_would_not_take_every_alert_stops_the_start(
+    broker: Broker, unique: Callable[[str], str]
+) -> None:
+    names = Names(unique)
+    create_topics(broker, names.alerts, config={"max.message.bytes": 100_000})
+    with running(broker, names) as service:
+        assert service.process.wait(20) == 2
+        assert f"topic {names.alerts}: max.message.bytes is 100000" in service.log[-1]["line"]
+
+
 def test_an_unknown_kafka_property_ends_it_with_its_name(broker: Broker, unique: Callable[[str], str]) -> None:
     with running(broker, Names(unique), {"KAFKA_PROPERTIES": '{"no.such.thing":1}'}) as service:
         assert service.process.wait(20) == 2

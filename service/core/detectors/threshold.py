@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from service.core.model import Aggregate, Anomaly
+from service.core.money import whole_units
 
 
 class Threshold:
@@ -13,9 +14,10 @@ class Threshold:
     def __init__(self, limit: Decimal) -> None:
         """Take the limit in the unit of the amounts."""
         self.limit = limit
+        self._limit_units = whole_units(limit)
 
     def judge(self, transaction_id: str, aggregate: Aggregate) -> Anomaly | None:
         """Compare exactly: 80,000 times 0.10 is 8000 and no anomaly."""
-        if aggregate.value() > self.limit:
+        if aggregate.exceeds(self.limit, self._limit_units):
             return Anomaly("threshold", transaction_id, self.limit)
         return None
