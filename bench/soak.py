@@ -76,10 +76,8 @@ def main() -> None:
             while (past_s := time.monotonic() - began_s) < options.minutes * 60:
                 samples.append((past_s / 3600, resident_mib(process.pid)))
                 if len(samples) % 12 == 0:
-                    print(
-                        f"{past_s / 60:5.1f} min {samples[-1][1]:6.1f} MiB, lag {lag(port)}, {cpu_s(process.pid):.0f} CPU-s",
-                        flush=True,
-                    )
+                    used = f"{samples[-1][1]:6.1f} MiB, {cpu_s(process.pid):.0f} CPU-s"
+                    print(f"{past_s / 60:5.1f} min {used}, lag {lag(port)}", flush=True)
                 time.sleep(EVERY_S)
             half = samples[len(samples) // 2 :]
             slope = linear_regression([t for t, _ in half], [mib for _, mib in half]).slope

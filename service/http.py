@@ -53,10 +53,12 @@ class Pages:
         return Response(HTTPStatus.OK, content_type, encode(self._registry))
 
     def healthz(self, _accept: str) -> Response:
-        """Whether the loop advances."""
-        if self._board.alive:
-            return _text(HTTPStatus.OK, "ok")
-        return _text(HTTPStatus.SERVICE_UNAVAILABLE, f"the loop has stood still for {self._board.silent_s():.0f} s")
+        """Whether the loop advances, and with it each partition that has records."""
+        if not self._board.alive:
+            why = f"the loop has stood still for {self._board.silent_s():.0f} s"
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, why)
+        stuck = self._board.status.stuck
+        return _text(HTTPStatus.OK, "ok") if stuck is None else _text(HTTPStatus.SERVICE_UNAVAILABLE, stuck)
 
     def readyz(self, _accept: str) -> Response:
         """Whether records are being read and could be committed."""

@@ -43,6 +43,9 @@ class Input(Protocol):
     def end_offset(self, partition: Partition) -> Offset | None:
         """Where the partition ended lately."""
 
+    def ask_end_offset(self, partition: Partition) -> Offset:
+        """Where the partition ends for readers of committed records, as the broker says now."""
+
     def checkpoint(self, progress: Iterable[Progress]) -> tuple[list[Any], Any]:
         """Offsets and group metadata for Output.commit."""
 

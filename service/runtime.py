@@ -15,6 +15,7 @@ from service.kafka.errors import Abortable, KafkaProblem, Retriable
 from service.kafka.source import End, Event, Given, OutOfRange, Run, Taken, Trouble
 from service.metrics import Metrics
 from service.ports import Input, Output
+from service.progress_watch import ProgressWatch
 from service.status import PartitionStatus, Status, StatusBoard
 from service.wire.alerts import aggregate_record, alert_record
 from service.wire.records import OutRecord, Source
@@ -60,6 +61,8 @@ class Worker:
         self._intake = Intake(source.topic, topics, metrics)
         self._window: Window | None = None
         """The window of everything that has been read and not committed; one for all tasks."""
+        self._watch = ProgressWatch(source.ask_end_offset)
+        self._stuck: str | None = None
         self._next_snapshot_ms = 0
         self._restore_at_ms = 0
         self._trouble: str | None = None
@@ -96,6 +99,7 @@ class Worker:
             self._look_after_trouble()
             if not self._source.joined:
                 self._source.look_whether_joined()
+            self._look_after_progress(now_ms)
             self._post(now_ms)
 
     def _patience_s(self) -> float:
@@ -280,6 +284,20 @@ class Worker:
             self._log.info("kafka_well_again")
             self._trouble = None
 
+    def _look_after_progress(self, now_ms: WallTimeMs) -> None:
+        """Find partitions that are stuck; what Kafka is to blame for shows in the readiness instead."""
+        if self._not_ready() is not None:
+            self._watch.forget()
+            return
+        try:
+            stuck = self._watch.look(now_ms, {p: task.next_offset for p, task in self._tasks.items()})
+        except Retriable as problem:
+            self._handle(Trouble(str(problem)), now_ms)
+            return
+        if stuck is not None and self._stuck is None:
+            self._log.error("no_progress", error=stuck)
+        self._stuck = stuck
+
     # ---- shown to others ------------------------------------------------------------------------------------
 
     def _post(self, now_ms: WallTimeMs) -> None:
@@ -299,7 +317,7 @@ class Worker:
                     task.open_keys,
                 )
             )
-        self._board.status = Status(self._not_ready(), tuple(partitions))
+        self._board.status = Status(self._not_ready(), tuple(partitions), self._stuck)
 
     def _not_ready(self) -> str | None:
         if not self._source.joined:

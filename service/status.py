@@ -26,6 +26,8 @@ class Status:
 
     not_ready: str | None
     partitions: tuple[PartitionStatus, ...] = ()
+    stuck: str | None = None
+    """Which partitions make no progress although they have records."""
 
     @property
     def watermark(self) -> int | None:

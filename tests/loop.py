@@ -98,6 +98,8 @@ class FakeInput:
         self.waits: list[float] = []
         self.problems: dict[str, deque[KafkaProblem]] = defaultdict(deque)
         self.skipped = 0
+        self.silent: set[int] = set()
+        """Partitions of which nothing is handed out, whatever they have."""
         self._positions: dict[int, int] = {}
         self._told_end: set[int] = set()
         self._due: set[Partition] = set()
@@ -130,6 +132,8 @@ class FakeInput:
         _raise(self.problems["poll"])
         events, self.news, self.stale = [*self.news, *self.stale], [], []
         for partition, position in self._positions.items():
+            if partition in self.silent:
+                continue
             end = self.kafka.ends[partition]
             there = [one for one in self.kafka.records[partition] if one.offset() >= position][:max_records]
             if there:
@@ -164,6 +168,10 @@ class FakeInput:
 
     def end_offset(self, partition: Partition) -> Offset | None:
         return Offset(self.kafka.ends[partition]) if partition in self._positions else None
+
+    def ask_end_offset(self, partition: Partition) -> Offset:
+        _raise(self.problems["ask_end_offset"])
+        return Offset(self.kafka.ends[partition])
 
     def checkpoint(self, progress: Iterable[Progress]) -> tuple[list[Any], Any]:
         return list(progress), "the group as it is"

@@ -294,6 +294,20 @@ class PartitionSource:
             return None
         return Offset(high) if high >= 0 else None
 
+    def ask_end_offset(self, partition: Partition) -> Offset:
+        """Where the partition ends for readers of committed records, as the broker says now.
+
+        Raises:
+            Retriable: it does not answer.
+        """
+        try:
+            edges = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), QUERY_TIMEOUT_S)
+        except KafkaException as exception:
+            raise Retriable(str(sort(kafka_error(exception), "ask for the last offset"))) from exception
+        if edges is None:
+            raise Retriable(f"partition {partition}: no answer about its last offset")
+        return Offset(edges[1])
+
     def checkpoint(self, progress: Iterable[Progress]) -> tuple[list[TopicPartition], Any]:
         """What a txn needs to commit this progress for the group as it is at this moment (KIP-447)."""
         offsets = [

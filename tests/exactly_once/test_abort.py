@@ -1,32 +1,17 @@
 """A commit that fails at its last step: outputs and offsets are both as if it had never been tried."""
 
-import time
-from collections import deque
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
-import structlog
-from confluent_kafka import Consumer, Producer, TopicPartition
-from prometheus_client import CollectorRegistry
+from confluent_kafka import TopicPartition
 
-from service.bootstrap import now_ms
-from service.clients import consumer_config, producer_config
-from service.core.detectors.threshold import Threshold
-from service.core.model import LatePolicy
-from service.core.task import TaskRules
-from service.intake import Topics
-from service.kafka.errors import Abortable, Retriable
+from service.kafka.errors import Abortable
 from service.kafka.sink import CALL_TIMEOUT_S, TransactionalSink
-from service.kafka.source import PartitionSource
-from service.metrics import Metrics
-from service.runtime import Worker
-from service.settings import load
-from service.status import StatusBoard
 from tests.broker import Broker
+from tests.inside import Inside
 from tests.kafka_helpers import committed, create_topics, produce, read_all
 from tests.oracle import audit
-from tests.service_process import Names, transaction, wait_until
+from tests.service_process import Names, transaction
 
 NOW_MS = 1_715_392_800_000
 
@@ -48,52 +33,21 @@ class FailsAtFirst(TransactionalSink):
         raise Abortable("planned")
 
 
-def initialised(sink: TransactionalSink) -> bool:
-    """Try it, as bootstrap does."""
-    try:
-        sink.initialise()
-    except Retriable:
-        return False
-    return True
-
-
 def test_a_commit_that_fails_at_its_last_step_changes_nothing_and_is_made_up_for(
     broker: Broker, unique: Callable[[str], str]
 ) -> None:
     names = Names(unique)
     create_topics(broker, names.transactions, names.alerts, names.aggregates, names.late, names.dead_letter)
-    settings = load(None, {**names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}).settings
-    topics = Topics(names.alerts, names.aggregates, "", names.dead_letter, 10**6, 10**6, 10**6)
-    consumer = Consumer(consumer_config(settings, lambda _: None))
-    sink = FailsAtFirst(lambda: Producer(producer_config(settings, lambda _: None, topics)), lambda: True)
-    wait_until(lambda: initialised(sink), 20)
-    board = StatusBoard(time.monotonic)
-    worker = Worker(
-        PartitionSource(consumer, names.transactions, deque(), lambda _: True),
-        sink,
-        topics=topics,
-        rules=TaskRules(300, 1_000, 30_000, 0, LatePolicy.INCLUDE, (Threshold(Decimal(8000)),)),
-        clock=now_ms,
-        metrics=Metrics(CollectorRegistry(), board, "0", "0"),
-        board=board,
-        log=structlog.get_logger("test"),
-    )
+    inside = Inside(broker, names, FailsAtFirst)
     produce(broker, names.transactions, [*[transaction("tx1", NOW_MS, "4000.01")] * 2, ("tx1", "rubbish")])
-
-    def turned(until: Callable[[], bool]) -> bool:
-        worker.turn()
-        return until()
-
     try:
-        wait_until(lambda: turned(lambda: sink.failures == 0), 30, every_s=0)
+        inside.turn_until(lambda: inside.sink.failures == 0)  # type: ignore[attr-defined]
         assert [position.offset for position in committed(broker, names.group, names.transactions)] == [-1001]
         for topic in (names.alerts, names.aggregates, names.dead_letter):
             assert read_all(broker, topic) == []
-        wait_until(
-            lambda: turned(lambda: committed(broker, names.group, names.transactions)[0].offset == 3), 30, every_s=0
-        )
+        inside.turn_until(lambda: committed(broker, names.group, names.transactions)[0].offset == 3)
     finally:
-        consumer.close()
+        inside.close()
     account = audit(broker, names)
     assert account.faults == []
     assert [str(a["amount"]) for a in account.alerts] == ["8000.02"]

@@ -1,0 +1,71 @@
+"""The service's loop in the test's own process, on a real broker, put together as bootstrap does it."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+
+import structlog
+from confluent_kafka import Consumer, Producer
+from prometheus_client import CollectorRegistry
+
+from service.bootstrap import now_ms
+from service.clients import consumer_config, producer_config
+from service.core.detectors.threshold import Threshold
+from service.core.model import LatePolicy
+from service.core.task import TaskRules
+from service.intake import Topics
+from service.kafka.errors import Retriable
+from service.kafka.sink import TransactionalSink
+from service.kafka.source import PartitionSource
+from service.metrics import Metrics
+from service.runtime import Worker
+from service.settings import load
+from service.status import StatusBoard
+from tests.kafka_helpers import HasBootstrapServers
+from tests.service_process import Names, wait_until
+
+
+class Inside:
+    """A worker with its clients at hand; close() when done."""
+
+    def __init__(
+        self, broker: HasBootstrapServers, names: Names, make_sink: Callable[..., TransactionalSink] = TransactionalSink
+    ) -> None:
+        """Join the group; windows are of 300 ms."""
+        settings = load(None, {**names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}).settings
+        topics = Topics(names.alerts, names.aggregates, "", names.dead_letter, 10**6, 10**6, 10**6)
+        self.consumer = Consumer(consumer_config(settings, lambda _: None))
+        self.sink = make_sink(lambda: Producer(producer_config(settings, lambda _: None, topics)), lambda: True)
+        wait_until(self._initialised, 20)
+        self.board = StatusBoard(time.monotonic)
+        self.worker = Worker(
+            PartitionSource(self.consumer, names.transactions, deque(), lambda _: True),
+            self.sink,
+            topics=topics,
+            rules=TaskRules(300, 1_000, 30_000, 0, LatePolicy.INCLUDE, (Threshold(Decimal(8000)),)),
+            clock=now_ms,
+            metrics=Metrics(CollectorRegistry(), self.board, "0", "0"),
+            board=self.board,
+            log=structlog.get_logger("test"),
+        )
+
+    def _initialised(self) -> bool:
+        try:
+            self.sink.initialise()
+        except Retriable:
+            return False
+        return True
+
+    def turn_until(self, what: Callable[[], bool], timeout_s: float = 30) -> None:
+        """Turn until it is so."""
+
+        def turned() -> bool:
+            self.worker.turn()
+            return what()
+
+        wait_until(turned, timeout_s, every_s=0)
+
+    def close(self) -> None:
+        """Leave the group."""
+        self.consumer.close()

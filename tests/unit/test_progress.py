@@ -1,0 +1,94 @@
+"""A partition that stands still although it has records makes the service unwell; a silent one does not."""
+
+# ruff: noqa: SIM300 - expected == actual
+
+from __future__ import annotations
+
+import itertools
+from http import HTTPStatus
+
+from prometheus_client import CollectorRegistry
+
+from service.http import Pages
+from service.kafka.errors import Retriable
+from service.kafka.source import Trouble
+from tests.loop import Loop, pay
+
+
+def health(loop: Loop) -> tuple[HTTPStatus, str]:
+    """What /healthz answers."""
+    response = Pages(CollectorRegistry(), loop.board).healthz("")
+    return response.status, response.body.decode().strip()
+
+
+def turn_for(loop: Loop, seconds: int, *, since: int = 0) -> None:
+    """Turn twice a second."""
+    loop.turn(*range(since * 1000 + 500, (since + seconds) * 1000, 500))
+
+
+def test_a_partition_that_stands_still_while_others_advance_is_found() -> None:
+    loop = Loop(partitions=(0, 1))
+    loop.input.silent.add(1)
+    loop.put(pay(0), partition=1)
+    for second in range(29):
+        loop.put(pay(second * 1000))
+        turn_for(loop, 1, since=second)
+    assert (HTTPStatus.OK, "ok") == health(loop)
+    turn_for(loop, 4, since=29)
+    assert (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "partition 1 stands at offset 0 although it has records",
+    ) == health(loop)
+    assert 1 == sum(entry["event"] == "no_progress" for entry in loop.logged)
+
+
+def test_one_that_goes_on_is_well_again() -> None:
+    loop = Loop()
+    loop.input.silent.add(0)
+    loop.put(pay(0))
+    turn_for(loop, 40)
+    assert HTTPStatus.SERVICE_UNAVAILABLE == health(loop)[0]
+    loop.input.silent.clear()
+    turn_for(loop, 3, since=40)
+    assert (HTTPStatus.OK, "ok") == health(loop)
+
+
+def test_a_silent_partition_is_well_however_long() -> None:
+    loop = Loop(partitions=(0, 1))
+    loop.put(pay(0))
+    turn_for(loop, 300)
+    assert (HTTPStatus.OK, "ok") == health(loop)
+
+
+def test_a_partition_that_is_slow_but_moves_is_well() -> None:
+    loop = Loop()
+    loop.input.silent.add(0)
+    loop.put(*[pay(n) for n in range(2_000)])
+    for second in itertools.islice(itertools.count(0, 9), 8):
+        turn_for(loop, 9, since=second)
+        loop.input.silent.clear()
+        loop.put(pay(second))
+        loop.turn((second + 9) * 1000)
+        loop.input.silent.add(0)
+        loop.put(pay(second))
+    assert (HTTPStatus.OK, "ok") == health(loop)
+
+
+def test_a_broker_that_is_away_is_no_fault_of_the_process() -> None:
+    loop = Loop()
+    loop.input.silent.add(0)
+    loop.put(pay(0))
+    loop.input.news.append(Trouble("all brokers are down"))
+    loop.input.problems["check"] += [Retriable("no answer")] * 100
+    turn_for(loop, 90)
+    assert (HTTPStatus.OK, "ok") == health(loop)
+    assert loop.board.status.not_ready is not None
+
+
+def test_a_question_that_is_not_answered_is_no_verdict() -> None:
+    loop = Loop()
+    loop.input.silent.add(0)
+    loop.put(pay(0))
+    loop.input.problems["ask_end_offset"] += [Retriable("no answer")] * 3
+    turn_for(loop, 45)
+    assert (HTTPStatus.OK, "ok") == health(loop)
