@@ -57,6 +57,8 @@ def replay(options: Options, stop: Stop) -> int:
         problem = session.run()
     except TopicMissingError as error:
         raise StartError(f"--topic {options.topic}: {error}") from error
+    except ConfigError as error:
+        raise StartError(f"KAFKA_PROPERTIES: {error}") from error
     except (InputFileError, RejectsFileError) as error:
         raise StartError(str(error)) from error
     finally:

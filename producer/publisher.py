@@ -66,6 +66,8 @@ class Publisher:
         self._failed_blocks: list[_Block] = []
         self._refused: list[RowId] = []
         self._last_error = ""
+        self._rejected_client = ""
+        """Why the brokers will not have this client as it is configured."""
         self._notices: list[str] = []
         self._announced: set[int] = set()
         self._delivered_before = 0
@@ -109,11 +111,17 @@ class Publisher:
         return max(self.sent - self.failed - self.outstanding, 0)
 
     def topic_state(self, wait_s: float) -> TopicState:
-        """Ask the brokers for the topic, which makes one that creates topics by itself create it."""
+        """Ask the brokers for the topic, which makes one that creates topics by itself create it.
+
+        Raises:
+            ConfigError: they and the properties do not fit together, so waiting is of no use.
+        """
         try:
             metadata = self._producer.list_topics(self._topic, timeout=wait_s)
         except KafkaException:
             self.poll()
+            if self._rejected_client:
+                raise ConfigError(self._rejected_client) from None
             return TopicState.NO_ANSWER
         return TopicState.THERE if metadata.topics[self._topic].partitions else TopicState.MISSING
 
@@ -173,6 +181,9 @@ class Publisher:
     def _on_error(self, error: KafkaError) -> None:
         """Keep what librdkafka says of its connections. A callback: never raises."""
         code = error.code()
+        # A TLS connection that breaks off in the handshake may be a broker that is just stopping.
+        if code == KafkaError._AUTHENTICATION or (code == KafkaError._SSL and "Disconnected" not in error.str()):  # noqa: SLF001
+            self._rejected_client = _text(error)
         if code not in _OUTAGES:
             self._last_error = _text(error)
         elif code not in self._announced:

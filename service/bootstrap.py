@@ -28,7 +28,7 @@ from service.core.task import TaskRules
 from service.http import HttpServer, Pages
 from service.intake import Topics
 from service.kafka.admin import ClusterAdmin, WantedTopic
-from service.kafka.errors import Fatal, Misconfigured, Retriable, sort
+from service.kafka.errors import Fatal, Misconfigured, Retriable, refused, sort
 from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
 from service.metrics import Metrics
@@ -100,7 +100,8 @@ class Service:
         except Misconfigured as problem:
             raise SettingsError(str(problem)) from None
         except Fatal as problem:
-            self._log.critical("fatal", error=str(problem))
+            needs = {"needs": acl} if (acl := self._needed_acl(problem.code)) else {}
+            self._log.critical("fatal", error=str(problem), **needs)
             return 1
         finally:
             server.close()
@@ -109,7 +110,9 @@ class Service:
         return 0
 
     def _run(self, metrics: Metrics) -> None:
-        admin = ClusterAdmin(construct(AdminClient, client_config(self._settings, "admin", self._errors.append)))
+        # What its log says comes as errors, too, and is told in one line by whoever waits.
+        config = {"log_level": 0, **client_config(self._settings, "admin", self._errors.append)}
+        admin = ClusterAdmin(construct(AdminClient, config))
         topics = self._prepare_topics(admin)
         if topics is None:
             return
@@ -188,6 +191,21 @@ class Service:
             "limit": str(settings.detect.limit),
         }
 
+    def _needed_acl(self, code: int | None) -> str | None:
+        """What the broker's administrator has to allow, where that is what is wrong; docs/security.md has all of it."""
+        settings = self._settings
+        group, instance = settings.kafka.group_id, settings.kafka.instance_id
+        topics = settings.topics
+        outputs = " ".join(filter(None, (topics.alerts, topics.aggregates, topics.late, topics.dead_letter)))
+        return {
+            KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: f"ACL WRITE on transactional id {group}-{instance}",
+            KafkaError.GROUP_AUTHORIZATION_FAILED: f"ACL READ on group {group}",
+            KafkaError.TOPIC_AUTHORIZATION_FAILED: (
+                f"ACL READ on topic {topics.transactions}, WRITE and DESCRIBE_CONFIGS on topics {outputs}"
+            ),
+            KafkaError.CLUSTER_AUTHORIZATION_FAILED: "ACL CREATE on the cluster, or the topics made beforehand",
+        }.get(code or 0)
+
     def _prepare_topics(self, admin: ClusterAdmin) -> Topics | None:
         """Create what is missing and learn how large a record each output takes; None when told to stop."""
         names = self._settings.topics
@@ -229,6 +247,8 @@ class Service:
                 attempt()
             except Retriable as problem:
                 for error in self._errors:
+                    if refused(error):
+                        raise Misconfigured(f"KAFKA_PROPERTIES: {error.str()}") from None
                     if isinstance(hopeless := sort(error, "connect"), Fatal):
                         raise hopeless from None
                 # The clients' own complaints say more: "connection refused" rather than "timed out".

@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, KafkaError
 
 from service.clients import client_config, construct
 from service.kafka.alerts import AlertsReader
-from service.kafka.errors import KafkaProblem, Retriable
-from service.settings import Settings
+from service.kafka.errors import KafkaProblem, Retriable, refused
+from service.settings import Settings, SettingsError
 from service.stop import Stop
 from service.wire.alerts import AlertPayload
 
@@ -77,6 +77,9 @@ def _start_reading(
         try:
             reader.start(from_beginning=from_beginning)
         except Retriable as problem:
+            for error in errors:
+                if refused(error):
+                    raise SettingsError(f"KAFKA_PROPERTIES: {error.str()}") from None
             why = errors[-1].str() if errors else str(problem)
             line = f"waiting for {settings.topics.alerts} on {settings.kafka.bootstrap_servers}: {why}"
             if not follow and time.monotonic() - began_s > REACH_S:

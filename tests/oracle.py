@@ -212,7 +212,7 @@ def _check_committed(account: Account, inputs: Inputs, marks: Marks, positions: 
         ends[partition] = max(offset + 1, ends.get(partition, 0))
     for position in positions:
         partition, end = position.partition, ends.get(position.partition, 0)
-        if position.offset < end:
+        if max(position.offset, 0) < end:  # negative: none is committed
             account.faults.append(f"partition {partition}: committed {position.offset} of {end}")
         elif end:
             found = json.loads(position.metadata or "{}").get("watermark")

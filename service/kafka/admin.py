@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
 from service.kafka.errors import Fatal, Misconfigured, Retriable, kafka_error, sort
@@ -37,11 +37,7 @@ class ClusterAdmin:
             Misconfigured: they are missing and may not or cannot be created.
             Fatal: the broker refuses.
         """
-        try:
-            there = self._client.list_topics(timeout=TIMEOUT_S).topics
-        except KafkaException as exception:
-            raise self._sorted(exception, "reach the broker") from exception
-        missing = [topic for topic in wanted if topic.name not in there or there[topic.name].error is not None]
+        missing = [topic for topic in wanted if not self._exists(topic.name)]
         if not missing:
             return
         if not create:
@@ -62,6 +58,17 @@ class ClusterAdmin:
                     raise Misconfigured(f"TOPICS_REPLICATION: create topic {name}: {error.str()}") from exception
                 raise self._sorted(exception, f"create topic {name}") from exception
         raise Retriable("topics have just been created")
+
+    def _exists(self, topic: str) -> bool:
+        names = TopicCollection([topic])
+        try:
+            self._client.describe_topics(names, request_timeout=TIMEOUT_S)[topic].result()
+        except KafkaException as exception:
+            self._client.poll(0)  # the client's own complaints say more than "timed out"
+            if kafka_error(exception).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return False
+            raise self._sorted(exception, f"look for topic {topic}") from exception
+        return True
 
     def max_message_bytes(self, topics: list[str]) -> dict[str, int]:
         """``max.message.bytes`` of each topic.

@@ -32,6 +32,7 @@ class AlertsReader:
         try:
             found = self._consumer.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic]
         except KafkaException as exception:
+            self._consumer.poll(0)  # the client's own complaints say more than "timed out"
             raise self._sorted(kafka_error(exception)) from exception
         if found.error is not None:
             raise self._sorted(found.error)
@@ -65,6 +66,8 @@ class AlertsReader:
             return message.value()
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._ends.add(partition)
+        elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            pass  # the client looks for the coordinator of a group that is never joined
         elif isinstance(problem := sort(error, f"read {self._topic}"), Fatal):
             raise problem
         return None

@@ -33,6 +33,11 @@ class Replaced(Abortable):
 class Fatal(KafkaProblem):
     """This client is of no more use."""
 
+    def __init__(self, line: str, code: int | None = None) -> None:
+        """Say what is wrong; ``code`` is Kafka's or librdkafka's number of it."""
+        super().__init__(line)
+        self.code = code
+
 
 class Fenced(Fatal):
     """Another producer with the same transactional id has been initialised since."""
@@ -60,6 +65,14 @@ _HOPELESS = frozenset(
 )
 
 
+def refused(error: KafkaError) -> bool:
+    """Whether the broker and KAFKA_PROPERTIES do not fit together: no retry mends that."""
+    if error.code() in {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}:  # noqa: SLF001
+        return True
+    # A connection that breaks off in the handshake may be a broker that is just stopping.
+    return error.code() == KafkaError._SSL and "Disconnected" not in error.str()  # noqa: SLF001
+
+
 def kafka_error(exception: KafkaException) -> KafkaError:
     """The error inside the client's exception."""
     error = exception.args[0]
@@ -72,9 +85,9 @@ def sort(error: KafkaError, doing: str) -> KafkaProblem:
     """Say what is to be done about an error that came while ``doing`` something."""
     line = f"{doing}: {error.str()} ({error.name()})"
     if error.code() in _FENCED:
-        return Fenced(line)
+        return Fenced(line, error.code())
     if error.fatal() or error.code() in _HOPELESS:
-        return Fatal(line)
+        return Fatal(line, error.code())
     if error.txn_requires_abort():
         return Abortable(line)
     if error.retriable() or error.code() in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}:  # noqa: SLF001

@@ -1,0 +1,214 @@
+"""TLS, passwords, certificates and ACLs on a real broker: what works, and what is said where it does not."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import replay_process
+from tests.kafka_helpers import create_topics, produce, read_all
+from tests.oracle import audit
+from tests.secured_broker import PASSWORD, Acl, Secured, secured_broker
+from tests.service_process import ROOT, Names, ServiceProcess, running, transaction, wait_until
+
+NOW_MS = 1_715_392_800_000
+SERVICE, REPLAY, READER = "User:service", "User:replay", "User:reader"
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """One broker for all of these tests; nobody may do anything at first."""
+    with secured_broker(tmp_path_factory.mktemp("tls")) as found:
+        for principal in (SERVICE, REPLAY, READER):
+            found.add_user(principal.removeprefix("User:"))
+        yield found
+
+
+@pytest.fixture
+def names(secured: Secured, unique: Callable[[str], str]) -> Iterator[Names]:
+    """Topics that are there, with two records of which one is bad; permissions are gone afterwards."""
+    found = Names(unique)
+    create_topics(secured, *topics_of(found), partitions=1)
+    produce(secured, found.transactions, [transaction("tx1", NOW_MS, "9000"), ("tx1", "rubbish")])
+    yield found
+    for principal in (SERVICE, REPLAY, READER, "User:txwatch"):
+        secured.forbid_everything(principal)
+
+
+def topics_of(names: Names) -> list[str]:
+    """All five."""
+    return [names.transactions, names.alerts, names.aggregates, names.dead_letter, names.late]
+
+
+def service_acls(names: Names) -> list[Acl]:
+    """What the service needs, and no more: docs/security.md."""
+    return [
+        ("TOPIC", names.transactions, "READ"),
+        *(("TOPIC", topic, "WRITE") for topic in topics_of(names)[1:]),
+        *(("TOPIC", topic, "DESCRIBE_CONFIGS") for topic in topics_of(names)[1:]),
+        ("TRANSACTIONAL_ID", f"{names.group}-one", "WRITE"),
+        ("GROUP", names.group, "READ"),
+    ]
+
+
+def alerts_are_there(secured: Secured, names: Names) -> None:
+    """The work is done: an alert, a dead letter, everything committed."""
+    wait_until(lambda: len(read_all(secured, names.alerts)) == 1, 30)
+    assert audit(secured, names).faults == []
+
+
+def last_words(service: ServiceProcess) -> str:
+    """The last line that it logged."""
+    entry = service.log[-1]
+    return str(entry.get("error", entry.get("line"))) + " " + str(entry.get("needs", ""))
+
+
+def command(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command of the service's, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def replayed(folder: Path, names: Names, environment: dict[str, str]) -> replay_process.Done:
+    """A row, replayed."""
+    rows = folder / "rows.csv"
+    rows.write_text(replay_process.HEADER + "tx1,2024-05-11 10:00:00,5\n")
+    return replay_process.run("replay", rows, "--topic", names.transactions, "--pace", "max", **environment)
+
+
+# ---- it works -------------------------------------------------------------------------------------------------
+
+
+def test_with_a_password_over_tls_and_the_least_permissions_everything_works(
+    secured: Secured, names: Names, tmp_path: Path
+) -> None:
+    secured.allow(SERVICE, *service_acls(names))
+    secured.allow(REPLAY, ("TOPIC", names.transactions, "WRITE"))
+    secured.allow(READER, ("TOPIC", names.alerts, "READ"))
+    with running(secured.secure, names, secured.properties("service")) as service:
+        alerts_are_there(secured, names)
+        done = replayed(tmp_path, names, secured.properties("replay"))
+        assert (done.code, done.summary["delivered"]) == (0, 1)
+        assert service.stop() == 0
+    read = command({**secured.properties("reader"), "TOPICS_ALERTS": names.alerts}, "alerts")
+    assert (read.returncode, read.stdout.count("Anomaly detected"), read.stderr) == (0, 1, "")
+
+
+def test_with_a_certificate_everything_works(secured: Secured, names: Names, tmp_path: Path) -> None:
+    secured.allow("User:txwatch", *service_acls(names), ("TOPIC", names.transactions, "WRITE"))
+    secured.allow("User:txwatch", ("TOPIC", names.alerts, "READ"))
+    with running(secured.mutual, names, secured.certified()) as service:
+        alerts_are_there(secured, names)
+        assert replayed(tmp_path, names, secured.certified()).code == 0
+        assert service.stop() == 0
+    read = command({**secured.certified(), "TOPICS_ALERTS": names.alerts}, "alerts")
+    assert (read.returncode, read.stdout.count("Anomaly detected"), read.stderr) == (0, 1, "")
+
+
+@pytest.mark.usefixtures("names")
+def test_with_permission_to_create_the_service_makes_its_topics(secured: Secured, unique: Callable[[str], str]) -> None:
+    fresh = Names(lambda name: unique(f"fresh.{name}"))
+    secured.allow(SERVICE, *service_acls(fresh), ("CLUSTER", "kafka-cluster", "CREATE"))
+    with running(secured.secure, fresh, secured.properties("service")) as service:
+        service.wait_ready(4)
+        assert service.stop() == 0
+
+
+# ---- it does not ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", range(11))
+def test_without_any_one_permission_it_ends_and_names_it(secured: Secured, names: Names, missing: int) -> None:
+    acls = service_acls(names)
+    kind, name, operation = acls.pop(missing)
+    secured.allow(SERVICE, *acls)
+    with running(secured.secure, names, {**secured.properties("service"), "LATE_POLICY": "divert"}) as service:
+        assert service.process.wait(30) == 1
+        words = last_words(service)
+        assert name in words
+        assert operation in words
+        assert kind.lower().replace("_", " ") in words.lower()
+    assert read_all(secured, names.alerts) == []
+
+
+REFUSED = {
+    "a wrong password": {"sasl_password": "not-" + PASSWORD},
+    "an unknown user": {"sasl_username": "nobody"},
+    "an authority that we do not trust": {"ssl_ca_location": "other-ca.pem"},
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_who_is_refused_is_told_in_one_line_which_setting_is_wrong(
+    secured: Secured, names: Names, tmp_path: Path, what: str
+) -> None:
+    wrong = {k: str(secured.folder / v) if k == "ssl_ca_location" else v for k, v in REFUSED[what].items()}
+    environment = {**names.environment(), **secured.properties("service", **wrong)}
+    with running(secured.secure, names, environment) as service:
+        assert service.process.wait(30) == 2
+        assert last_words(service).startswith("txwatch: KAFKA_PROPERTIES: ")
+        said = json.dumps(service.log)
+    read = command(environment, "alerts")
+    assert (read.returncode, read.stderr.count("\n")) == (2, 1)
+    assert read.stderr.startswith("txwatch: KAFKA_PROPERTIES: ")
+    done = replayed(tmp_path, names, environment)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("txwatch-replay: KAFKA_PROPERTIES: ")
+    for text in (said, read.stdout + read.stderr, done.out + done.err):
+        assert PASSWORD not in text
+
+
+def test_a_reader_or_replay_without_permission_is_told_so(secured: Secured, names: Names, tmp_path: Path) -> None:
+    read = command({**secured.properties("reader"), "TOPICS_ALERTS": names.alerts}, "alerts")
+    assert (read.returncode, read.stderr.count("\n")) == (1, 1)
+    assert names.alerts in read.stderr
+    assert "authorization failed" in read.stderr.lower()
+    done = replayed(tmp_path, names, secured.properties("replay"))
+    assert done.code == 1
+    assert "authori" in done.err.lower()
+
+
+def test_a_permission_that_is_taken_away_ends_the_service_and_loses_nothing(secured: Secured, names: Names) -> None:
+    acls = service_acls(names)
+    secured.allow(SERVICE, *acls)
+    with running(secured.secure, names, secured.properties("service")) as service:
+        alerts_are_there(secured, names)
+        secured.forbid_everything(SERVICE)
+        secured.allow(SERVICE, *[acl for acl in acls if acl != ("TOPIC", names.dead_letter, "WRITE")])
+        time.sleep(0.5)
+        produce(secured, names.transactions, [("tx1", "more rubbish")])
+        assert service.process.wait(60) == 1
+        assert names.dead_letter in last_words(service)
+    secured.allow(SERVICE, ("TOPIC", names.dead_letter, "WRITE"))
+    with running(secured.secure, names, {**secured.properties("service"), "KAFKA_INSTANCE_ID": "one"}) as service:
+        wait_until(lambda: len(read_all(secured, names.dead_letter)) == 2, 60)
+        assert service.stop() == 0
+    assert audit(secured, names).faults == []
+
+
+# ---- secrets --------------------------------------------------------------------------------------------------
+
+
+def test_secrets_are_shown_nowhere(secured: Secured, names: Names) -> None:
+    secured.allow(SERVICE, *service_acls(names))
+    with running(secured.secure, names, {**secured.properties("service"), "LOG_LEVEL": "debug"}) as service:
+        alerts_are_there(secured, names)
+        pages = [service.get(path)[1] for path in ("/status", "/metrics", "/healthz", "/readyz")]
+        command_line = Path(f"/proc/{service.process.pid}/cmdline").read_text()
+        assert service.stop() == 0
+        shown = command(service.environment, "config")
+        assert "sasl.password" in shown.stdout
+        for text in (*pages, command_line, json.dumps(service.log), shown.stdout, shown.stderr):
+            assert PASSWORD not in text
