@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -12,9 +11,6 @@ from prometheus_client import CollectorRegistry
 
 from service.bootstrap import now_ms
 from service.clients import consumer_config, producer_config
-from service.core.detectors.threshold import Threshold
-from service.core.model import LatePolicy
-from service.core.task import TaskRules
 from service.intake import Topics
 from service.kafka.errors import Abortable, Retriable
 from service.kafka.sink import CALL_TIMEOUT_S, TransactionalSink
@@ -24,6 +20,7 @@ from service.runtime import Worker
 from service.settings import load
 from service.status import StatusBoard
 from tests.broker import Broker
+from tests.driver import rules
 from tests.kafka_helpers import committed, create_topics, produce, read_all
 from tests.oracle import audit
 from tests.service_process import Names, transaction, wait_until
@@ -69,10 +66,10 @@ def test_a_commit_that_fails_at_its_last_step_changes_nothing_and_is_made_up_for
     wait_until(lambda: initialised(sink), 20)
     board = StatusBoard(time.monotonic)
     worker = Worker(
-        PartitionSource(consumer, names.transactions, deque(), lambda _: True),
+        PartitionSource(consumer, names.transactions, deque(), lambda _: True, lambda _topic, _partitions: {}),
         sink,
         topics=topics,
-        rules=TaskRules(300, 1_000, 30_000, 0, LatePolicy.INCLUDE, (Threshold(Decimal(8000)),)),
+        rules=rules(window_size_ms=300, max_future_ms=0),
         clock=now_ms,
         metrics=Metrics(CollectorRegistry(), board, "0", "0"),
         board=board,
