@@ -200,14 +200,17 @@ class Worker:
 
     def _due(self, events: list[Event], now_ms: WallTimeMs) -> bool:
         """Whether windows are over that are to be committed now: at once, but while draining only now and then."""
-        self._held = any(task.to_commit for task in self._tasks.values())
+        tasks = self._tasks.values()
+        self._held = any(task.to_commit for task in tasks)
+        if self._window is None and any(task.has_closed for task in tasks):
+            self._window = window_at(now_ms, self._rules.commit_within_ms)
         if not self._held or not 0 <= now_ms - self._checkpoint_ms < DRAIN_COMMIT_MS:
             return self._held
         return sum(len(event.messages) for event in events if isinstance(event, Run)) < BATCH_RECORDS
 
     def _news_of(self, partition: Partition) -> bool:
         task = self._tasks[partition]
-        return task.to_commit or task.position != self._committed[partition]
+        return task.has_closed or task.position != self._committed[partition]
 
     def _checkpoint(self, now_ms: WallTimeMs) -> None:
         """Commit all that was read, with the windows that are over, in one txn.

@@ -45,6 +45,7 @@ class Message:
     name: bytes | None = None
     more: Headers | None = None
     created_ms: int = -1
+    appended_ms: int = -1
 
     def offset(self) -> int:
         return self.at
@@ -59,6 +60,8 @@ class Message:
         return self.more
 
     def timestamp(self) -> tuple[int, int]:
+        if self.appended_ms >= 0:
+            return 2, self.appended_ms
         return (0 if self.created_ms < 0 else 1), self.created_ms
 
 
@@ -99,6 +102,10 @@ class FakeInput:
         self.waits: list[float] = []
         self.problems: dict[str, deque[KafkaProblem]] = defaultdict(deque)
         self.skipped = 0
+        self.batch = 500
+        """How many records a partition brings at most in one poll."""
+        self.slow: set[int] = set()
+        """Partitions whose records are on their way and do not arrive."""
         self._positions: dict[int, int] = {}
         self._told_end: set[int] = set()
         self._due: set[Partition] = set()
@@ -131,8 +138,12 @@ class FakeInput:
         _raise(self.problems["poll"])
         events, self.news, self.stale = [*self.news, *self.stale], [], []
         for partition, position in self._positions.items():
+            if partition in self.slow:
+                continue
             end = self.kafka.ends[partition]
-            there = [one for one in self.kafka.records[partition] if one.offset() >= position][:max_records]
+            there = [one for one in self.kafka.records[partition] if one.offset() >= position][
+                : min(max_records, self.batch)
+            ]
             if there:
                 events.append(Run(Partition(partition), cast("list[Any]", there)))
                 self._positions[partition] = there[-1].offset() + 1

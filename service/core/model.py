@@ -118,7 +118,7 @@ class Progress:
 
     offset: Offset
     watermark_ms: EventTimeMs | None
-    """Before the record at ``offset``."""
+    """At ``offset``; if the record there has moved it, that may be in it."""
     ahead: ReadAhead | None = None
     """None where nothing from ``offset`` on has been emitted."""
 

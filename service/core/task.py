@@ -62,6 +62,11 @@ class PartitionTask:
         return self._again and self._other_rules
 
     @property
+    def has_closed(self) -> bool:
+        """Whether there are windows that are over."""
+        return bool(self._clock.over)
+
+    @property
     def to_commit(self) -> bool:
         """Whether there are windows that are over and need not wait for others."""
         return bool(self._clock.over) and self._clock.at_once

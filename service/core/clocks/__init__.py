@@ -33,7 +33,8 @@ class OpenWindow:
     window: Window
     first_offset: Offset
     newest_ms: int
-    """The greatest event time of the partition before this window's first record."""
+    """The greatest event time of the partition before this window's first record, or with it: it makes no difference
+    to that record, which cannot be below itself."""
     aggregates: dict[str, Aggregate] = field(default_factory=dict)
 
 

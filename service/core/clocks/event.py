@@ -72,7 +72,6 @@ class EventClock:
         closes_at_ms = self._closes_at_ms()
         start_ms = end_ms = 0
         aggregates: dict[str, Aggregate] = {}
-        before_ms, lifted = newest_ms, Offset(-1)
         late_total = 0
         late_ones: list[Aggregate] = []
         set_aside: list[SetAside] = []
@@ -88,7 +87,7 @@ class EventClock:
                         continue
                     sure_ms = horizon.sure_ms(offset, now_ms)
                 if event_ms > newest_ms:
-                    before_ms, lifted, newest_ms = newest_ms, offset, event_ms
+                    newest_ms = event_ms
                     watermark_ms = event_ms - lateness_ms
                     if watermark_ms >= closes_at_ms:
                         self._close(EventTimeMs(watermark_ms), watermark_ms)
@@ -106,7 +105,7 @@ class EventClock:
                 start_ms, end_ms = start, start + size_ms
                 window = self._open.get(start_ms)
                 if window is None:
-                    window = self._begin(start_ms, offset, before_ms if lifted == offset else newest_ms)
+                    window = self._begin(start_ms, offset, newest_ms)
                     closes_at_ms = self._closes_at_ms()
                 aggregates = window.aggregates
             try:
@@ -177,7 +176,7 @@ class EventClock:
             self._close(watermark_ms, NO_HORIZON)
 
     def progress(self, next_offset: Offset) -> Progress:
-        """Start again at the first record of any open window, by the watermark of before it."""
+        """Start again at the first record of any open window, by the watermark there."""
         rules, mark = self._rules, self._mark
         first = min(self._open.values(), key=lambda one: one.first_offset, default=None)
         offset = next_offset if first is None else first.first_offset
