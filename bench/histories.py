@@ -1,6 +1,6 @@
 """The long set of histories: faults under load, again and again, each history judged by the oracle.
 
-    .venv/bin/python -m bench.histories [--kind KIND ...] [--seed N] [--histories N] [--cycles N]
+    .venv/bin/python -m bench.histories [--kind KIND ...] [--seed N] [--histories N] [--cycles N] [--clock CLOCK]
 
 Prints one line a history, and at the end how long recovery took. A history that is not right is saved in .histories/.
 """
@@ -9,8 +9,10 @@ import argparse
 import sys
 import time
 
-from tests.exactly_once.run import ALL, play, stage
+from tests.exactly_once.run import ALL, CLOCKS, play, stage
 from tests.exactly_once.world import HistoryError, spread
+
+PROCESSING = "processing"
 
 
 def main() -> int:
@@ -20,7 +22,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first history; the next ones count on")
     parser.add_argument("--histories", type=int, default=1, help="of each kind")
     parser.add_argument("--cycles", type=int, default=6, help="faults in each history")
+    parser.add_argument("--clock", choices=[PROCESSING, *CLOCKS], default=PROCESSING, help="and late policy")
     options = parser.parse_args()
+    if options.clock != PROCESSING and "expired" in (kinds := options.kind or ALL):
+        options.kind = [kind for kind in kinds if kind != "expired"]  # what is gone can't be scanned
     wrong = 0
     for kind in options.kind or ALL:
         recoveries: list[float] = []
@@ -28,7 +33,7 @@ def main() -> int:
             for seed in range(options.seed, options.seed + options.histories):
                 began_s = time.monotonic()
                 try:
-                    world = play(on, kind, seed, options.cycles)
+                    world = play(on, kind, seed, options.cycles, CLOCKS.get(options.clock))
                 except HistoryError as error:
                     wrong += 1
                     print(f"{kind:24} seed {seed:3}  WRONG: {error}", flush=True)

@@ -23,8 +23,8 @@ import service
 from service import log as logs
 from service.clients import check_properties, client_config, construct, consumer_config, producer_config
 from service.core.detectors.threshold import Threshold
-from service.core.model import LatePolicy, WallTimeMs
-from service.core.task import TaskRules
+from service.core.model import ClockName, LatePolicy, WallTimeMs
+from service.core.rules import TaskRules
 from service.http import HttpServer, Pages
 from service.intake import Topics
 from service.kafka.admin import ClusterAdmin, WantedTopic
@@ -48,6 +48,8 @@ GC_THRESHOLD: Final = 50_000
 SAY_EVERY_S: Final = 5.0
 LARGEST_ALERT_BYTES: Final = 300_000
 """With the longest id, in its longest JSON form, as key and in the value."""
+TIMESTAMP_TYPE: Final = "message.timestamp.type"
+LOG_APPEND_TIME: Final = "LogAppendTime"
 
 
 def now_ms() -> WallTimeMs:
@@ -122,7 +124,9 @@ class Service:
             return
         consumer = construct(Consumer, consumer_config(self._settings, self._errors.append))
         is_member = partial(admin.is_member, self._settings.kafka.group_id)
-        source = PartitionSource(consumer, self._settings.topics.transactions, self._errors, is_member)
+        source = PartitionSource(
+            consumer, self._settings.topics.transactions, self._errors, is_member, admin.end_offsets
+        )
         worker = Worker(
             source,
             sink,
@@ -170,11 +174,14 @@ class Service:
     def _rules(self) -> TaskRules:
         settings = self._settings
         return TaskRules(
+            clock=settings.window.clock,
             window_size_ms=settings.window.size_ms,
             lateness_ms=settings.watermark.lateness_ms,
             idle_after_ms=settings.watermark.idle_after_ms,
             max_future_ms=settings.watermark.max_future_ms,
             late_policy=settings.late.policy,
+            margin_ms=settings.window.ingestion_margin_ms,
+            flush_after_ms=settings.window.event_flush_after_ms,
             detectors=(Threshold(settings.detect.limit),),
         )
 
@@ -187,6 +194,7 @@ class Service:
             "instance": settings.kafka.instance_id,
             "topic": settings.topics.transactions,
             "window_ms": settings.window.size_ms,
+            "window_clock": settings.window.clock.value,
             "lateness_ms": settings.watermark.lateness_ms,
             "limit": str(settings.detect.limit),
         }
@@ -210,20 +218,23 @@ class Service:
         """Create what is missing and learn how large a record each output takes; None when told to stop."""
         names = self._settings.topics
         divert = self._settings.late.policy is LatePolicy.DIVERT
-        plain = [names.transactions, names.alerts, *([names.aggregates] if names.aggregates else [])]
-        wanted = [WantedTopic(name) for name in plain]
+        by_append_time = self._settings.window.clock is ClockName.INGESTION
+        wanted = [WantedTopic(names.transactions, {TIMESTAMP_TYPE: LOG_APPEND_TIME} if by_append_time else {})]
+        wanted += [WantedTopic(name) for name in (names.alerts, names.aggregates) if name]
         # Room for the headers that are added to a record of the greatest usual size.
         wanted += [WantedTopic(name, {"max.message.bytes": "2097152"}) for name in (names.late, names.dead_letter)]
         result: list[dict[str, int]] = []
 
         def prepare() -> None:
             admin.ensure(wanted, names.partitions, names.replication, create=names.create)
+            if by_append_time and (found := admin.timestamp_type(names.transactions)) != LOG_APPEND_TIME:
+                raise Misconfigured(self._how_to_set_append_time(found))
             result.append(admin.max_message_bytes([topic.name for topic in wanted[1:]]))
 
         if not self._wait_for(prepare, "waiting_for_broker"):
             return None
         limits = result[0]
-        for name in plain[1:]:
+        for name in filter(None, (names.alerts, names.aggregates)):
             if limits[name] < LARGEST_ALERT_BYTES:
                 raise Misconfigured(
                     f"topic {name}: max.message.bytes is {limits[name]}, an alert may take {LARGEST_ALERT_BYTES}"
@@ -236,6 +247,15 @@ class Service:
             least_max_bytes=min(limits.values()),
             late_max_bytes=limits[names.late],
             dead_letter_max_bytes=limits[names.dead_letter],
+        )
+
+    def _how_to_set_append_time(self, found: str) -> str:
+        settings = self._settings
+        return (
+            f"WINDOW_CLOCK is ingestion, but topic {settings.topics.transactions} has {TIMESTAMP_TYPE}={found}; change"
+            f" it with: kafka-configs.sh --bootstrap-server {settings.kafka.bootstrap_servers} --alter"
+            f" --entity-type topics --entity-name {settings.topics.transactions}"
+            f" --add-config {TIMESTAMP_TYPE}={LOG_APPEND_TIME}"
         )
 
     def _wait_for(self, attempt: Callable[[], None], event: str) -> bool:

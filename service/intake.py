@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,33 +46,39 @@ class Intake:
     def feed(self, partition: Partition, task: PartitionTask, messages: list[Any], now_ms: WallTimeMs) -> None:
         """Give a task consecutive messages of its partition, at least one."""
         first, last = messages[0].offset(), messages[-1].offset()
-        offsets: Iterable[Offset]
+        offsets: Sequence[Offset]
         # Offsets have gaps only at txn markers and after compaction; without a gap nobody needs to be asked for them.
         offsets = range(first, last + 1) if last - first + 1 == len(messages) else [m.offset() for m in messages]  # type: ignore[assignment]
+        good = messages
         try:
             transactions = decode_run([message.value() for message in messages])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection):
-            offsets, transactions = self._decode_each(partition, messages)
-        accepted = task.accept(now_ms, offsets, transactions)
+            good, transactions = self._decode_each(partition, task, messages)
+            offsets = [message.offset() for message in good]
+        new = len(messages) if first >= task.read else sum(message.offset() >= task.read for message in messages)
+        accepted = task.accept(now_ms, offsets, transactions, lambda: [_append_time(m, now_ms) for m in good])
         task.arrived(now_ms, last + 1)
         labels = (self._topic, str(partition))
-        self._metrics.records.labels(*labels).inc(len(messages))
+        self._metrics.records.labels(*labels).inc(new)
         if accepted.late:
             self._metrics.late.labels(*labels).inc(accepted.late)
         if accepted.set_aside:
             self._put_aside(partition, messages, accepted.set_aside)
 
-    def _decode_each(self, partition: Partition, messages: list[Any]) -> tuple[list[Offset], list[Transaction]]:
-        offsets, transactions, set_aside = [], [], []
+    def _decode_each(
+        self, partition: Partition, task: PartitionTask, messages: list[Any]
+    ) -> tuple[list[Any], list[Transaction]]:
+        good, transactions, set_aside = [], [], []
         for message in messages:
             try:
                 transactions.append(decode(message.value()))
             except Rejection as rejection:
-                set_aside.append(SetAside(message.offset(), rejection.reason, rejection.why))
+                if message.offset() >= task.read:  # else it is in the dead-letter topic already
+                    set_aside.append(SetAside(message.offset(), rejection.reason, rejection.why))
             else:
-                offsets.append(message.offset())
+                good.append(message)
         self._put_aside(partition, messages, set_aside)
-        return offsets, transactions
+        return good, transactions
 
     def _put_aside(self, partition: Partition, messages: list[Any], set_aside: list[SetAside]) -> None:
         source = Source(self._topic, partition)
@@ -89,6 +95,18 @@ class Intake:
             record = set_aside_record(topic, original, one.reason, one.why, max_bytes)
             self.pending.append(record)
             self.pending_bytes += record.size
+
+
+LOG_APPEND_TIME: Final = 2
+"""The client's TIMESTAMP_LOG_APPEND_TIME."""
+
+
+def _append_time(message: Any, now_ms: WallTimeMs) -> WallTimeMs:  # noqa: ANN401
+    """When the broker appended it. Records from before the topic was set to LogAppendTime have a producer's time."""
+    kind, time_ms = message.timestamp()
+    if kind == LOG_APPEND_TIME:
+        return WallTimeMs(time_ms)
+    return WallTimeMs(min(time_ms, now_ms)) if time_ms >= 0 else now_ms
 
 
 def _original(source: Source, message: Any) -> Original:  # noqa: ANN401

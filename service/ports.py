@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from service.core.model import Offset, Partition
-from service.kafka.source import Event, Progress, Start
+from service.core.model import Offset, Partition, Progress
+from service.kafka.source import Event, Start
 from service.wire.records import OutRecord
 
 
@@ -46,7 +46,10 @@ class Input(Protocol):
     def ask_end_offset(self, partition: Partition) -> Offset:
         """Where the partition ends for readers of committed records, as the broker says now."""
 
-    def checkpoint(self, progress: Iterable[Progress]) -> tuple[list[Any], Any]:
+    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, Offset]:
+        """Ask where partitions end at this moment."""
+
+    def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[Any], Any]:
         """Offsets and group metadata for Output.commit."""
 
 

@@ -8,7 +8,8 @@ from typing import Any, Final, assert_never
 from structlog.typing import FilteringBoundLogger
 
 from service.core.model import Offset, Partition, WallTimeMs, Window, WindowClosed
-from service.core.task import PartitionTask, TaskRules
+from service.core.rules import TaskRules
+from service.core.task import PartitionTask
 from service.core.window import SteadyClock, is_over, window_at
 from service.intake import Intake, Topics
 from service.kafka.errors import Abortable, KafkaProblem, Retriable
@@ -27,6 +28,10 @@ SNAPSHOT_MS: Final = 1_000
 PAUSE_MS: Final = 500
 BUSY_PAUSE_MS: Final = 10_000
 """Between attempts to start a partition, without and with others that run."""
+DRAIN_COMMIT_MS: Final = 200
+"""Between commits while a backlog is drained whose windows close faster than that."""
+ASK_MS: Final = 100
+"""Between questions where partitions end."""
 BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
 
@@ -60,11 +65,15 @@ class Worker:
         self._committed: dict[Partition, Offset] = {}
         self._intake = Intake(source.topic, topics, metrics)
         self._window: Window | None = None
-        """The window of everything that has been read and not committed; one for all tasks."""
+        """The span of the wall clock by whose end all that has been read is to be committed; one for all tasks."""
         self._watch = ProgressWatch(source.ask_end_offset)
         self._stuck: str | None = None
         self._next_snapshot_ms = 0
         self._restore_at_ms = 0
+        self._ask_at_ms = 0
+        self._checkpoint_ms = 0
+        self._held = False
+        """Whether windows are over that wait for DRAIN_COMMIT_MS."""
         self._trouble: str | None = None
 
     # ---- one turn -------------------------------------------------------------------------------------------
@@ -72,11 +81,12 @@ class Worker:
     def turn(self) -> None:
         """Advance by one batch.
 
-        1. Wait for records, but not beyond the end of the window that holds some.
-        2. If that end has come, checkpoint: what just arrived belongs to a later window.
-        3. Take note of partitions given and taken, and feed the records to their tasks.
-        4. Start partitions that wait for it.
-        5. Post what others may see.
+        1. Wait for records, but not beyond the time at which what was read is to be committed.
+        2. Take note of partitions given and taken.
+        3. If that time has come, checkpoint: by the wall clock, what just arrived belongs to a later window.
+        4. Feed the records to their tasks; if that closed windows that need not wait for others, checkpoint.
+        5. Start partitions that wait for it.
+        6. Post what others may see.
 
         Raises:
             Fatal: Kafka will have no more of this process.
@@ -90,6 +100,9 @@ class Worker:
             self._checkpoint(now_ms)
         for event in events:
             self._handle(event, now_ms)
+        self._close_silent(now_ms)
+        if self._due(events, now_ms):
+            self._checkpoint(now_ms)
         if self._intake.pending_bytes > BUFFER_BYTES:
             self._transactionally(self._send_pending)
         self._restore(now_ms)
@@ -103,6 +116,8 @@ class Worker:
             self._post(now_ms)
 
     def _patience_s(self) -> float:
+        if self._held:
+            return 0.0
         if self._window is None:
             return POLL_S
         return min(POLL_S, max(0.0, (self._window.end_ms - self._clock()) / 1000))
@@ -124,7 +139,7 @@ class Worker:
         Records of theirs that were set aside may be in a buffer or an open txn together with other partitions':
         then all of it goes, and those partitions read again, too.
         """
-        moved = [p for p in partitions if p in self._tasks and self._tasks[p].next_offset != self._committed[p]]
+        moved = [p for p in partitions if p in self._tasks and self._news_of(p)]
         for partition in partitions:
             self._tasks.pop(partition, None)
             self._committed.pop(partition, None)
@@ -159,7 +174,7 @@ class Worker:
             if not messages:
                 return
         if self._window is None:
-            self._window = window_at(now_ms, self._rules.window_size_ms)
+            self._window = window_at(now_ms, self._rules.commit_within_ms)
         self._intake.feed(partition, task, messages, now_ms)
 
     def _send_pending(self) -> None:
@@ -168,32 +183,67 @@ class Worker:
 
     # ---- commit ---------------------------------------------------------------------------------------------
 
-    def _checkpoint(self, now_ms: WallTimeMs) -> None:
-        """Close the windows that are over and commit all that was read, in one txn.
+    def _close_silent(self, now_ms: WallTimeMs) -> None:
+        """Close windows that only a later record would close, once it is sure that none came before.
 
-        1. Tick every task; their windows are aligned, so after it no window is open.
+        That the client has nothing more is no proof: it may not have heard of it yet. So their leaders are asked
+        where the partitions end *after* the windows' end.
+        """
+        waiting = [p for p, task in self._tasks.items() if task.waits_for_end(now_ms)]
+        if not waiting or 0 < self._ask_at_ms - now_ms <= PAUSE_MS:
+            return
+        self._ask_at_ms = now_ms + ASK_MS
+        try:
+            ends = self._source.ends(waiting)
+        except Retriable as problem:
+            self._handle(Trouble(str(problem)), now_ms)
+            self._ask_at_ms = now_ms + PAUSE_MS
+            return
+        for partition, end_offset in ends.items():
+            self._tasks[partition].at_end(now_ms, end_offset)
+
+    def _due(self, events: list[Event], now_ms: WallTimeMs) -> bool:
+        """Whether windows are over that are to be committed now: at once, but while draining only now and then."""
+        tasks = self._tasks.values()
+        self._held = any(task.to_commit for task in tasks)
+        if self._window is None and any(task.has_closed for task in tasks):
+            self._window = window_at(now_ms, self._rules.commit_within_ms)
+        if not self._held or not 0 <= now_ms - self._checkpoint_ms < DRAIN_COMMIT_MS:
+            return self._held
+        return sum(len(event.messages) for event in events if isinstance(event, Run)) < BATCH_RECORDS
+
+    def _news_of(self, partition: Partition) -> bool:
+        task = self._tasks[partition]
+        return task.has_closed or task.position != self._committed[partition]
+
+    def _checkpoint(self, now_ms: WallTimeMs) -> None:
+        """Commit all that was read, with the windows that are over, in one txn.
+
+        1. Tick every task: windows of the wall clock are aligned, so after it none of those is open.
         2. Send what was set aside, then aggregates and alerts.
-        3. Commit that with the next offset and watermark of every partition that moved.
+        3. Commit that with the progress of every partition that moved.
 
         A txn that cannot be committed is aborted, and everything is read again from the committed offsets.
         """
-        self._window = None
-        closed = [(p, one) for p, task in self._tasks.items() if (one := task.tick(now_ms)) is not None]
-        moved = {p: task.next_offset for p, task in self._tasks.items() if task.next_offset != self._committed[p]}
+        self._window, self._held, self._checkpoint_ms = None, False, now_ms
+        for task in self._tasks.values():
+            task.tick(now_ms)
+        moved = {p: task for p, task in self._tasks.items() if self._news_of(p)}
         if not moved:
             return
+        closed = [(p, one) for p, task in moved.items() for one in task.take_closed()]
 
         def write() -> None:
             self._send_pending()
             self._sink.send(self._findings(closed, now_ms))
-            progress = [(p, offset, self._tasks[p].watermark_ms) for p, offset in moved.items()]
+            progress = [(p, task.progress()) for p, task in moved.items()]
             self._sink.commit(*self._source.checkpoint(progress))
 
         set_aside = len(self._intake.pending)
         if not self._transactionally(write):
             return
         done_ms = self._clock()
-        self._committed.update(moved)
+        self._committed.update({p: task.position for p, task in moved.items()})
         self._report(closed, now_ms, done_ms, {"partitions": len(moved), "set_aside": set_aside})
 
     def _findings(self, closed: list[tuple[Partition, WindowClosed]], now_ms: WallTimeMs) -> Iterable[OutRecord]:
@@ -238,7 +288,7 @@ class Worker:
         """The one way back: abort, drop every open window, read again from what is committed."""
         self._log.warning("rewind", error=why)
         self._intake.clear()
-        self._window = None
+        self._window, self._held = None, False
         if self._sink.open or not self._sink.ready:
             self._metrics.txns.labels("aborted").inc()
         self._source.rewind(list(self._tasks))
@@ -262,14 +312,21 @@ class Worker:
             return
         self._trouble = None
         for start in starts:
-            self._tasks[start.partition] = PartitionTask(self._rules, now_ms, start.offset, start.watermark_ms)
-            self._committed[start.partition] = start.offset
+            task = PartitionTask(self._rules, now_ms, start.progress)
+            self._tasks[start.partition] = task
+            self._committed[start.partition] = task.position
             if start.skipped:
                 self._metrics.skipped.labels(self._source.topic, str(start.partition)).inc(start.skipped)
                 self._log.error("records_expired_unread", partition=start.partition, records=start.skipped)
             self._log.info(
-                "partition_started", partition=start.partition, offset=start.offset, watermark=start.watermark_ms
+                "partition_started",
+                partition=start.partition,
+                offset=task.next_offset,
+                read=task.read,
+                watermark=task.watermark_ms,
             )
+            if task.cuts_windows:
+                self._log.warning("windows_cut", partition=start.partition, why="settings of windows have changed")
         self._post(now_ms)
 
     def _look_after_trouble(self) -> None:
@@ -305,12 +362,12 @@ class Worker:
         partitions = []
         for partition, task in sorted(self._tasks.items()):
             end = self._source.end_offset(partition)
-            lag = None if end is None else max(0, end - task.next_offset)
+            lag = None if end is None else max(0, end - task.position)
             partitions.append(
                 PartitionStatus(
                     self._source.topic,
                     partition,
-                    task.next_offset,
+                    task.position,
                     0 if task.caught_up() else lag,
                     task.watermark_ms,
                     task.idle(now_ms),

@@ -11,6 +11,7 @@ import socket
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -18,7 +19,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
-from service.core.model import LatePolicy
+from service.core.model import ClockName, LatePolicy
 
 DEFAULT_FILE: Final = Path("config/service.toml")
 
@@ -117,7 +118,9 @@ class WindowSettings(_Group):
     """Windows."""
 
     size_ms: Annotated[int, Field(ge=1, le=10**12)] = 10_000
-    clock: Literal["processing"] = "processing"
+    clock: ClockName = ClockName.PROCESSING
+    ingestion_margin_ms: Milliseconds = 1_000
+    event_flush_after_ms: Milliseconds = 0
 
 
 class LateSettings(_Group):
@@ -235,7 +238,7 @@ def _toml(name: str, value: Any) -> str:  # noqa: ANN401
         return f"{name} = {{{' ' + inner + ' ' if inner else ''}}}"
     if isinstance(value, Decimal):
         value = int(value) if value == value.to_integral_value() else value
-    elif isinstance(value, LatePolicy):
+    elif isinstance(value, StrEnum):
         value = value.value
     return tomli_w.dumps({name: value}).strip()
 
@@ -268,6 +271,11 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None) -> Loa
     except ValidationError as error:
         raise SettingsError(_first(error, origins)) from None
     _refuse_shared_topics(settings.topics)
+    if settings.window.clock is ClockName.EVENT and settings.late.policy is LatePolicy.INCLUDE:
+        raise SettingsError(
+            "LATE_POLICY: include is not possible with WINDOW_CLOCK=event, where the window of such a record has been"
+            " emitted: use divert (to TOPICS_LATE) or drop, and a greater WATERMARK_LATENESS_MS to have fewer"
+        )
     return Loaded(settings, origins)
 
 

@@ -7,8 +7,19 @@ from decimal import Decimal
 from typing import Any, Final, Self
 
 from service.core.detectors.threshold import Threshold
-from service.core.model import Accepted, EventTimeMs, LatePolicy, Offset, Transaction, WallTimeMs, WindowClosed
-from service.core.task import PartitionTask, TaskRules
+from service.core.model import (
+    Accepted,
+    ClockName,
+    EventTimeMs,
+    LatePolicy,
+    Offset,
+    Progress,
+    Transaction,
+    WallTimeMs,
+    WindowClosed,
+)
+from service.core.rules import TaskRules
+from service.core.task import PartitionTask
 from service.core.window import SteadyClock
 
 T0: Final = 1_715_392_800_000
@@ -18,11 +29,14 @@ T0: Final = 1_715_392_800_000
 def rules(**changed: Any) -> TaskRules:  # noqa: ANN401
     """The defaults of CONTRACT, with changes."""
     defaults: dict[str, Any] = {
+        "clock": ClockName.PROCESSING,
         "window_size_ms": 10_000,
         "lateness_ms": 1_000,
         "idle_after_ms": 30_000,
         "max_future_ms": 300_000,
         "late_policy": LatePolicy.INCLUDE,
+        "margin_ms": 1_000,
+        "flush_after_ms": 0,
         "detectors": (Threshold(Decimal(8000)),),
     }
     return TaskRules(**{**defaults, **changed})
@@ -41,7 +55,7 @@ class Driver:
         self._clock = SteadyClock(changed.get("window_size_ms", 10_000))
         self.now_ms = self._clock.at(WallTimeMs(T0 + now))
         restored_ms = None if watermark is None else EventTimeMs(T0 + watermark)
-        self.task = PartitionTask(rules(**changed), self.now_ms, Offset(next_offset), restored_ms)
+        self.task = PartitionTask(rules(**changed), self.now_ms, Progress(Offset(next_offset), restored_ms))
 
     def at(self, now: int) -> Self:
         """Set the wall clock."""
@@ -55,14 +69,17 @@ class Driver:
     def read_at(self, offsets: Iterable[int], transactions: Iterable[Transaction]) -> Accepted:
         """Read one batch at these offsets."""
         taken = [Offset(offset) for offset in offsets]
-        accepted = self.task.accept(self.now_ms, taken, list(transactions))
+        accepted = self.task.accept(self.now_ms, taken, list(transactions), lambda: [self.now_ms] * len(taken))
         if taken:
             self.task.arrived(self.now_ms, Offset(taken[-1] + 1))
         return accepted
 
     def tick(self, now: int) -> WindowClosed | None:
         """Set the wall clock and let the task notice."""
-        return self.at(now).task.tick(self.now_ms)
+        self.at(now).task.tick(self.now_ms)
+        closed = self.task.take_closed()
+        assert len(closed) < 2, "windows of the wall clock are over one by one"
+        return closed[0] if closed else None
 
     def close(self, now: int) -> WindowClosed:
         """Set the wall clock to where a window is over that holds something, and have it."""

@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from decimal import Decimal
 
 import structlog
 from confluent_kafka import Consumer, Producer
@@ -11,9 +10,6 @@ from prometheus_client import CollectorRegistry
 
 from service.bootstrap import now_ms
 from service.clients import consumer_config, producer_config
-from service.core.detectors.threshold import Threshold
-from service.core.model import LatePolicy
-from service.core.task import TaskRules
 from service.intake import Topics
 from service.kafka.errors import Retriable
 from service.kafka.sink import TransactionalSink
@@ -22,6 +18,7 @@ from service.metrics import Metrics
 from service.runtime import Worker
 from service.settings import load
 from service.status import StatusBoard
+from tests.driver import rules
 from tests.kafka_helpers import HasBootstrapServers
 from tests.service_process import Names, wait_until
 
@@ -40,10 +37,10 @@ class Inside:
         wait_until(self._initialised, 20)
         self.board = StatusBoard(time.monotonic)
         self.worker = Worker(
-            PartitionSource(self.consumer, names.transactions, deque(), lambda _: True),
+            PartitionSource(self.consumer, names.transactions, deque(), lambda _: True, lambda _topic, _partitions: {}),
             self.sink,
             topics=topics,
-            rules=TaskRules(300, 1_000, 30_000, 0, LatePolicy.INCLUDE, (Threshold(Decimal(8000)),)),
+            rules=rules(window_size_ms=300, max_future_ms=0),
             clock=now_ms,
             metrics=Metrics(CollectorRegistry(), self.board, "0", "0"),
             board=self.board,

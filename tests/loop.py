@@ -10,20 +10,21 @@ from __future__ import annotations
 import json
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
 import structlog
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
-from service.core.model import EventTimeMs, Offset, Partition, WallTimeMs
+from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTimeMs
 from service.intake import Topics
 from service.kafka.errors import KafkaProblem, Replaced
-from service.kafka.source import End, Event, Given, Progress, Run, Start, Taken
+from service.kafka.source import End, Event, Given, Run, Start, Taken
 from service.metrics import Metrics
 from service.runtime import Worker
 from service.status import PartitionStatus, StatusBoard
+from service.wire.progress import decode_progress, encode_progress
 from service.wire.records import Headers, OutRecord
 from tests.driver import T0, rules
 
@@ -44,6 +45,7 @@ class Message:
     name: bytes | None = None
     more: Headers | None = None
     created_ms: int = -1
+    appended_ms: int = -1
 
     def offset(self) -> int:
         return self.at
@@ -58,6 +60,8 @@ class Message:
         return self.more
 
     def timestamp(self) -> tuple[int, int]:
+        if self.appended_ms >= 0:
+            return 2, self.appended_ms
         return (0 if self.created_ms < 0 else 1), self.created_ms
 
 
@@ -68,6 +72,7 @@ class FakeKafka:
     records: dict[int, list[Message]] = field(default_factory=lambda: defaultdict(list))
     ends: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     committed: dict[int, tuple[int, EventTimeMs | None]] = field(default_factory=dict)
+    metadata: dict[int, str] = field(default_factory=dict)
     commits: list[dict[int, int]] = field(default_factory=list)
     out: list[OutRecord] = field(default_factory=list)
     initialised: int = 0
@@ -98,8 +103,10 @@ class FakeInput:
         self.waits: list[float] = []
         self.problems: dict[str, deque[KafkaProblem]] = defaultdict(deque)
         self.skipped = 0
-        self.silent: set[int] = set()
-        """Partitions of which nothing is handed out, whatever they have."""
+        self.batch = 500
+        """How many records a partition brings at most in one poll."""
+        self.slow: set[int] = set()
+        """Partitions whose records are on their way and do not arrive."""
         self._positions: dict[int, int] = {}
         self._told_end: set[int] = set()
         self._due: set[Partition] = set()
@@ -132,10 +139,12 @@ class FakeInput:
         _raise(self.problems["poll"])
         events, self.news, self.stale = [*self.news, *self.stale], [], []
         for partition, position in self._positions.items():
-            if partition in self.silent:
+            if partition in self.slow:
                 continue
             end = self.kafka.ends[partition]
-            there = [one for one in self.kafka.records[partition] if one.offset() >= position][:max_records]
+            there = [one for one in self.kafka.records[partition] if one.offset() >= position][
+                : min(max_records, self.batch)
+            ]
             if there:
                 events.append(Run(Partition(partition), cast("list[Any]", there)))
                 self._positions[partition] = there[-1].offset() + 1
@@ -153,8 +162,9 @@ class FakeInput:
         _raise(self.problems["restore"])
         starts = []
         for partition in sorted(self._due):
-            offset, watermark_ms = self.kafka.committed.get(partition, (0, None))
-            starts.append(Start(partition, Offset(offset + self.skipped), watermark_ms, self.skipped))
+            offset, _ = self.kafka.committed.get(partition, (0, None))
+            progress = decode_progress(Offset(offset), self.kafka.metadata.get(partition))
+            starts.append(Start(partition, replace(progress, offset=Offset(offset + self.skipped)), self.skipped))
             self._positions[partition] = offset + self.skipped
             self._told_end.discard(partition)
         self._due.clear()
@@ -173,7 +183,11 @@ class FakeInput:
         _raise(self.problems["ask_end_offset"])
         return Offset(self.kafka.ends[partition])
 
-    def checkpoint(self, progress: Iterable[Progress]) -> tuple[list[Any], Any]:
+    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, Offset]:
+        _raise(self.problems["ends"])
+        return {partition: Offset(self.kafka.ends[partition]) for partition in partitions}
+
+    def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[Any], Any]:
         return list(progress), "the group as it is"
 
 
@@ -207,8 +221,10 @@ class FakeOutput:
         self._clock.now_ms = WallTimeMs(self._clock.now_ms + self.commit_takes_ms)
         self._raise(self.problems["commit"])
         self.kafka.out += self.sent
-        self.kafka.committed.update({partition: (offset, mark) for partition, offset, mark in offsets})
-        self.kafka.commits.append({partition: offset for partition, offset, _ in offsets})
+        self.kafka.committed.update({partition: (one.offset, one.watermark_ms) for partition, one in offsets})
+        self.kafka.metadata.update({partition: encode_progress(one) for partition, one in offsets})
+        assert all(len(text) <= 4_096 for text in self.kafka.metadata.values()), "a broker would refuse it"
+        self.kafka.commits.append({partition: one.offset for partition, one in offsets})
         self.open, self.sent = False, []
 
     def abort(self) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import Any
 
 from confluent_kafka import Message, TopicPartition
 
+from tests.clock_oracle import Rec, Rules, expect
 from tests.kafka_helpers import HasBootstrapServers, committed, read_all
 from tests.service_process import Names, payloads
 
@@ -116,6 +118,65 @@ def audit(
     _check_alerts(account, limit)
     _check_committed(account, inputs, marks, committed(broker, names.group, names.transactions))
     return account
+
+
+def audit_clock(broker: HasBootstrapServers, names: Names, rules: Rules, limit: Decimal = Decimal(8000)) -> Account:
+    """The same for ``ingestion`` and ``event``, where the input alone says what every window holds, to the last bit.
+
+    1. The aggregates are those of a scan of the input, and the late and dead-letter topics hold what it sets aside.
+    2. Alerts are exactly the aggregates above the limit, none twice.
+    3. All was read, and the committed offset is the first of an open window, or all that was read.
+    """
+    account = Account()
+    inputs: dict[int, list[Rec]] = defaultdict(list)
+    for message in read_all(broker, names.transactions):
+        partition, offset = _place(message)
+        inputs[partition].append(Rec(offset, message.value() or b"", message.timestamp()[1]))
+    account.records = sum(map(len, inputs.values()))
+    account.aggregates = payloads(broker, names.aggregates)
+    account.alerts = payloads(broker, names.alerts)
+    _check_alerts(account, limit)
+    due: list[dict[str, Any]] = []
+    aside: dict[str, list[Place]] = {names.dead_letter: [], names.late: []}
+    progress = dict(_progress(broker, names))
+    for partition, records in sorted(inputs.items()):
+        expected = expect(records, rules)
+        due += expected.aggregates(rules, names.transactions, partition)
+        aside[names.dead_letter] += [(partition, offset) for offset in sorted(expected.bad)]
+        aside[names.late] += [(partition, offset) for offset in expected.late if rules.policy == "divert"]
+        account.late += len(expected.late)
+        still_open = [one["first"] for s, keys in expected.windows.items() if s not in expected.watermarks
+                      for one in keys.values()]  # fmt: skip
+        end = records[-1].offset + 1
+        offset, read = progress.get(partition, (0, 0))
+        # Markers of txns take up offsets, too, and stand behind the last record where nothing is open.
+        if read < end or offset != min(still_open, default=max(offset, end)):
+            account.faults.append(f"partition {partition}: {offset} committed, {read} read, {still_open=}, {end=}")
+    missing, surplus = Counter(map(_text, due)), Counter(map(_text, account.aggregates))
+    account.faults += [f"missing: {one}" for one in missing - surplus][:5]
+    account.faults += [f"not due: {one}" for one in surplus - missing][:5]
+    for topic, places in aside.items():
+        found = [headers_of(message) for message in read_all(broker, topic)]
+        there = [(int(h["__connect.errors.partition"]), int(h["__connect.errors.offset"])) for h in found]
+        if sorted(there) != sorted(places):
+            account.faults.append(f"{topic}: {Counter(there) - Counter(places)}, {Counter(places) - Counter(there)}")
+    return account
+
+
+def _text(payload: dict[str, Any]) -> str:
+    return json.dumps({**payload, "amount": str(Fraction(payload["amount"]))}, sort_keys=True, default=str)
+
+
+def _progress(broker: HasBootstrapServers, names: Names) -> Iterable[tuple[int, tuple[int, int]]]:
+    """Each partition's committed offset, and how far was read."""
+    for one in committed(broker, names.group, names.transactions):
+        if one.offset >= 0:
+            yield one.partition, (one.offset, json.loads(one.metadata or "{}").get("read", one.offset))
+
+
+def read_so_far(broker: HasBootstrapServers, names: Names) -> dict[int, int]:
+    """The first offset of each partition that has not been read for good."""
+    return {partition: read for partition, (_, read) in _progress(broker, names)}
 
 
 def _settle(account: Account, owed: set[Place], place: Place, what: str) -> None:

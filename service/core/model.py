@@ -61,6 +61,14 @@ class LatePolicy(StrEnum):
     DROP = "drop"
 
 
+class ClockName(StrEnum):
+    """Whose time a window is; each one's rules are in service.core.clocks."""
+
+    PROCESSING = "processing"
+    INGESTION = "ingestion"
+    EVENT = "event"
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A tumbling window, ``start_ms <= t < end_ms``, aligned to the epoch."""
@@ -83,6 +91,40 @@ class Aggregate(Total):
         self.last_offset = offset
         self.count = 0
         self.late_count = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAhead:
+    """What was read beyond a committed offset, for clocks whose windows are open while others close.
+
+    Whoever reads it again judges it as it was judged, by the rules and horizons of that time: what is in no open
+    window has been emitted or set aside before, and the rest makes the open windows what they were.
+    """
+
+    read: Offset
+    """The first offset that was not read."""
+    watermark_ms: EventTimeMs | None
+    """After all that was read."""
+    closed_to_ms: int | None
+    """Windows that begin before this time of their clock are closed."""
+    clock: ClockName
+    window_size_ms: int
+    lateness_ms: int
+    max_future_ms: int
+    late_policy: LatePolicy
+    horizons: tuple[tuple[Offset, int], ...] = ()
+    """From which offset on, which event time was too far ahead; see service.core.clocks.horizon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the next owner of a partition starts to read, and what it must know there."""
+
+    offset: Offset
+    watermark_ms: EventTimeMs | None
+    """At ``offset``; if the record there has moved it, that may be in it."""
+    ahead: ReadAhead | None = None
+    """None where nothing from ``offset`` on has been emitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +158,7 @@ class Anomaly:
 class WindowClosed:
     """A window that is over, with everything it held and the watermark at that moment."""
 
+    clock: ClockName
     window: Window
     watermark_ms: EventTimeMs
     aggregates: dict[str, Aggregate]

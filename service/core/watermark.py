@@ -26,7 +26,12 @@ class BoundedOutOfOrderness:
     @property
     def value_ms(self) -> EventTimeMs | None:
         """The watermark. A record exactly at it is on time."""
-        return None if self.newest_ms == NEVER_MS else EventTimeMs(self.newest_ms - self.lateness_ms)
+        return watermark_at(self.newest_ms, self.lateness_ms)
+
+
+def watermark_at(newest_ms: int, lateness_ms: int) -> EventTimeMs | None:
+    """The watermark when ``newest_ms`` is the greatest event time seen."""
+    return None if newest_ms == NEVER_MS else EventTimeMs(newest_ms - lateness_ms)
 
 
 class Idleness:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 
+from service.core.model import Offset, Partition
 from service.kafka.errors import Fatal, Misconfigured, Retriable, kafka_error, sort
 
 TIMEOUT_S: Final = 1.0
@@ -77,14 +86,54 @@ class ClusterAdmin:
             Retriable: the broker does not answer.
             Fatal: it refuses to.
         """
+        return {topic: int(value) for topic, value in self._settings(topics, "max.message.bytes").items()}
+
+    def timestamp_type(self, topic: str) -> str:
+        """``message.timestamp.type`` of a topic.
+
+        Raises:
+            Retriable: the broker does not answer.
+            Fatal: it refuses to.
+        """
+        return self._settings([topic], "message.timestamp.type")[topic]
+
+    def _settings(self, topics: list[str], name: str) -> dict[str, str]:
         resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
-        limits = {}
+        values = {}
         for resource, future in self._client.describe_configs(resources, request_timeout=TIMEOUT_S).items():
             try:
-                limits[resource.name] = int(future.result()["max.message.bytes"].value)
+                values[resource.name] = str(future.result()[name].value)
             except KafkaException as exception:
                 raise self._sorted(exception, f"describe topic {resource.name}") from exception
-        return limits
+        return values
+
+    def end_offsets(self, topic: str, partitions: Iterable[Partition]) -> dict[Partition, Offset]:
+        """Where partitions end at this moment, records of open txns included.
+
+        Raises:
+            Retriable: a leader does not answer.
+            Fatal: it refuses to.
+        """
+        ends = {}
+        asked = {TopicPartition(topic, partition): OffsetSpec.latest() for partition in partitions}  # type: ignore[no-untyped-call]
+        answers = self._client.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=TIMEOUT_S
+        )
+        for asked_for, future in answers.items():
+            try:
+                ends[Partition(asked_for.partition)] = Offset(future.result().offset)
+            except KafkaException as exception:
+                problem = sort(kafka_error(exception), f"ask where partition {asked_for.partition} ends")
+                if isinstance(problem, Fatal):
+                    raise problem from exception
+                self._learn_leaders(topic)
+                raise Retriable(str(problem)) from exception
+        return ends
+
+    def _learn_leaders(self, topic: str) -> None:
+        """Ask anew: after an election the client goes on by the leader epoch that it remembers, and is fenced."""
+        with suppress(KafkaException):  # the next attempt will tell
+            self._client.list_topics(topic, timeout=TIMEOUT_S)
 
     def is_member(self, group: str, member_id: str) -> bool:
         """Whether the group's coordinator knows this member; False also while it does not answer."""

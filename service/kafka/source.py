@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from service.core.model import EventTimeMs, Offset, Partition
+from service.core.model import Offset, Partition, Progress
 from service.kafka.errors import Fatal, Retriable, kafka_error, sort
 from service.wire.progress import decode_progress, encode_progress
 
@@ -73,9 +73,6 @@ class Trouble:
     why: str
 
 
-Progress = tuple[Partition, Offset, EventTimeMs | None]
-"""How far a partition has come: the next offset, and the watermark there."""
-
 Event = Run | End | Given | Taken | OutOfRange | Trouble
 
 
@@ -84,8 +81,7 @@ class Start:
     """Where a partition starts."""
 
     partition: Partition
-    offset: Offset
-    watermark_ms: EventTimeMs | None
+    progress: Progress
     skipped: int
     """Records between the committed offset and the first that still exists: they are gone."""
 
@@ -103,14 +99,20 @@ class PartitionSource:
     """The consumer of one topic."""
 
     def __init__(
-        self, consumer: Consumer, topic: str, errors: deque[KafkaError], is_member: Callable[[str], bool]
+        self,
+        consumer: Consumer,
+        topic: str,
+        errors: deque[KafkaError],
+        is_member: Callable[[str], bool],
+        ends: Callable[[str, Iterable[Partition]], dict[Partition, Offset]],
     ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
         ``errors`` is where the clients' error callbacks put what they are told; ``is_member`` asks the group's
-        coordinator about a member id.
+        coordinator about a member id, ``ends`` the leaders where partitions of a topic end.
         """
         self._is_member = is_member
+        self._ends = ends
         self.topic: Final[str] = topic
         self._consumer = consumer
         self._errors = errors
@@ -250,7 +252,7 @@ class PartitionSource:
         try:
             starts = [self._start(answer) for answer in self._consumer.committed(due, QUERY_TIMEOUT_S)]
             new = [start for start in starts if start.partition not in fetched]
-            self._consumer.incremental_assign([TopicPartition(self.topic, s.partition, s.offset) for s in new])
+            self._consumer.incremental_assign([TopicPartition(self.topic, s.partition, s.progress.offset) for s in new])
         except KafkaException as exception:
             problem = sort(kafka_error(exception), "look up committed offsets")
             if isinstance(problem, Fatal):
@@ -263,7 +265,7 @@ class PartitionSource:
 
     def _seek(self, start: Start) -> bool:
         try:
-            self._consumer.seek(TopicPartition(self.topic, start.partition, start.offset))
+            self._consumer.seek(TopicPartition(self.topic, start.partition, start.progress.offset))
         except KafkaException as exception:
             problem = sort(kafka_error(exception), f"seek partition {start.partition}")
             if isinstance(problem, Fatal):
@@ -279,10 +281,14 @@ class PartitionSource:
         if edges is None:
             raise Retriable(f"partition {partition}: no answer about its first and last offset")
         low, high = edges
-        watermark_ms = decode_progress(committed.metadata)
+        progress = decode_progress(Offset(committed.offset), committed.metadata)
         if committed.offset < 0 or committed.offset > high:  # never committed, or the topic was made again since
-            return Start(partition, Offset(low), watermark_ms, 0)
-        return Start(partition, Offset(max(low, committed.offset)), watermark_ms, max(0, low - committed.offset))
+            return Start(partition, Progress(Offset(low), progress.watermark_ms), 0)
+        ahead = progress.ahead
+        if ahead is not None and ahead.read > high:  # the end of the topic was lost: what comes there is new
+            ahead = replace(ahead, read=Offset(high))
+        progress = replace(progress, offset=Offset(max(low, committed.offset)), ahead=ahead)
+        return Start(partition, progress, max(0, low - committed.offset))
 
     def end_offset(self, partition: Partition) -> Offset | None:
         """Where the partition ended when it was last fetched, or None if it has not been."""
@@ -308,11 +314,18 @@ class PartitionSource:
             raise Retriable(f"partition {partition}: no answer about its last offset")
         return Offset(edges[1])
 
-    def checkpoint(self, progress: Iterable[Progress]) -> tuple[list[TopicPartition], Any]:
+    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, Offset]:
+        """Ask the leaders where partitions end at this moment; records of open txns count.
+
+        Raises:
+            Retriable, Fatal: see errors.
+        """
+        return self._ends(self.topic, partitions)
+
+    def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[TopicPartition], Any]:
         """What a txn needs to commit this progress for the group as it is at this moment (KIP-447)."""
         offsets = [
-            TopicPartition(self.topic, partition, offset, encode_progress(watermark_ms))
-            for partition, offset, watermark_ms in progress
+            TopicPartition(self.topic, partition, one.offset, encode_progress(one)) for partition, one in progress
         ]
         return offsets, self._consumer.consumer_group_metadata()
 

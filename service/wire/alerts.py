@@ -6,12 +6,12 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from service.core.model import Aggregate, Anomaly, WallTimeMs, Window, WindowClosed
+from service.core.model import Aggregate, Anomaly, ClockName, WallTimeMs, Window, WindowClosed
 from service.wire.records import Headers, OutRecord, Source
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -28,7 +28,7 @@ class WindowPayload(_Payload):
 
     start: int = Field(description="epoch milliseconds, inclusive")
     end: int = Field(description="epoch milliseconds, exclusive")
-    clock: Literal["processing"] = Field(description="whose time the window is")
+    clock: ClockName = Field(description="whose time the window is")
 
 
 class SourcePayload(_Payload):
@@ -147,7 +147,7 @@ def _aggregate_fields(
         "count": aggregate.count,
         "late_count": aggregate.late_count,
         "max_timestamp": aggregate.max_timestamp,
-        "window": {"start": closed.window.start_ms, "end": closed.window.end_ms, "clock": "processing"},
+        "window": {"start": closed.window.start_ms, "end": closed.window.end_ms, "clock": closed.clock.value},
         "source": {
             "topic": source.topic,
             "partition": source.partition,

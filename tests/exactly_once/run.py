@@ -7,11 +7,22 @@ from typing import Final
 
 from tests.broker import Broker, Cluster
 from tests.broker_files import ADDRESS, Node, free_ports
+from tests.clock_oracle import Rules
 from tests.exactly_once import cluster, network
 from tests.exactly_once.kinds import KINDS
 from tests.exactly_once.world import QUICK, World, history
 from tests.proxy import Proxy
 
+WINDOW_MS: Final = 500
+CLOCKS: Final = {
+    rules.name: rules
+    for rules in (
+        Rules("ingestion", WINDOW_MS, 1_000, "include"),
+        Rules("ingestion", WINDOW_MS, 1_000, "divert"),
+        Rules("event", WINDOW_MS, 1_000, "divert"),
+    )
+}
+"""The clocks by which all histories of the same input give the same windows."""
 ALL: Final = {**KINDS, **network.KINDS, **cluster.KINDS}
 
 
@@ -37,13 +48,13 @@ def stage(kind: str) -> Iterator[Stage]:
             yield Stage(broker)
 
 
-def play(on: Stage, kind: str, seed: int, cycles: int) -> World:
+def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = None) -> World:
     """One history, from an empty topic to the oracle.
 
     Raises:
         HistoryError: it is not right; says where it was saved.
     """
-    world = World(on.broker, kind, seed, cycles, proxy=on.proxy, transactional=kind == "quiet")
+    world = World(on.broker, kind, seed, cycles, proxy=on.proxy, transactional=kind == "quiet", rules=rules)
     with history(world):
         ALL[kind](world)
     return world

@@ -16,11 +16,12 @@ from typing import Any, Final
 from confluent_kafka import Message
 
 from tests.broker import Broker, Cluster
+from tests.clock_oracle import Rules
 from tests.exactly_once.load import Load
 from tests.kafka_helpers import HasBootstrapServers, committed, create_topics, read_all
-from tests.oracle import Account, Marks, Place, audit, headers_of
+from tests.oracle import Account, Marks, Place, audit, audit_clock, headers_of, read_so_far
 from tests.proxy import Proxy
-from tests.service_process import ROOT, Names, ServiceProcess, payloads, wait_until
+from tests.service_process import ROOT, Names, ServiceProcess, payloads, running, wait_until
 
 SAVED: Final = ROOT / ".histories"
 SESSION_S: Final = 2.0
@@ -48,6 +49,7 @@ class World:
         proxy: what lies between the services and the broker.
         partitions: of the input topic at first.
         transactional: the input is written in txns, some of which are aborted.
+        rules: of the window clocks that are to give the same windows whatever happens; None is ``processing``.
     """
 
     broker: Broker | Cluster
@@ -58,11 +60,13 @@ class World:
     proxy: Proxy | None = None
     partitions: int = 4
     transactional: bool = False
+    rules: Rules | None = None
 
     def __post_init__(self) -> None:
         """Create the topics; nothing runs yet."""
         self.dice = random.Random(f"{self.kind} {self.seed}")  # noqa: S311 - no secret
-        self.names = Names(lambda name: f"{self.kind}.{self.seed}.{name}")
+        clock = self.rules.name if self.rules else "processing"
+        self.names = Names(lambda name: f"{self.kind}.{clock}.{self.seed}.{name}")
         self.instances: dict[str, ServiceProcess] = {}
         self.ended: list[tuple[str, ServiceProcess]] = []
         self.timeline: list[str] = []
@@ -72,8 +76,10 @@ class World:
         self.settings = {
             "WINDOW_SIZE_MS": "500",
             "LATE_POLICY": self.dice.choice(("include", "divert")),
+            **(self.rules.settings() if self.rules else {}),
         } | self.settings
-        create_topics(self.broker, self.names.transactions, partitions=self.partitions)
+        config = self.rules.topic_config() if self.rules else {}
+        create_topics(self.broker, self.names.transactions, partitions=self.partitions, config=config)
         self.load = Load(
             self.broker, self.names.transactions, f"{self.kind} {self.seed} load", transactional=self.transactional
         )
@@ -149,26 +155,55 @@ class World:
         self.load.stop()
         if not self.alive():
             self.start("last")
-        ends = self.load.next_offsets()
-
-        def all_committed() -> bool:
-            positions = committed(self.broker, self.names.group, self.names.transactions)
-            return all(p.offset >= ends.get(p.partition, 0) for p in positions)
-
         try:
-            wait_until(all_committed, 90, every_s=0.3, name="everything committed")
+            account = self._account()
         except TimeoutError as error:
             raise HistoryError(self.save([str(error)])) from None
-        account = audit(self.broker, self.names, inputs=self.load.inputs, gone=self.gone)
         faults = account.faults + self._wrong_starts()
-        rejected = sum(account.reasons.values()) - account.late
-        if rejected != len(self.load.bad_places() - self.gone):
-            faults.append(f"{rejected} records rejected where {len(self.load.bad_places())} were bad")
         if not account.aggregates:
             faults.append("nothing was counted: the history shows nothing")
         if faults:
             raise HistoryError(self.save(faults))
         return account
+
+    def _account(self) -> Account:
+        if self.rules is not None:
+            return self._account_by_clock(self.rules)
+        self._wait_for_commit(self.names, 90)
+        account = audit(self.broker, self.names, inputs=self.load.inputs, gone=self.gone)
+        rejected = sum(account.reasons.values()) - account.late
+        if rejected != len(self.load.bad_places() - self.gone):
+            account.faults.append(f"{rejected} records rejected where {len(self.load.bad_places())} were bad")
+        return account
+
+    def _account_by_clock(self, rules: Rules) -> Account:
+        """The oracle's, and what a service that nobody disturbs makes of the same input: both to the last bit."""
+        self._wait_for_commit(self.names, 90)
+        account = audit_clock(self.broker, self.names, rules)
+        if account.records != len(self.load.inputs):
+            account.faults.append(f"{account.records} records in the input where {len(self.load.inputs)} were written")
+        calm = Names(lambda name: f"{self.names.group}.calm.{name}")
+        calm.transactions = self.names.transactions
+        with running(self.broker, calm, self.settings):
+            self._wait_for_commit(calm, 90)
+        for topic in ("aggregates", "alerts"):
+            mine, undisturbed = (_lasting(self.broker, getattr(each, topic)) for each in (self.names, calm))
+            if mine != undisturbed:
+                account.faults.append(f"{topic} are not those of a service that nobody disturbed")
+        return account
+
+    def _wait_for_commit(self, names: Names, timeout_s: float) -> None:
+        """Wait until all that was written is accounted for; by event time, the last windows stay open."""
+        ends = self.load.next_offsets()
+
+        def all_committed() -> bool:
+            if self.rules is not None and self.rules.clock == "event":
+                done = read_so_far(self.broker, names)
+            else:
+                done = {p.partition: p.offset for p in committed(self.broker, names.group, names.transactions)}
+            return all(done.get(partition, 0) >= end for partition, end in ends.items())
+
+        wait_until(all_committed, timeout_s, every_s=0.3, name="everything committed")
 
     def unread(self) -> set[Place]:
         """Records that are no longer there and stand in no output, though what was committed has passed them."""
@@ -195,7 +230,7 @@ class World:
         wrong = []
         for name, service in self.everyone():
             for entry in service.events("partition_started"):
-                partition, offset, found = entry["partition"], entry["offset"], entry["watermark"]
+                partition, offset, found = entry["partition"], entry["read"], entry["watermark"]
                 due = marks.before(partition, offset)
                 if found != due:
                     wrong.append(f"{name} began {partition} at {offset} with watermark {found} where {due} is due")
@@ -207,6 +242,7 @@ class World:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         again = f"python -m bench.histories --kind {self.kind} --seed {self.seed} --cycles {self.cycles}"
+        again += f" --clock {self.rules.name}" if self.rules else ""
         about = {"faults": faults, "again": again, "settings": self.settings, "timeline": self.timeline}
         (folder / "history.json").write_text(json.dumps(about, indent=1))
         for number, (name, service) in enumerate(self.everyone()):
@@ -236,6 +272,12 @@ def _dump(broker: HasBootstrapServers, topic: str, folder: Path) -> None:
                 "value": value.decode(errors="replace") if isinstance(value, bytes) else value,
             }
             file.write(json.dumps(line) + "\n")
+
+
+def _lasting(broker: HasBootstrapServers, topic: str) -> list[str]:
+    """What a topic holds, in an order of its own, without the one field that may differ."""
+    found = [{k: v for k, v in one.items() if k != "detected_at"} for one in payloads(broker, topic)]
+    return sorted(json.dumps(one, sort_keys=True, default=str) for one in found)
 
 
 def _source_of(message: Message) -> Place:

@@ -28,7 +28,7 @@ def turn_for(loop: Loop, seconds: int, *, since: int = 0) -> None:
 
 def test_a_partition_that_stands_still_while_others_advance_is_found() -> None:
     loop = Loop(partitions=(0, 1))
-    loop.input.silent.add(1)
+    loop.input.slow.add(1)
     loop.put(pay(0), partition=1)
     for second in range(29):
         loop.put(pay(second * 1000))
@@ -44,11 +44,11 @@ def test_a_partition_that_stands_still_while_others_advance_is_found() -> None:
 
 def test_one_that_goes_on_is_well_again() -> None:
     loop = Loop()
-    loop.input.silent.add(0)
+    loop.input.slow.add(0)
     loop.put(pay(0))
     turn_for(loop, 40)
     assert HTTPStatus.SERVICE_UNAVAILABLE == health(loop)[0]
-    loop.input.silent.clear()
+    loop.input.slow.clear()
     turn_for(loop, 3, since=40)
     assert (HTTPStatus.OK, "ok") == health(loop)
 
@@ -62,21 +62,21 @@ def test_a_silent_partition_is_well_however_long() -> None:
 
 def test_a_partition_that_is_slow_but_moves_is_well() -> None:
     loop = Loop()
-    loop.input.silent.add(0)
+    loop.input.slow.add(0)
     loop.put(*[pay(n) for n in range(2_000)])
     for second in itertools.islice(itertools.count(0, 9), 8):
         turn_for(loop, 9, since=second)
-        loop.input.silent.clear()
+        loop.input.slow.clear()
         loop.put(pay(second))
         loop.turn((second + 9) * 1000)
-        loop.input.silent.add(0)
+        loop.input.slow.add(0)
         loop.put(pay(second))
     assert (HTTPStatus.OK, "ok") == health(loop)
 
 
 def test_a_broker_that_is_away_is_no_fault_of_the_process() -> None:
     loop = Loop()
-    loop.input.silent.add(0)
+    loop.input.slow.add(0)
     loop.put(pay(0))
     loop.input.news.append(Trouble("all brokers are down"))
     loop.input.problems["check"] += [Retriable("no answer")] * 100
@@ -87,7 +87,7 @@ def test_a_broker_that_is_away_is_no_fault_of_the_process() -> None:
 
 def test_a_question_that_is_not_answered_is_no_verdict() -> None:
     loop = Loop()
-    loop.input.silent.add(0)
+    loop.input.slow.add(0)
     loop.put(pay(0))
     loop.input.problems["ask_end_offset"] += [Retriable("no answer")] * 3
     turn_for(loop, 45)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from service.core.model import (
     Aggregate,
     Anomaly,
+    ClockName,
     EventTimeMs,
     Offset,
     Partition,
@@ -47,7 +48,9 @@ def aggregate_of(*amounts: float | Decimal, offset: int = 3, late: int = 0) -> A
 def closed_with(aggregate: Aggregate, transaction_id: str = "tx1") -> WindowClosed:
     """A closed window with an anomaly of one key."""
     anomaly = Anomaly("threshold", transaction_id, Decimal(8000))
-    return WindowClosed(WINDOW, EventTimeMs(START - 1_000), {transaction_id: aggregate}, [anomaly])
+    return WindowClosed(
+        ClockName.PROCESSING, WINDOW, EventTimeMs(START - 1_000), {transaction_id: aggregate}, [anomaly]
+    )
 
 
 def alert_of(*amounts: float | Decimal, transaction_id: str = "tx1") -> OutRecord:

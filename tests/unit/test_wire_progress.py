@@ -6,19 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.model import EventTimeMs
+from service.core.model import ClockName, EventTimeMs, LatePolicy, Offset, Progress, ReadAhead
 from service.wire.progress import decode_progress, encode_progress
 
 
 @given(st.none() | st.integers(-(2**63), 2**63 - 1))
 def test_a_watermark_comes_back_as_it_was_committed(watermark: int | None) -> None:
     watermark_ms = None if watermark is None else EventTimeMs(watermark)
-    assert watermark_ms == decode_progress(encode_progress(watermark_ms))
+    progress = Progress(Offset(7), watermark_ms)
+    assert progress == decode_progress(Offset(7), encode_progress(progress))
 
 
 @given(st.none() | st.integers(-(2**63), 2**63 - 1))
 def test_it_is_far_below_what_kafka_allows(watermark: int | None) -> None:
-    encoded = encode_progress(None if watermark is None else EventTimeMs(watermark))
+    encoded = encode_progress(Progress(Offset(7), None if watermark is None else EventTimeMs(watermark)))
     assert len(encoded.encode()) < 4_096 / 10
 
 
@@ -47,13 +48,59 @@ FOREIGN = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_what_another_program_wrote_is_no_watermark(name: str) -> None:
-    assert decode_progress(FOREIGN[name]) is None
+    assert Progress(Offset(7), None) == decode_progress(Offset(7), FOREIGN[name])
 
 
 @given(st.text(max_size=4_096))
 def test_any_text_is_read_without_complaint(text: str) -> None:
-    assert decode_progress(text) is None
+    assert Progress(Offset(7), None) == decode_progress(Offset(7), text)
 
 
 def test_further_fields_of_a_later_version_are_ignored() -> None:
-    assert EventTimeMs(5) == decode_progress('{"txwatch":1,"watermark":5,"read":7}')
+    assert Progress(Offset(7), EventTimeMs(5)) == decode_progress(Offset(7), '{"txwatch":1,"watermark":5,"read":7}')
+
+
+MS = st.integers(-(2**63), 2**63 - 1)
+MAYBE_MS = st.none() | MS
+OFFSETS = st.integers(0, 2**62).map(Offset)
+SPANS = st.integers(0, 10**15)
+AHEAD = st.builds(
+    ReadAhead,
+    OFFSETS,
+    MAYBE_MS,
+    MAYBE_MS,
+    st.sampled_from(ClockName),
+    st.integers(1, 10**12),
+    SPANS,
+    SPANS,
+    st.sampled_from(LatePolicy),
+    st.lists(st.tuples(OFFSETS, MS), max_size=80).map(tuple),
+)
+
+
+@given(OFFSETS, MAYBE_MS, AHEAD)
+def test_what_was_read_ahead_comes_back_and_fits_into_what_kafka_allows(
+    offset: Offset, watermark: EventTimeMs | None, ahead: ReadAhead
+) -> None:
+    progress = Progress(offset, watermark, ahead)
+    encoded = encode_progress(progress)
+    assert progress == decode_progress(offset, encoded)
+    assert len(encoded.encode()) <= 4_096
+
+
+def test_metadata_is_committed_in_this_form_and_no_other() -> None:
+    ahead = ReadAhead(
+        Offset(12),
+        EventTimeMs(8_000),
+        5_000,
+        ClockName.EVENT,
+        5_000,
+        1_000,
+        300_000,
+        LatePolicy.DIVERT,
+        ((Offset(3), 9),),
+    )
+    assert encode_progress(Progress(Offset(7), EventTimeMs(4_000), ahead)) == (
+        '{"txwatch":2,"watermark":4000,"read":12,"read_watermark":8000,"closed_to":5000,"clock":"event","size":5000,'
+        '"lateness":1000,"max_future":300000,"late":"divert","horizons":[[3,9]]}'
+    )

@@ -1,0 +1,198 @@
+"""Windows of the records' own time: a record belongs to the one in which it happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+from service.core.clocks import Appended, OpenWindow, Over
+from service.core.clocks.adding import NO_HORIZON, below_watermark, too_far_ahead
+from service.core.clocks.horizon import Horizon
+from service.core.model import (
+    Accepted,
+    Aggregate,
+    ClockName,
+    EventTimeMs,
+    Offset,
+    Progress,
+    ReadAhead,
+    Reason,
+    SetAside,
+    Transaction,
+    WallTimeMs,
+)
+from service.core.money import ROUND, SCALE, UNITS_LIMIT
+from service.core.rules import TaskRules
+from service.core.watermark import NEVER_MS, BoundedOutOfOrderness, watermark_at
+from service.core.window import window_at
+
+
+class EventClock:
+    """As many open windows as the disorder needs; the watermark closes each at the very record that moves it there.
+
+    A record below the watermark is late, and counts for its window while that is open. A record whose window is
+    closed is set aside.
+    """
+
+    at_once = True
+
+    def __init__(self, rules: TaskRules, mark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> None:
+        """Start with no window, after what an earlier owner closed."""
+        self.over: list[Over] = []
+        self._rules = rules
+        self._mark = mark
+        self._open: dict[int, OpenWindow] = {}
+        self._starts: list[int] = []
+        """The open windows' starts, a heap."""
+        self._flushed_to_ms = NEVER_MS if ahead is None or ahead.closed_to_ms is None else ahead.closed_to_ms
+        steps, known_to = ((), Offset(0)) if ahead is None else (ahead.horizons, ahead.read)
+        self._horizon = Horizon(rules.max_future_ms, steps, known_to)
+
+    @property
+    def open_keys(self) -> int:
+        """How many keys the open windows hold, each window's counted."""
+        return sum(len(one.aggregates) for one in self._open.values())
+
+    def accept(  # noqa: C901, PLR0912, PLR0915 - one loop on purpose, as in adding.py
+        self, now_ms: WallTimeMs, offsets: Sequence[Offset], transactions: Sequence[Transaction], _: Appended
+    ) -> Accepted:
+        """Take each record by itself: it may move the watermark, close windows, and belong to any of several."""
+        if not transactions:
+            return Accepted(0, [])
+        size_ms, mark, horizon, flushed_to_ms = (
+            self._rules.window_size_ms,
+            self._mark,
+            self._horizon,
+            self._flushed_to_ms,
+        )
+        lateness_ms, newest_ms = mark.lateness_ms, mark.newest_ms
+        watermark_ms = newest_ms - lateness_ms
+        sure_ms = horizon.sure_ms(offsets[0], now_ms)
+        bar_ms = min(newest_ms, sure_ms)
+        closes_at_ms = self._closes_at_ms()
+        start_ms = end_ms = 0
+        aggregates: dict[str, Aggregate] = {}
+        late_total = 0
+        late_ones: list[Aggregate] = []
+        set_aside: list[SetAside] = []
+        scale, rounding, limit = SCALE, ROUND, UNITS_LIMIT
+
+        for offset, transaction in zip(offsets, transactions, strict=True):
+            event_ms = transaction.timestamp
+            key = transaction.transaction_id
+            if event_ms > bar_ms:
+                if event_ms > sure_ms:
+                    if not horizon.allows(offset, event_ms, now_ms):
+                        set_aside.append(too_far_ahead(offset, event_ms, now_ms, self._rules.max_future_ms))
+                        continue
+                    sure_ms = horizon.sure_ms(offset, now_ms)
+                if event_ms > newest_ms:
+                    newest_ms = event_ms
+                    watermark_ms = event_ms - lateness_ms
+                    if watermark_ms >= closes_at_ms:
+                        self._close(EventTimeMs(watermark_ms), watermark_ms)
+                        closes_at_ms = self._closes_at_ms()
+                        start_ms = end_ms = 0
+                bar_ms = min(newest_ms, sure_ms)
+            late = event_ms < watermark_ms
+            late_total += late
+            if not start_ms <= event_ms < end_ms:
+                start = event_ms - event_ms % size_ms
+                if start + size_ms <= watermark_ms or start < flushed_to_ms:
+                    late_total += not late
+                    set_aside.append(SetAside(offset, Reason.LATE, self._closed(event_ms, start, watermark_ms)))
+                    continue
+                start_ms, end_ms = start, start + size_ms
+                window = self._open.get(start_ms)
+                if window is None:
+                    window = self._begin(start_ms, offset, newest_ms)
+                    closes_at_ms = self._closes_at_ms()
+                aggregates = window.aggregates
+            try:
+                aggregate = aggregates[key]
+            except KeyError:
+                aggregate = aggregates[key] = Aggregate(event_ms, offset)
+            if event_ms > aggregate.max_timestamp:  # noqa: PLR1730 - a call for each record
+                aggregate.max_timestamp = event_ms
+            if late:
+                late_ones.append(aggregate)
+            amount = transaction.amount
+            try:
+                units = (amount * scale + rounding) - rounding  # type: ignore[operator]
+                total = aggregate.units + units
+                if units / scale == amount and -limit < total < limit:
+                    aggregate.units = total
+                else:
+                    aggregate.add(amount)
+            except TypeError:  # a Decimal, from a record with more digits than a float keeps
+                aggregate.add(amount)
+            aggregate.last_offset = offset
+            aggregate.count += 1
+
+        for aggregate in late_ones:
+            aggregate.late_count += 1
+        mark.newest_ms = newest_ms
+        return Accepted(late_total, set_aside)
+
+    def _closes_at_ms(self) -> int:
+        """The watermark that closes the earliest open window."""
+        return self._starts[0] + self._rules.window_size_ms if self._starts else NO_HORIZON
+
+    def _begin(self, start_ms: int, offset: Offset, newest_ms: int) -> OpenWindow:
+        window = OpenWindow(window_at(start_ms, self._rules.window_size_ms), offset, newest_ms)
+        self._open[start_ms] = window
+        heappush(self._starts, start_ms)
+        return window
+
+    def _close(self, watermark_ms: EventTimeMs, to_ms: int) -> None:
+        """Close every window that ends at ``to_ms`` or earlier, earliest first."""
+        while self._starts and self._starts[0] + self._rules.window_size_ms <= to_ms:
+            done = self._open.pop(heappop(self._starts))
+            self.over.append(Over(ClockName.EVENT, done.window, watermark_ms, done.aggregates))
+
+    def _closed(self, event_ms: int, start_ms: int, watermark_ms: int) -> str:
+        if start_ms + self._rules.window_size_ms <= watermark_ms:
+            return f"{below_watermark(event_ms, watermark_ms)}, which has closed its window"
+        return f"timestamp {event_ms}: its window was closed by the wall clock, since nothing came any more"
+
+    def tick(self, now_ms: WallTimeMs) -> None:
+        """The wall clock does not move event time."""
+
+    def waits_for_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> bool:
+        """Whether something is open though nothing has come for as long as is allowed."""
+        flush_after_ms = self._rules.flush_after_ms
+        return bool(flush_after_ms and self._open) and now_ms - last_arrival_ms >= flush_after_ms
+
+    def at_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> None:
+        """Close everything where nothing has come for so long. The watermark stays where it is."""
+        if self.waits_for_end(now_ms, last_arrival_ms):
+            self._flushed_to_ms = max(self._flushed_to_ms, max(self._starts) + self._rules.window_size_ms)
+            self.cut()
+
+    def cut(self) -> None:
+        """Close every open window as it is."""
+        watermark_ms = self._mark.value_ms
+        if watermark_ms is not None:  # else nothing has been read, and nothing is open
+            self._close(watermark_ms, NO_HORIZON)
+
+    def progress(self, next_offset: Offset) -> Progress:
+        """Start again at the first record of any open window, by the watermark there."""
+        rules, mark = self._rules, self._mark
+        first = min(self._open.values(), key=lambda one: one.first_offset, default=None)
+        offset = next_offset if first is None else first.first_offset
+        newest_ms = mark.newest_ms if first is None else first.newest_ms
+        closed_to_ms = self._flushed_to_ms
+        if mark.value_ms is not None:
+            closed_to_ms = max(closed_to_ms, window_at(mark.value_ms, rules.window_size_ms).start_ms)
+        ahead = ReadAhead(
+            read=next_offset,
+            watermark_ms=mark.value_ms,
+            closed_to_ms=None if closed_to_ms == NEVER_MS else closed_to_ms,
+            clock=ClockName.EVENT,
+            window_size_ms=rules.window_size_ms,
+            lateness_ms=rules.lateness_ms,
+            max_future_ms=rules.max_future_ms,
+            late_policy=rules.late_policy,
+            horizons=self._horizon.since(offset, next_offset),
+        )
+        return Progress(offset, watermark_at(newest_ms, rules.lateness_ms), ahead)
