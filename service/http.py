@@ -22,6 +22,7 @@ REQUEST_TIMEOUT_S: Final = 5.0
 CONNECTION_TIMEOUT_S: Final = 10.0
 """Nor may the whole exchange take longer than this."""
 MAX_CONNECTIONS: Final = 32
+"""One more cuts off the oldest: whoever is slow must not keep out the one who asks for our health."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,19 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], pages: Pages) -> None:
         self.pages: Final = pages
-        self._slots = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self._open: dict[socket.socket, None] = {}
+        """The oldest first."""
+        self._lock = threading.Lock()
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > MAX_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                self._cut(oldest)
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         # The handler's timeout is for each read; a client that sends a byte now and then would stay for ever.
@@ -106,7 +112,8 @@ class _Server(ThreadingHTTPServer):
             super().process_request_thread(request, client_address)
         finally:
             deadline.cancel()
-            self._slots.release()
+            with self._lock:
+                self._open.pop(request, None)
 
     @staticmethod
     def _cut(request: socket.socket) -> None:

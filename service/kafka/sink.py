@@ -9,7 +9,7 @@ from enum import Enum, auto
 from threading import Thread
 from typing import Any, Final
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from service.kafka.errors import Abortable, Fatal, KafkaProblem, Replaced, Retriable, kafka_error, sort
 from service.wire.records import OutRecord
@@ -19,6 +19,9 @@ CALL_TIMEOUT_S: Final = 1.0
 HANG_S: Final = 3.0
 """A call that is not back by then may never come back: see TransactionalSink."""
 LOOK_EVERY_S: Final = 0.25
+UNKNOWN_TOPIC_LIMIT: Final = 3
+"""Brokers may not know a topic for a moment; one that they don't know so often in a row has been deleted."""
+_UNKNOWN_TOPIC: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001
 
 
 class State(Enum):
@@ -86,6 +89,8 @@ class TransactionalSink:
         self._producer = make_producer()
         self._keep_going = keep_going
         self._state = State.NEW
+        self._unknown_topic = 0
+        """Calls since the last commit that failed because a topic is not known."""
         self.hung = False
         """A client was left behind in a call: its threads would hold up the interpreter's end as well."""
 
@@ -152,6 +157,7 @@ class TransactionalSink:
         )
         self._until_done("commit_transaction", self._producer.commit_transaction, CALL_TIMEOUT_S)
         self._step(Step.COMMITTED)
+        self._unknown_topic = 0
 
     def abort(self) -> None:
         """Abort the open txn, if there is one.
@@ -243,7 +249,12 @@ class TransactionalSink:
         done.result()
 
     def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
-        problem = sort(kafka_error(exception), doing)
+        error = kafka_error(exception)
+        problem = sort(error, doing)
+        if error.code() in _UNKNOWN_TOPIC:
+            self._unknown_topic += 1
+            if self._unknown_topic >= UNKNOWN_TOPIC_LIMIT:
+                problem = Fatal(f"{problem}; a topic is gone, and the next start may make it anew", error.code())
         if isinstance(problem, Fatal):
             self._step(Step.FAILED)
         return problem

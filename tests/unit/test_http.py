@@ -209,17 +209,27 @@ def test_a_closed_server_frees_its_port() -> None:
         site.connect()
 
 
-def test_more_connections_than_allowed_are_turned_away_and_those_inside_are_served() -> None:
+def test_one_connection_too_many_cuts_off_the_oldest_and_all_others_are_served() -> None:
     site = Site()
-    inside = [site.connect() for _ in range(MAX_CONNECTIONS)]
-    with site.connect() as one_more:
-        assert b"" == one_more.recv(1)
-    for connection in inside:
+    oldest, *others = [site.connect() for _ in range(MAX_CONNECTIONS)]
+    others.append(site.connect())
+    assert b"" == oldest.recv(1)
+    oldest.close()
+    for connection in others:
         connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
         with connection.makefile("rb") as answer:
             assert answer.read().startswith(b"HTTP/1.0 200")
         connection.close()
     site.server.close()
+
+
+def test_a_crowd_that_says_nothing_keeps_nobody_out(site: Site) -> None:
+    crowd = [site.connect() for _ in range(5 * MAX_CONNECTIONS)]
+    began_s = time.monotonic()
+    assert 200 == site.ask("/healthz")[0]
+    assert time.monotonic() - began_s < REQUEST_TIMEOUT_S / 2
+    for connection in crowd:
+        connection.close()
 
 
 def test_a_place_that_is_left_can_be_taken_again(site: Site) -> None:
