@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -93,6 +94,40 @@ def alerts(
             form=form,
             say=_say,
         )
+
+
+class _Moment(click.ParamType[int]):
+    """Epoch milliseconds, or ISO 8601; without an offset it is UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+        if isinstance(value, int):
+            return value
+        try:
+            if value.isdecimal():
+                return int(value)
+            found = datetime.fromisoformat(value)
+            return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is neither epoch milliseconds nor a time like 2024-05-11T10:00:00+08:00", param, ctx)
+
+
+@cli.command()
+@_config_option
+@click.option("--from", "from_ms", type=_Moment(), default=0, help="Records stored in Kafka from then on.")
+@click.option("--to", "to_ms", type=_Moment(), default=2**63 - 1, help="And up to then. Default: all that is there.")
+@click.option("--max-records", "most", type=click.IntRange(min=1), default=200_000, show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.svg, .png or .pdf")
+@click.pass_obj
+def timeline(outer: Path | None, config: Path | None, *, from_ms: int, to_ms: int, most: int, output: Path) -> int:
+    """Draw records, watermark and windows on the axes of time. Needs the extra txwatch[timeline]."""
+    from service.stop import stopped_by_signals  # noqa: PLC0415
+    from service.timeline.command import timeline as draw_timeline  # noqa: PLC0415
+
+    loaded = load(config or outer)
+    with stopped_by_signals() as stop:
+        return draw_timeline(loaded.settings, stop, from_ms=from_ms, to_ms=to_ms, most=most, output=output)
 
 
 @cli.command()

@@ -205,11 +205,12 @@ class Service:
         group, instance = settings.kafka.group_id, settings.kafka.instance_id
         topics = settings.topics
         outputs = " ".join(filter(None, (topics.alerts, topics.aggregates, topics.late, topics.dead_letter)))
+        read = "READ and DESCRIBE_CONFIGS" if settings.window.clock is ClockName.INGESTION else "READ"
         return {
             KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: f"ACL WRITE on transactional id {group}-{instance}",
             KafkaError.GROUP_AUTHORIZATION_FAILED: f"ACL READ on group {group}",
             KafkaError.TOPIC_AUTHORIZATION_FAILED: (
-                f"ACL READ on topic {topics.transactions}, WRITE and DESCRIBE_CONFIGS on topics {outputs}"
+                f"ACL {read} on topic {topics.transactions}, WRITE and DESCRIBE_CONFIGS on topics {outputs}"
             ),
             KafkaError.CLUSTER_AUTHORIZATION_FAILED: "ACL CREATE on the cluster, or the topics made beforehand",
         }.get(code or 0)

@@ -67,6 +67,21 @@ def consumer_config(settings: Settings, errors: Callable[[KafkaError], None]) ->
     }
 
 
+def reader_config(settings: Settings, purpose: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
+    """A consumer that looks at topics and joins no group."""
+    config = {
+        **client_config(settings, "consumer", errors),
+        "group.id": f"{settings.kafka.group_id}-{purpose}",  # the client insists on one
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "isolation.level": "read_committed",
+        "auto.offset.reset": "earliest",
+    }
+    for name in ("group.protocol", "session.timeout.ms", "heartbeat.interval.ms"):
+        config.pop(name, None)
+    return config
+
+
 def producer_config(settings: Settings, errors: Callable[[KafkaError], None], topics: Topics) -> dict[str, Any]:
     """The transactional producer; it makes no batch that one of the topics would not take."""
     return {

@@ -12,7 +12,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError
 
-from service.clients import client_config, construct
+from service.clients import construct, reader_config
 from service.kafka.alerts import AlertsReader
 from service.kafka.errors import KafkaProblem, Retriable, refused
 from service.settings import Settings, SettingsError
@@ -38,16 +38,7 @@ def print_alerts(
     """Say each alert, one a line; returns the exit code."""
     errors: deque[KafkaError] = deque(maxlen=100)
     logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
-    config = {
-        **client_config(settings, "consumer", errors.append),
-        "group.id": f"{settings.kafka.group_id}-alerts",  # never joined
-        "enable.auto.commit": False,
-        "enable.partition.eof": True,
-        "isolation.level": "read_committed",
-        "auto.offset.reset": "earliest",
-    }
-    for name in ("group.protocol", "session.timeout.ms", "heartbeat.interval.ms"):
-        config.pop(name, None)
+    config = reader_config(settings, "alerts", errors.append)
     reader = AlertsReader(construct(Consumer, config), settings.topics.alerts)
     try:
         _start_reading(reader, settings, stop, errors, follow=follow, from_beginning=from_beginning)

@@ -170,6 +170,41 @@ def test_who_is_refused_is_told_in_one_line_which_setting_is_wrong(
         assert PASSWORD not in text
 
 
+def test_windows_by_append_time_need_one_more(secured: Secured, unique: Callable[[str], str]) -> None:
+    names = Names(unique)
+    create_topics(secured, names.transactions, config={"message.timestamp.type": "LogAppendTime"})
+    create_topics(secured, *topics_of(names)[1:])
+    secured.allow(SERVICE, *service_acls(names))
+    settings = {**secured.properties("service"), "WINDOW_CLOCK": "ingestion"}
+    try:
+        with running(secured.secure, names, settings) as service:
+            assert service.process.wait(30) == 1
+            assert f"ACL READ and DESCRIBE_CONFIGS on topic {names.transactions}," in last_words(service)
+        secured.allow(SERVICE, ("TOPIC", names.transactions, "DESCRIBE_CONFIGS"))
+        with running(secured.secure, names, settings) as service:
+            service.wait_ready(1)
+            produce(secured, names.transactions, [transaction("tx1", NOW_MS, "9000")])
+            wait_until(lambda: len(read_all(secured, names.alerts)) == 1, 30)
+            assert service.stop() == 0
+    finally:
+        secured.forbid_everything(SERVICE)
+
+
+def test_a_timeline_needs_to_read_what_it_draws(secured: Secured, names: Names, tmp_path: Path) -> None:
+    settings = {"TOPICS_TRANSACTIONS": names.transactions, "TOPICS_ALERTS": names.alerts}
+    environment = {**secured.properties("reader"), **settings}
+    output = tmp_path / "timeline.svg"
+    secured.allow(READER, ("TOPIC", names.transactions, "READ"))
+    drawn = command(environment, "timeline", "--output", str(output))
+    assert (drawn.returncode, drawn.stderr.count("\n")) == (1, 1)
+    assert names.alerts in drawn.stderr
+    assert "authorization failed" in drawn.stderr.lower()
+    secured.allow(READER, ("TOPIC", names.alerts, "READ"))
+    drawn = command(environment, "timeline", "--output", str(output))
+    assert (drawn.returncode, drawn.stderr) == (0, "")
+    assert output.exists()
+
+
 def test_a_reader_or_replay_without_permission_is_told_so(secured: Secured, names: Names, tmp_path: Path) -> None:
     read = command({**secured.properties("reader"), "TOPICS_ALERTS": names.alerts}, "alerts")
     assert (read.returncode, read.stderr.count("\n")) == (1, 1)

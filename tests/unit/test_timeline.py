@@ -1,0 +1,139 @@
+"""What a timeline is made of, and the file that comes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.core.model import ClockName
+from service.kafka.history import Stored
+from service.timeline.collect import Span, collect
+from service.timeline.draw import draw
+from service.timeline.model import Bar, Picture, Point
+from tests.driver import T0
+from tests.loop import pay
+
+EVERYTHING = Span(0, 2**62, 10**6)
+
+
+def window(
+    start_ms: int, first: int, last: int, *, topic: str = "input", key: str = "tx1", partition: int = 0
+) -> bytes:
+    """The payload of an aggregate; an alert's has more fields, which do not matter here."""
+    payload: dict[str, Any] = {
+        "transaction_id": key,
+        "timestamp": T0,
+        "amount": 5.5,
+        "watermark": T0,
+        "count": 2,
+        "late_count": 0,
+        "max_timestamp": T0,
+        "window": {"start": T0 + start_ms, "end": T0 + start_ms + 1_000, "clock": "ingestion"},
+        "source": {"topic": topic, "partition": partition, "first_offset": first, "last_offset": last},
+    }
+    return json.dumps(payload).encode()
+
+
+class Topics:
+    """Topics as lists of values; each record is stored a second after the one before, from T0 on."""
+
+    def __init__(self, **topics: list[bytes]) -> None:
+        self.topics = topics
+
+    def read(self, topic: str, from_ms: int) -> Iterable[Stored]:
+        for offset, value in enumerate(self.topics.get(topic, [])):
+            if T0 + offset * 1_000 >= from_ms:
+                yield Stored(0, offset, T0 + offset * 1_000, value)
+
+    def picture(self, span: Span = EVERYTHING) -> Picture:
+        return collect(
+            self.read, span, transactions="input", results={"sums": False, "alerts": True}, lateness_ms=1_000
+        )
+
+
+def test_a_record_below_the_watermark_is_late_and_one_at_it_is_not() -> None:
+    picture = Topics(input=[pay(0), pay(5_000), pay(4_000), pay(3_999), pay(6_000)]).picture()
+    assert [point.late for point in picture.points] == [False, False, False, True, False]
+    assert [point.event_ms - T0 for point in picture.points] == [0, 5_000, 4_000, 3_999, 6_000]
+
+
+def test_the_line_of_a_partition_has_a_step_for_each_rise_of_its_watermark() -> None:
+    picture = Topics(input=[pay(0), pay(5_000), pay(4_000), pay(6_000)]).picture()
+    (line,) = picture.lines.values()
+    assert [ms - T0 for ms in line.watermark_ms] == [-1_000, 4_000, 5_000]
+    assert [ms - T0 for ms in line.stored_ms] == [0, 1_000, 3_000]
+
+
+def test_records_that_are_no_transactions_are_counted_and_have_no_place() -> None:
+    picture = Topics(input=[b"rubbish", pay(0)]).picture()
+    assert (picture.rejected, len(picture.points)) == (1, 1)
+
+
+def test_only_the_span_is_shown_with_the_windows_that_hold_a_part_of_it() -> None:
+    sums = [window(0, 0, 1), window(1_000, 2, 4), window(2_000, 5, 5), window(0, 2, 4, topic="another")]
+    topics = Topics(input=[pay(n) for n in range(6)], sums=[b"", b"", *sums])
+    picture = topics.picture(Span(T0 + 2_000, T0 + 3_000, 100))
+    assert [point.event_ms - T0 for point in picture.points] == [2, 3]
+    assert [bar.start_ms - T0 for bar in picture.bars] == [1_000]
+    assert not picture.cut
+
+
+def test_a_window_that_is_in_both_topics_is_shown_once_as_an_alert() -> None:
+    topics = Topics(input=[pay(0), pay(1)], sums=[window(0, 0, 0), window(1_000, 1, 1)], alerts=[window(0, 0, 0)])
+    assert [bar.anomalous for bar in topics.picture().bars] == [True, False]
+
+
+def test_no_more_records_are_shown_than_asked_for_and_the_picture_knows_it() -> None:
+    picture = Topics(input=[pay(n) for n in range(6)]).picture(Span(0, 2**62, 4))
+    assert len(picture.points) == 4
+    assert picture.cut
+
+
+def test_a_sum_stays_exact() -> None:
+    payload = window(0, 0, 0).replace(b"5.5", b"8000.00000000000000001")
+    (bar,) = Topics(input=[pay(0)], sums=[payload]).picture().bars
+    assert bar.amount == Decimal("8000.00000000000000001")
+
+
+def picture_of(clock: ClockName, bars: int = 2, points: int = 3) -> Picture:
+    """Something to draw."""
+    found = Topics(input=[pay(n * 1_000) for n in range(points)]).picture()
+    found.bars = [
+        Bar(T0 + n * 1_000, T0 + n * 1_000 + 1_000, clock, f"tx{n}", Decimal(n), 1, n % 2 == 0) for n in range(bars)
+    ]
+    return found
+
+
+@pytest.mark.parametrize("clock", list(ClockName))
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_every_clock_is_drawn_in_every_format(tmp_path: Path, clock: ClockName, suffix: str) -> None:
+    output = tmp_path / f"timeline.{suffix}"
+    draw(picture_of(clock), output)
+    assert output.read_bytes()[:5] in {b"<?xml", b"\x89PNG\r", b"%PDF-"}
+
+
+def test_the_same_picture_is_the_same_file(tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg"):
+        draw(picture_of(ClockName.INGESTION), tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_hundreds_of_keys_and_thousands_of_points_make_no_monster(tmp_path: Path) -> None:
+    draw(picture_of(ClockName.EVENT, bars=500, points=20_000), tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").stat().st_size < 1_500_000
+    assert re.search(rb"<image", (tmp_path / "a.svg").read_bytes())
+
+
+@pytest.mark.filterwarnings("default:Glyph")
+def test_windows_that_are_not_over_and_strange_ids_are_no_trouble(tmp_path: Path) -> None:
+    draw(picture_of(ClockName.PROCESSING, bars=0), tmp_path / "a.svg")
+    strange = picture_of(ClockName.PROCESSING, bars=1)
+    strange.bars = [Bar(T0, T0 + 1_000, ClockName.PROCESSING, "$x^2 <b> \n" * 9, Decimal("1e30"), 1, anomalous=True)]
+    strange.points = [Point(T0, T0, late=True)]
+    draw(strange, tmp_path / "b.svg")
