@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from service.core.model import ClockName, LatePolicy, Transaction, WindowClosed
 from tests.driver import T0, Driver, tx
 
@@ -24,10 +22,11 @@ def replayed(driver: Driver) -> list[WindowClosed]:
     return closed
 
 
-def shown(closed: list[WindowClosed]) -> list[tuple[int, Decimal, int, bool]]:
+def shown(closed: list[WindowClosed]) -> list[tuple[int, int, int, bool]]:
     """Window, sum, watermark, alert."""
     return [
-        (one.window.start_ms, one.aggregates["tx1"].value(), one.watermark_ms, bool(one.anomalies)) for one in closed
+        (one.window.start_ms, int(one.aggregates["tx1"].value()), one.watermark_ms, bool(one.anomalies))
+        for one in closed
     ]
 
 

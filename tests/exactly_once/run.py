@@ -54,7 +54,11 @@ def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = Non
     Raises:
         HistoryError: it is not right; says where it was saved.
     """
-    world = World(on.broker, kind, seed, cycles, proxy=on.proxy, transactional=kind == "quiet", rules=rules)
+    settings = {}
+    if kind in cluster.KINDS:
+        # What is appended stays unreadable until a follower that died is out of the in-sync replicas.
+        settings["WINDOW_INGESTION_MARGIN_MS"] = "20000"
+    world = World(on.broker, kind, seed, cycles, settings, proxy=on.proxy, transactional=kind == "quiet", rules=rules)
     with history(world):
         ALL[kind](world)
     return world

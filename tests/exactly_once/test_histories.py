@@ -41,8 +41,8 @@ def three() -> Iterator[Stage]:
     [
         # A process that was killed is a member until its session ends, so a new one waits for that.
         ("sigkill", 2, SESSION_S + 3),
-        ("sigterm", 2, 3),
-        ("takeover", 1, SESSION_S + 1),
+        pytest.param("sigterm", 2, 3, marks=pytest.mark.alone),
+        pytest.param("takeover", 1, SESSION_S + 1, marks=pytest.mark.alone),
         ("zombie", 1, 0),
         ("broker_kill", 2, 15),
         ("killed_in_commit", 6, SESSION_S + 3),

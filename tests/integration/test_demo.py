@@ -15,6 +15,8 @@ ALERTS = [
     "Anomaly detected: ('tx1', 1715392810000, 9000.0), current watermark: 1715392809000",
 ]
 
+pytestmark = pytest.mark.alone
+
 
 def _demo(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [str(ROOT / "demo"), *arguments]

@@ -80,6 +80,7 @@ def numbered(tmp_path: Path, count: int, keys: int = 50) -> Path:
     return path
 
 
+@pytest.mark.alone
 def test_the_example_arrives_at_its_own_pace_as_the_contract_writes_it(broker: Broker, topic: str) -> None:
     done = replay(broker, topic, EXAMPLE, "--timezone", "Asia/Shanghai", "--speed", "5")
     messages = read_all(broker, topic)
@@ -255,6 +256,7 @@ def test_repeated_passes_go_on_in_event_time(broker: Broker, topic: str) -> None
     assert times == [0, 5000, 9000, 10_000, 13_333, 18_333, 22_333, 23_333]
 
 
+@pytest.mark.alone
 def test_align_and_rebase_start_on_the_wall_clocks_window(broker: Broker, topic: str) -> None:
     window_ms = 2000
     arguments = ("--align", "--rebase", "now", "--speed", "10")

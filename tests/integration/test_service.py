@@ -346,6 +346,7 @@ def test_an_unknown_kafka_property_ends_it_with_its_name(broker: Broker, unique:
         assert "no.such.thing" in service.log[-1]["line"]
 
 
+@pytest.mark.alone
 def test_alerts_are_readable_within_250_ms_of_the_windows_end(broker: Broker, unique: Callable[[str], str]) -> None:
     names = Names(unique)
     with running(broker, names) as service:
@@ -367,6 +368,7 @@ def test_alerts_are_readable_within_250_ms_of_the_windows_end(broker: Broker, un
         assert quick >= 10
 
 
+@pytest.mark.alone
 def test_it_sleeps_while_idle(broker: Broker, unique: Callable[[str], str]) -> None:
     with running(broker, Names(unique)) as service:
         service.wait_ready(4)

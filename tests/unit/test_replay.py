@@ -287,6 +287,7 @@ def test_rows_that_are_taken_and_not_sent_are_unsent() -> None:
 # ---- the real clock ----
 
 
+@pytest.mark.alone
 def test_on_the_real_clock_the_last_of_many_rows_goes_within_five_ms_of_its_time() -> None:
     clock = RealClock(Stop())
     sent_ns: list[int] = []
