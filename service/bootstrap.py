@@ -21,13 +21,23 @@ from structlog.typing import FilteringBoundLogger
 
 import service
 from service import log as logs
-from service.clients import check_properties, client_config, construct, consumer_config, producer_config
+from service.clients import (
+    another_instance,
+    check_properties,
+    client_config,
+    client_id,
+    construct,
+    consumer_config,
+    producer_config,
+    transactional_id,
+)
 from service.core.detectors.threshold import Threshold
 from service.core.model import ClockName, LatePolicy, WallTimeMs
 from service.core.rules import TaskRules
 from service.http import HttpServer, Pages
 from service.intake import Topics
 from service.kafka.admin import ClusterAdmin, WantedTopic
+from service.kafka.dead_owners import DeadOwners
 from service.kafka.errors import Fatal, Misconfigured, Retriable, refused, sort
 from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
@@ -123,9 +133,23 @@ class Service:
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
         consumer = construct(Consumer, consumer_config(self._settings, self._errors.append))
-        is_member = partial(admin.is_member, self._settings.kafka.group_id)
+        kafka = self._settings.kafka
+        dead_owners = DeadOwners(
+            admin,
+            group=kafka.group_id,
+            instance=kafka.instance_id,
+            client_id=client_id,
+            make_producer=lambda name: construct(self._producer, {**config, **another_instance(kafka, name)}),
+            keep_going=self._keep_going,
+        )
         source = PartitionSource(
-            consumer, self._settings.topics.transactions, self._errors, is_member, admin.end_offsets
+            consumer,
+            self._settings.topics.transactions,
+            self._errors,
+            is_member=partial(admin.is_member, kafka.group_id),
+            ends=admin.end_offsets,
+            end_txns=dead_owners.end_their_txns,
+            instance=kafka.instance_id,
         )
         worker = Worker(
             source,
@@ -202,12 +226,12 @@ class Service:
     def _needed_acl(self, code: int | None) -> str | None:
         """What the broker's administrator has to allow, where that is what is wrong; docs/security.md has all of it."""
         settings = self._settings
-        group, instance = settings.kafka.group_id, settings.kafka.instance_id
+        group, own = settings.kafka.group_id, transactional_id(settings.kafka, settings.kafka.instance_id)
         topics = settings.topics
         outputs = " ".join(filter(None, (topics.alerts, topics.aggregates, topics.late, topics.dead_letter)))
         read = "READ and DESCRIBE_CONFIGS" if settings.window.clock is ClockName.INGESTION else "READ"
         return {
-            KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: f"ACL WRITE on transactional id {group}-{instance}",
+            KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: f"ACL WRITE on transactional id {own}",
             KafkaError.GROUP_AUTHORIZATION_FAILED: f"ACL READ on group {group}",
             KafkaError.TOPIC_AUTHORIZATION_FAILED: (
                 f"ACL {read} on topic {topics.transactions}, WRITE and DESCRIBE_CONFIGS on topics {outputs}"

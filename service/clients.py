@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from service.intake import Topics
 from service.kafka.errors import kafka_error
-from service.settings import Settings, SettingsError
+from service.settings import KafkaSettings, Settings, SettingsError
 
 _CONSUMER_ONLY: Final = (
     "auto.commit.", "auto.offset.", "check.crcs", "fetch.", "group.", "heartbeat.", "max.partition.fetch.", "max.poll.",
@@ -21,6 +21,16 @@ _PRODUCER_ONLY: Final = (
     "batch.", "compression.", "linger.", "max.in.flight", "message.send.", "queue.buffering.", "retries", "retry.",
     "sticky.",
 )  # fmt: skip
+
+
+def client_id(instance: str) -> str:
+    """What the clients of an instance call themselves."""
+    return f"txwatch-{instance}"
+
+
+def transactional_id(kafka: KafkaSettings, instance: str) -> str:
+    """The producer's of an instance in our group."""
+    return f"{kafka.group_id}-{instance}"
 
 
 def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
@@ -33,7 +43,7 @@ def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], 
     }[kind]
     return {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
-        "client.id": f"txwatch-{settings.kafka.instance_id}",
+        "client.id": client_id(settings.kafka.instance_id),
         "logger": logging.getLogger("librdkafka"),
         "error_cb": errors,
         **{
@@ -89,7 +99,7 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
         "compression.type": "lz4",
         "queue.buffering.max.kbytes": 65_536,
         **client_config(settings, "producer", errors),
-        "transactional.id": f"{settings.kafka.group_id}-{settings.kafka.instance_id}",
+        "transactional.id": transactional_id(settings.kafka, settings.kafka.instance_id),
         # Long enough for a txn that a flood of bad records began at the start of a window, and for a commit of a
         # million keys (20 s on two shared cores): one that outlived its timeout would be tried again for ever.
         "transaction.timeout.ms": min(900_000, settings.window.size_ms + 60_000),
@@ -97,6 +107,11 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
         "batch.size": min(1_000_000, topics.least_max_bytes),
         "partitioner": "murmur2_random",
     }
+
+
+def another_instance(kafka: KafkaSettings, instance: str) -> dict[str, Any]:
+    """What differs for a producer that does no more than fence another instance's; its complaints are not ours."""
+    return {"transactional.id": transactional_id(kafka, instance), "error_cb": lambda _: None, "log_level": 0}
 
 
 def check_properties(settings: Settings) -> None:

@@ -31,6 +31,9 @@ class Input(Protocol):
     def rewind(self, partitions: Iterable[Partition]) -> None:
         """Have restore() start these again."""
 
+    def end_txns_of_dead_owners(self, partitions: Iterable[Partition]) -> list[str]:
+        """End what dead owners of these partitions left open; returns their names."""
+
     def restore(self) -> list[Start]:
         """Start the partitions that wait for it."""
 

@@ -307,8 +307,9 @@ class Worker:
             starts = self._source.restore()
         except Retriable as problem:
             self._handle(Trouble(str(problem)), now_ms)
-            # Each attempt may block for seconds: partitions that run must not wait for one that cannot start.
-            self._restore_at_ms = now_ms + (BUSY_PAUSE_MS if self._tasks else PAUSE_MS)
+            if not self._ended_txns_of_dead_owners(self._source.restoring):
+                # Each attempt may block for seconds: partitions that run must not wait for one that cannot start.
+                self._restore_at_ms = now_ms + (BUSY_PAUSE_MS if self._tasks else PAUSE_MS)
             return
         self._trouble = None
         for start in starts:
@@ -327,7 +328,18 @@ class Worker:
             )
             if task.cuts_windows:
                 self._log.warning("windows_cut", partition=start.partition, why="settings of windows have changed")
+        if starts:
+            self._ended_txns_of_dead_owners([start.partition for start in starts])
         self._post(now_ms)
+
+    def _ended_txns_of_dead_owners(self, partitions: Iterable[Partition]) -> bool:
+        try:
+            names = self._source.end_txns_of_dead_owners(partitions) if self._sink.ready else []
+        except Retriable:  # then their txns end by their own timeout
+            return False
+        if names:
+            self._log.warning("dead_owners_fenced", instances=names)
+        return bool(names)
 
     def _look_after_trouble(self) -> None:
         """The client tells when something goes wrong, but not when it is well again: ask."""

@@ -37,7 +37,15 @@ class Inside:
         wait_until(self._initialised, 20)
         self.board = StatusBoard(time.monotonic)
         self.worker = Worker(
-            PartitionSource(self.consumer, names.transactions, deque(), lambda _: True, lambda _topic, _partitions: {}),
+            PartitionSource(
+                self.consumer,
+                names.transactions,
+                deque(),
+                is_member=lambda _: True,
+                ends=lambda *_: {},
+                end_txns=lambda *_: [],
+                instance="one",
+            ),
             self.sink,
             topics=topics,
             rules=rules(window_size_ms=300, max_future_ms=0),

@@ -103,6 +103,9 @@ class FakeInput:
         self.waits: list[float] = []
         self.problems: dict[str, deque[KafkaProblem]] = defaultdict(deque)
         self.skipped = 0
+        self.asked_for_dead_owners: list[tuple[Partition, ...]] = []
+        self.dead: list[str] = []
+        """Instances that died and left a txn open."""
         self.batch = 500
         """How many records a partition brings at most in one poll."""
         self.slow: set[int] = set()
@@ -157,6 +160,12 @@ class FakeInput:
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
         self._due.update(partitions)
+
+    def end_txns_of_dead_owners(self, partitions: Iterable[Partition]) -> list[str]:
+        _raise(self.problems["end_txns"])
+        self.asked_for_dead_owners.append(tuple(partitions))
+        names, self.dead = self.dead, []
+        return names
 
     def restore(self) -> list[Start]:
         _raise(self.problems["restore"])

@@ -2,8 +2,8 @@
 
 Usage: `python -m tools.suite CALLER [ARGUMENT…]`; the arguments are pytest's.
 
-Most of the suite waits for brokers and sessions, so it runs in two halves side by side. Tests that measure time, or look
-at what all runs share, are marked `alone` and come after them.
+Most of the suite waits for brokers and sessions, so it runs in two halves side by side. Tests that measure time, or
+look at what all runs share, are marked `alone` and come after them.
 """
 
 import os

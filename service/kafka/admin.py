@@ -7,7 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
@@ -142,6 +149,35 @@ class ClusterAdmin:
         except KafkaException:  # asked again until it is known
             return False
         return any(member.member_id == member_id for member in described.members)
+
+    def client_ids(self, group: str) -> set[str]:
+        """The client ids of a group's members.
+
+        Raises:
+            Retriable: the coordinator does not answer.
+            Fatal: it refuses to.
+        """
+        try:
+            described = self._client.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
+        except KafkaException as exception:
+            raise self._sorted(exception, f"describe group {group}") from exception
+        return {member.client_id for member in described.members}
+
+    def last_metadata(self, group: str, topic: str, partitions: Iterable[Partition]) -> list[str]:
+        """What the committed offsets carry along, whatever txns are pending; empty where there is none.
+
+        Raises:
+            Retriable: the coordinator does not answer.
+            Fatal: it refuses to.
+        """
+        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition) for partition in partitions])
+        try:
+            found = self._client.list_consumer_group_offsets([asked], require_stable=False, request_timeout=TIMEOUT_S)[
+                group
+            ].result()
+        except KafkaException as exception:
+            raise self._sorted(exception, f"look up offsets of group {group}") from exception
+        return [one.metadata or "" for one in found.topic_partitions or []]
 
     @staticmethod
     def _sorted(exception: KafkaException, doing: str) -> Fatal | Retriable:

@@ -22,6 +22,8 @@ from service.kafka.errors import Fatal, Retriable, kafka_error, sort
 from service.wire.progress import decode_progress, encode_progress
 
 QUERY_TIMEOUT_S: Final = 2.0
+COMMITTED_TIMEOUT_S: Final = 1.0
+"""Committed offsets that are not told by then may belong to a txn that somebody left open."""
 
 _partition_of = Message.partition
 _error_of = Message.error
@@ -103,14 +105,20 @@ class PartitionSource:
         consumer: Consumer,
         topic: str,
         errors: deque[KafkaError],
+        *,
         is_member: Callable[[str], bool],
         ends: Callable[[str, Iterable[Partition]], dict[Partition, Offset]],
+        end_txns: Callable[[str, Iterable[Partition]], list[str]],
+        instance: str,
     ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
         ``errors`` is where the clients' error callbacks put what they are told; ``is_member`` asks the group's
-        coordinator about a member id, ``ends`` the leaders where partitions of a topic end.
+        coordinator about a member id, ``ends`` the leaders where partitions of a topic end, ``end_txns`` ends what dead
+        owners of partitions left open; ``instance`` is written to what is committed.
         """
+        self._end_txns = end_txns
+        self._instance = instance
         self._is_member = is_member
         self._ends = ends
         self.topic: Final[str] = topic
@@ -234,6 +242,14 @@ class PartitionSource:
         """Have restore() start these again at their committed offsets."""
         self._state.due.update(p for p in partitions if p in self._state.fetched)
 
+    def end_txns_of_dead_owners(self, partitions: Iterable[Partition]) -> list[str]:
+        """End what dead owners of these partitions left open; returns their names.
+
+        Raises:
+            Retriable, Fatal: see errors.
+        """
+        return self._end_txns(self.topic, partitions)
+
     def restore(self) -> list[Start]:
         """Start the partitions that are due where the group committed, or at the earliest record if it never did.
 
@@ -250,7 +266,7 @@ class PartitionSource:
             return []
         fetched = self._state.fetched
         try:
-            starts = [self._start(answer) for answer in self._consumer.committed(due, QUERY_TIMEOUT_S)]
+            starts = [self._start(answer) for answer in self._consumer.committed(due, COMMITTED_TIMEOUT_S)]
             new = [start for start in starts if start.partition not in fetched]
             self._consumer.incremental_assign([TopicPartition(self.topic, s.partition, s.progress.offset) for s in new])
         except KafkaException as exception:
@@ -325,7 +341,8 @@ class PartitionSource:
     def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[TopicPartition], Any]:
         """What a txn needs to commit this progress for the group as it is at this moment (KIP-447)."""
         offsets = [
-            TopicPartition(self.topic, partition, one.offset, encode_progress(one)) for partition, one in progress
+            TopicPartition(self.topic, partition, one.offset, encode_progress(one, self._instance))
+            for partition, one in progress
         ]
         return offsets, self._consumer.consumer_group_metadata()
 

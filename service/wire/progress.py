@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -16,12 +16,13 @@ _Size = Annotated[int, msgspec.Meta(ge=1)]
 _Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class _Plain(msgspec.Struct):
+class _Plain(msgspec.Struct, omit_defaults=True):
     txwatch: Literal[1]
     watermark: _Ms | None
+    by: str = ""
 
 
-class _Ahead(msgspec.Struct):
+class _Ahead(msgspec.Struct, omit_defaults=True):
     txwatch: Literal[2]
     watermark: _Ms | None
     read: _Natural
@@ -33,18 +34,33 @@ class _Ahead(msgspec.Struct):
     max_future: _Natural
     late: LatePolicy
     horizons: tuple[tuple[_Natural, _Ms], ...]
+    by: str = ""
+
+
+class _Writer(msgspec.Struct):
+    txwatch: int
+    by: str = ""
 
 
 _encode = msgspec.json.Encoder().encode
 _decode_plain = msgspec.json.Decoder(_Plain).decode
 _decode_ahead = msgspec.json.Decoder(_Ahead).decode
+_decode_writer = msgspec.json.Decoder(_Writer).decode
+LONGEST_NAME: Final = 256
+"""Bytes; of an instance with a longer name it is not written down who it was."""
 
 
-def encode_progress(progress: Progress) -> str:
-    """Write what a committed offset carries along. Kafka allows 4,096 bytes; this is 40, or 220 and the horizons."""
+def encode_progress(progress: Progress, by: str = "") -> str:
+    """Write what a committed offset carries along. Kafka allows 4,096 bytes; this is 40, or 220 and the horizons.
+
+    Args:
+        progress: how far.
+        by: the instance that commits it, whose name is added.
+    """
     ahead = progress.ahead
+    by = by if len(by.encode(errors="replace")) <= LONGEST_NAME else ""
     if ahead is None:
-        return _encode(_Plain(1, progress.watermark_ms)).decode()
+        return _encode(_Plain(1, progress.watermark_ms, by)).decode()
     carried = _Ahead(
         2,
         progress.watermark_ms,
@@ -57,6 +73,7 @@ def encode_progress(progress: Progress) -> str:
         ahead.max_future_ms,
         ahead.late_policy,
         ahead.horizons,
+        by,
     )
     return _encode(carried).decode()
 
@@ -80,6 +97,14 @@ def decode_progress(offset: Offset, metadata: str | None) -> Progress:
         tuple((Offset(first), horizon_ms) for first, horizon_ms in carried.horizons),
     )
     return Progress(offset, _event_time(carried.watermark), ahead)
+
+
+def writer_of(metadata: str) -> str:
+    """Which instance committed an offset that carries this; empty where it does not say."""
+    try:
+        return _decode_writer(metadata).by
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        return ""
 
 
 def _plain_watermark(text: str) -> EventTimeMs | None:

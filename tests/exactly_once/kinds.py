@@ -114,6 +114,17 @@ def killed_in_commit(world: World) -> None:
         world.stop()
 
 
+def taken_over_in_commit(world: World) -> None:
+    """Kill the service at each step of a commit that is not its first, and let another instance take over."""
+    for cycle, step in enumerate(steps(world)):
+        held(world, step, least=2)
+        world.kill()
+        since_s = time.time()
+        world.start(f"heir-{cycle}")
+        world.recovered(since_s, f"SIGKILL {step}, taken over")
+        world.stop(f"heir-{cycle}")
+
+
 def broker_killed_in_commit(world: World) -> None:
     """Kill the only broker at each step of the service's commit, and let the service go on when it is back."""
     broker = one_broker(world)
@@ -251,9 +262,9 @@ def steps(world: World) -> list[str]:
     return [order[cycle % len(order)] for cycle in range(world.cycles)]
 
 
-def held(world: World, step: str) -> ServiceProcess:
-    """A service that stands at a step of one of its first commits."""
-    service = world.start(module=HELD, HOLD_AT=step, HOLD_TXN=str(world.dice.randrange(1, 4)))
+def held(world: World, step: str, least: int = 1) -> ServiceProcess:
+    """A service that stands at a step of one of its first commits, at the `least`-th or later."""
+    service = world.start(module=HELD, HOLD_AT=step, HOLD_TXN=str(world.dice.randrange(least, least + 3)))
     pipe = service.process.stdout
     if pipe is None or not select.select([pipe], [], [], 60)[0]:
         raise TimeoutError(f"the service did not come to {step}: {service.log[-3:]}")
@@ -277,7 +288,7 @@ def release(service: ServiceProcess) -> None:
 KINDS: Final[dict[str, Callable[[World], None]]] = {
     kind.__name__: kind
     for kind in (
-        sigkill, sigterm, takeover, zombie, broker_kill, killed_in_commit, broker_killed_in_commit, partitions_added,
-        expired, one_name, quiet, mixed,
+        sigkill, sigterm, takeover, zombie, broker_kill, killed_in_commit, taken_over_in_commit,
+        broker_killed_in_commit, partitions_added, expired, one_name, quiet, mixed,
     )
 }  # fmt: skip

@@ -46,6 +46,8 @@ def three() -> Iterator[Stage]:
         ("zombie", 1, 0),
         ("broker_kill", 2, 15),
         ("killed_in_commit", 6, SESSION_S + 3),
+        # A txn that was left open is ended by the heir, which would else wait for a minute.
+        ("taken_over_in_commit", 6, SESSION_S + 5),
         ("broker_killed_in_commit", 3, 15),
         ("partitions_added", 1, 30),
         ("expired", 2, SESSION_S + 3),

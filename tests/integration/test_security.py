@@ -190,6 +190,22 @@ def test_windows_by_append_time_need_one_more(secured: Secured, unique: Callable
         secured.forbid_everything(SERVICE)
 
 
+def test_an_heir_that_may_not_fence_the_dead_goes_on_without(secured: Secured, names: Names) -> None:
+    secured.allow(SERVICE, *service_acls(names), ("TRANSACTIONAL_ID", f"{names.group}-heir", "WRITE"))
+    with running(secured.secure, names, secured.properties("service")) as service:
+        alerts_are_there(secured, names)
+        service.kill()
+    secured.forbid_everything(SERVICE)
+    acls = [acl for acl in service_acls(names) if acl[0] != "TRANSACTIONAL_ID"]
+    secured.allow(SERVICE, *acls, ("TRANSACTIONAL_ID", f"{names.group}-heir", "WRITE"))
+    with running(secured.secure, names, {**secured.properties("service"), "KAFKA_INSTANCE_ID": "heir"}) as service:
+        service.wait_ready(1, timeout_s=60)
+        produce(secured, names.transactions, [transaction("tx2", NOW_MS, "9000")])
+        wait_until(lambda: len(read_all(secured, names.alerts)) == 2, 30)
+        assert service.events("dead_owners_fenced") == []
+        assert service.stop() == 0
+
+
 def test_a_timeline_needs_to_read_what_it_draws(secured: Secured, names: Names, tmp_path: Path) -> None:
     settings = {"TOPICS_TRANSACTIONS": names.transactions, "TOPICS_ALERTS": names.alerts}
     environment = {**secured.properties("reader"), **settings}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.model import ClockName, EventTimeMs, LatePolicy, Offset, Progress, ReadAhead
-from service.wire.progress import decode_progress, encode_progress
+from service.wire.progress import decode_progress, encode_progress, writer_of
 
 
 @given(st.none() | st.integers(-(2**63), 2**63 - 1))
@@ -104,3 +104,21 @@ def test_metadata_is_committed_in_this_form_and_no_other() -> None:
         '{"txwatch":2,"watermark":4000,"read":12,"read_watermark":8000,"closed_to":5000,"clock":"event","size":5000,'
         '"lateness":1000,"max_future":300000,"late":"divert","horizons":[[3,9]]}'
     )
+
+
+def test_the_writer_is_written_down_and_found_again() -> None:
+    text = encode_progress(Progress(Offset(7), EventTimeMs(4_000)), by="one")
+    assert text == '{"txwatch":1,"watermark":4000,"by":"one"}'
+    assert writer_of(text) == "one"
+    assert decode_progress(Offset(7), text) == Progress(Offset(7), EventTimeMs(4_000))
+
+
+@pytest.mark.parametrize("text", ["", "rubbish", '{"by":"one"}', '{"txwatch":1,"watermark":5}', '{"txwatch":1,"by":3}'])
+def test_where_nobody_is_named_there_is_no_writer(text: str) -> None:
+    assert writer_of(text) == ""
+
+
+def test_a_name_that_would_crowd_the_metadata_is_left_out() -> None:
+    progress = Progress(Offset(7), EventTimeMs(4_000))
+    assert writer_of(encode_progress(progress, by="ü" * 128)) == "ü" * 128
+    assert writer_of(encode_progress(progress, by="ü" * 129)) == ""

@@ -329,3 +329,38 @@ def test_abandoning_survives_an_abort_that_does_not_work(problem: Retriable | Fa
     loop.output.problems["abort"].append(problem)
     loop.worker.abandon()
     assert [str(problem)] == [line["error"] for line in loop.events("abort_given_up")]
+
+
+def test_an_heir_asks_for_dead_owners_of_what_it_starts() -> None:
+    loop = Loop(partitions=(0, 2))
+    assert [(0, 2)] == loop.input.asked_for_dead_owners
+
+
+def test_a_partition_that_a_dead_owner_held_up_starts_at_once_when_that_one_is_fenced() -> None:
+    loop = Loop(partitions=())
+    loop.input.problems["restore"].append(Retriable("no answer"))
+    loop.input.dead = ["one"]
+    loop.input.give(0)
+    loop.turn(0)
+    assert loop.partitions() == ()
+    loop.turn(1)
+    assert [0] == [one.partition for one in loop.partitions()]
+    assert [["one"]] == [entry["instances"] for entry in loop.events("dead_owners_fenced")]
+
+
+def test_a_partition_that_nobody_holds_up_is_asked_for_again_after_a_pause() -> None:
+    loop = Loop(partitions=())
+    loop.input.problems["restore"].append(Retriable("no answer"))
+    loop.input.give(0)
+    loop.turn(0, 1, 400)
+    assert loop.partitions() == ()
+    loop.turn(500, 1_500)
+    assert [0] == [one.partition for one in loop.partitions()]
+
+
+def test_that_nobody_knows_of_dead_owners_does_no_harm() -> None:
+    loop = Loop(partitions=())
+    loop.input.problems["end_txns"].append(Retriable("no answer"))
+    loop.input.give(0)
+    loop.turn(0, 1_000)
+    assert [0] == [one.partition for one in loop.partitions()]

@@ -1,0 +1,66 @@
+"""Ending what an instance left open when it died."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from confluent_kafka import Producer
+
+from service.core.model import Partition
+from service.kafka.admin import ClusterAdmin
+from service.kafka.errors import KafkaProblem
+from service.kafka.sink import TransactionalSink
+from service.wire.progress import writer_of
+
+
+class DeadOwners:
+    """Ends their txns, so that nobody has to wait for a txn's timeout.
+
+    An instance that dies in the middle of a txn leaves it open. Readers of committed records see nothing behind what it
+    had sent; and if it had added its offsets, no heir is told how far its partitions have come. A new producer of the
+    same transactional.id ends the txn at once, as it does when the dead instance itself comes back. Whose it is stands
+    in the metadata of the commit before; of one that dies in its very first txn it stands nowhere.
+
+    An instance that is a member of the group is never touched. One that is not and lives all the same (a zombie) is
+    fenced, as it should be.
+    """
+
+    def __init__(
+        self,
+        admin: ClusterAdmin,
+        *,
+        group: str,
+        instance: str,
+        client_id: Callable[[str], str],
+        make_producer: Callable[[str], Producer],
+        keep_going: Callable[[], bool],
+    ) -> None:
+        """``client_id`` says which one an instance has in the group; ``make_producer`` makes that of an instance."""
+        self._admin = admin
+        self._group = group
+        self._instance = instance
+        self._client_id = client_id
+        self._make_producer = make_producer
+        self._keep_going = keep_going
+
+    def end_their_txns(self, topic: str, partitions: Iterable[Partition]) -> list[str]:
+        """Look who committed last to these partitions, and end the txn of each who is gone; returns their names.
+
+        Raises:
+            Retriable, Fatal: see errors.
+        """
+        metadata = self._admin.last_metadata(self._group, topic, partitions)
+        writers = {writer_of(one) for one in metadata} - {"", self._instance}
+        if not writers:
+            return []
+        members = self._admin.client_ids(self._group)
+        if self._client_id(self._instance) not in members:  # ours is another one: then theirs may be, too
+            return []
+        return [name for name in sorted(writers) if self._client_id(name) not in members and self._ended(name)]
+
+    def _ended(self, name: str) -> bool:
+        try:
+            TransactionalSink(lambda: self._make_producer(name), self._keep_going).initialise()
+        except KafkaProblem:  # not allowed, or another heir was quicker: then time will tell
+            return False
+        return True
