@@ -69,6 +69,8 @@ class _Gauges(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         status = self._board.status
+        ready = float(status.not_ready is None)
+        yield GaugeMetricFamily("txwatch_ready", "1 where records are read and could be committed", value=ready)
         names = ("topic", "partition")
         watermark = GaugeMetricFamily("txwatch_watermark_timestamp_seconds", "Event time reached", labels=names)
         idle = GaugeMetricFamily("txwatch_partition_idle", "1 where caught up and silent", labels=names)
