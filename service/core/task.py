@@ -52,11 +52,6 @@ class PartitionTask:
         return self._clock.open_keys
 
     @property
-    def reads_again(self) -> bool:
-        """Whether what an earlier owner read ahead has not been read again."""
-        return self._again
-
-    @property
     def cuts_windows(self) -> bool:
         """Whether windows of other rules are being read again, to be closed as they are."""
         return self._again and self._other_rules

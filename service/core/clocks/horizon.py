@@ -36,9 +36,7 @@ class Horizon:
         return min(self._in_force_ms(), now_ms + self._max_future_ms)
 
     def allows(self, offset: Offset, event_ms: int, now_ms: WallTimeMs) -> bool:
-        """Whether a record is taken; moves the bound where it has to."""
-        if not self._max_future_ms:
-            return True
+        """Whether a record above sure_ms() is taken; moves the bound where it has to."""
         if offset < self._known_to:
             before = bisect_right(self._steps, offset, key=lambda step: step[0])
             return before > 0 and event_ms <= self._steps[before - 1][1]
