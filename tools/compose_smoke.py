@@ -219,6 +219,16 @@ class Smoke:
         expect(delay_s is not None and delay_s < MINUTE_S, f"the watermark is {delay_s} s old")
         return f"watermark {delay_s:.1f} s behind the clock"
 
+    def gives_every_expression_of_the_dashboard_its_series(self) -> str:
+        """As Grafana would ask, with this scrape interval."""
+        text = (self.stack.folder / "config/grafana/dashboards/txwatch.json").read_text()
+        for name, value in (("$__rate_interval", "20s"), ('\\"$instance\\"', '\\".*\\"'), ('\\"$topic\\"', '\\".*\\"')):
+            text = text.replace(name, value)
+        expressions = [target["expr"] for panel in json.loads(text)["panels"] for target in panel.get("targets", [])]
+        empty = [expression for expression in expressions if not self.stack.query(expression)]
+        expect(expressions and not empty, f"nothing for {empty}")
+        return f"{len(expressions)} expressions"
+
     def runs_nothing_as_root(self) -> str:
         """No container is made for root, no process is root's, and none could become it."""
         containers = self.stack.inspect(everything=True)
@@ -287,6 +297,7 @@ class Smoke:
             self.scales_to_three,
             self.loses_nothing_when_one_is_killed,
             self.goes_on_for_ever_with_the_profile_live,
+            self.gives_every_expression_of_the_dashboard_its_series,
             self.runs_nothing_as_root,
             self.stops_cleanly,
             self.keeps_what_kafka_has,
