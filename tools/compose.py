@@ -140,6 +140,10 @@ class Stack:
         found = self.query(expression)
         return float(found[0]["value"][1]) if len(found) == 1 else None
 
+    def records_read(self) -> float:
+        """By all instances that are running now, repeats included."""
+        return self.value('sum(txwatch_records_total and on (instance) up{job="txwatch"} == 1)') or 0
+
     def alerts(self, *options: str) -> list[str]:
         """The lines of `docker compose run --rm service alerts …`."""
         return self.compose("run", "--rm", "-T", "service", "alerts", *options, timeout_s=180).splitlines()

@@ -14,15 +14,13 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tools.compose import INSTANCES, CheckError, Stack, eventually, expect, get
+from tools.compose_load import BEGIN, Load
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PROJECT: Final = "txwatch-smoke"
@@ -34,9 +32,6 @@ MINUTE_S: Final = 60
 REBUILD_S: Final = 30
 IMAGE_MB_MAX: Final = 250
 UID: Final = "10001"
-LOAD_ROWS: Final = 20_000
-LOAD_RATE: Final = 1_000
-LOAD_KEYS: Final = 50
 CLEAN: Final = {"service": {0}, "live": {0}, "producer": {0}, "prometheus": {0}, "grafana": {0}, "kafka": {0, 143}}
 """Exit codes of a clean stop; Java's after SIGTERM is 143."""
 IN_THE_IMAGE: Final = """
@@ -61,8 +56,6 @@ class Smoke:
     def __init__(self, stack: Stack, *, grafana_health_only: bool) -> None:
         self.stack = stack
         self.grafana_health_only = grafana_health_only
-        self.began_s = 0.0
-        self.killed = ""
 
     def builds_from_a_fresh_clone(self) -> str:
         """The image is there."""
@@ -109,10 +102,10 @@ class Smoke:
 
     def comes_up_and_shows_the_two_alerts(self) -> str:
         """To the digit, and soon."""
-        self.began_s = time.monotonic()
+        began_s = time.monotonic()
         self.stack.compose("up", "--detach", "--no-build")
         found = self.stack.alerts("--follow", "--from-beginning", "--max", "2")
-        took_s = time.monotonic() - self.began_s
+        took_s = time.monotonic() - began_s
         expect(found == ALERTS, f"{found}")
         return f"{took_s:.0f} s after `up`{'' if took_s < MINUTE_S else ', more than a minute'}"
 
@@ -157,57 +150,28 @@ class Smoke:
         return f"partitions {counts}"
 
     def loses_nothing_when_one_is_killed(self) -> str:
-        """Each record alone is an anomaly, so the alerts' counts and sums must be the input's, key by key."""
-        rows = [(f"load{n % LOAD_KEYS:02d}", Decimal(800_001 + n) / 100) for n in range(LOAD_ROWS)]
-        first = dt.datetime(2024, 5, 11, 11, tzinfo=dt.UTC)
-        lines = [
-            f"{key},{first + dt.timedelta(seconds=n // 100):%F %T},{amount}" for n, (key, amount) in enumerate(rows)
-        ]
-        file = self.stack.folder / "mine.csv"
-        file.write_text("\n".join(["transaction_id,timestamp,amount", *lines, ""]))
-        file.chmod(0o644)
-        failures: list[CheckError] = []
+        """The one with the most partitions, by SIGKILL, in the middle of a load."""
 
-        def feed() -> None:
-            options = ["/input.csv", "--pace", "rate", "--rate", str(LOAD_RATE), "--no-progress"]
-            try:
-                self.stack.compose("run", "--rm", "-T", "--no-deps", "producer", *options, CSV="./mine.csv")
-            except CheckError as error:
-                failures.append(error)
+        def kill() -> str:
+            counts = {name: len(status.get("partitions", [])) for name, status in self.stack.instances().items()}
+            chosen = max(counts, key=lambda name: counts[name])
+            self.stack.docker("kill", "--signal", "KILL", chosen)
+            return f"{counts[chosen]} partitions moved"
 
-        feeding = threading.Thread(target=feed)
-        feeding.start()
-        read = "sum(txwatch_records_total)"
-        eventually(lambda: (self.stack.value(read) or 0) > LOAD_ROWS / 4, "a quarter of the load is read")
-        statuses = self.stack.instances()
-        self.killed = max(statuses, key=lambda each: len(statuses[each].get("partitions", [])))
-        self.stack.docker("kill", "--signal", "KILL", self.killed)
-        feeding.join()
-        expect(not failures, f"{failures}")
-        expected_sums: Counter[str] = Counter()
-        for key, amount in rows:
-            expected_sums[key] += int(amount * 100)
-        alerts = eventually(self._all_of_the_load, "all records are in an alert")
-        counts, sums = self._totals(alerts)
-        expect(sum(counts.values()) == LOAD_ROWS and sums == expected_sums, f"{sum(counts.values())} of {LOAD_ROWS}")
-        expect(len({alert["alert_id"] for alert in alerts}) == len(alerts), "an alert came twice")
-        return (
-            f"{LOAD_ROWS} records in {len(alerts)} alerts, {len(statuses[self.killed]['partitions'])} partitions moved"
-        )
+        return Load(self.stack, "killed").survives(kill)
 
-    def _all_of_the_load(self) -> list[dict[str, Any]] | None:
-        alerts = [json.loads(line, parse_float=Decimal) for line in self.stack.alerts("--format", "json")]
-        mine = [alert for alert in alerts if alert["transaction_id"].startswith("load")]
-        return mine if sum(alert["count"] for alert in mine) >= LOAD_ROWS else None
+    def loses_nothing_in_a_rolling_restart(self) -> str:
+        """One after the other, each ready before the next."""
 
-    @staticmethod
-    def _totals(alerts: list[dict[str, Any]]) -> tuple[Counter[str], Counter[str]]:
-        counts: Counter[str] = Counter()
-        sums: Counter[str] = Counter()
-        for alert in alerts:
-            counts[alert["transaction_id"]] += alert["count"]
-            sums[alert["transaction_id"]] += int(alert["amount"] * 100)
-        return counts, sums
+        def roll() -> str:
+            names = list(self.stack.instances())
+            for name in names:
+                self.stack.docker("restart", name)
+                # A port of the range may be another one now.
+                eventually(lambda name=name: self.stack.instances()[name].get("ready"), "ready again")  # type: ignore[misc]
+            return f"{len(names)} restarted"
+
+        return Load(self.stack, "rolled", BEGIN + dt.timedelta(hours=1)).survives(roll)
 
     def goes_on_for_ever_with_the_profile_live(self) -> str:
         """Out of order, of today, with anomalies."""
@@ -296,6 +260,7 @@ class Smoke:
             self.serves_grafana,
             self.scales_to_three,
             self.loses_nothing_when_one_is_killed,
+            self.loses_nothing_in_a_rolling_restart,
             self.goes_on_for_ever_with_the_profile_live,
             self.gives_every_expression_of_the_dashboard_its_series,
             self.runs_nothing_as_root,
