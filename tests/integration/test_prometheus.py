@@ -122,7 +122,11 @@ def test_dead_letters_raise_their_alert(prometheus: Prometheus) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("check", "rules", "txwatch.yml"), ("test", "rules", "txwatch.test.yml")],
+    [
+        ("check", "rules", "txwatch.yml"),
+        ("test", "rules", "txwatch.test.yml"),
+        ("check", "config", "../prometheus.yml"),
+    ],
     ids=" ".join,
 )
 def test_promtool_has_nothing_to_say(arguments: tuple[str, ...]) -> None:

@@ -1,0 +1,139 @@
+"""The manifests of config/deploy/kubernetes: valid by the published schemas, and in step with the program."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from service import __version__
+from service.settings import NAMES, HttpSettings, TopicsSettings
+from tools import kubernetes
+
+HOME = kubernetes.HOME
+VERSIONS = ["1.29", kubernetes_validate.latest_version()]
+NOT_MANIFESTS = {"Kustomization", "Component"}
+
+
+def load(path: Path) -> dict[str, Any]:
+    """A file with one document."""
+    return dict(yaml.safe_load(path.read_text()))
+
+
+MANIFESTS = {
+    str(path.relative_to(HOME)): found
+    for path in sorted(HOME.rglob("*.yaml"))
+    if (found := load(path))["kind"] not in NOT_MANIFESTS
+}
+CORE = [name for name in MANIFESTS if name.startswith("base/")]
+OPERATORS = [name for name in MANIFESTS if name not in CORE]
+STATEFULSET = MANIFESTS["base/statefulset.yaml"]["spec"]
+POD = STATEFULSET["template"]["spec"]
+(CONTAINER,) = POD["containers"]
+BASE = load(HOME / "base/kustomization.yaml")
+NAME = {"app.kubernetes.io/name": "txwatch"}
+
+
+def settings() -> dict[str, str]:
+    """What the ConfigMap will have."""
+    (generator,) = BASE["configMapGenerator"]
+    return dict(each.split("=", 1) for each in generator["literals"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", CORE)
+def test_the_manifest_is_valid_and_has_no_unknown_field(name: str, version: str) -> None:
+    kubernetes_validate.validate(MANIFESTS[name], version, strict=True)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_the_operators_manifest_is_valid_and_has_no_unknown_field(name: str) -> None:
+    schema = json.loads((kubernetes.SCHEMAS / f"{MANIFESTS[name]['kind'].lower()}.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(MANIFESTS[name])
+
+
+@pytest.mark.parametrize(("name", "path"), [("ServiceMonitor", "jobLabel"), ("ScaledObject", "maxReplicaCount")])
+def test_the_operators_schemas_refuse_a_misspelt_field(name: str, path: str) -> None:
+    manifest = next(each for each in MANIFESTS.values() if each["kind"] == name)
+    wrong = {**manifest, "spec": {f"{path}s" if key == path else key: value for key, value in manifest["spec"].items()}}
+    schema = json.loads((kubernetes.SCHEMAS / f"{name.lower()}.json").read_text())
+    with pytest.raises(jsonschema.ValidationError, match=f"'{path}s' was unexpected"):
+        jsonschema.Draft202012Validator(schema).validate(wrong)
+
+
+@pytest.mark.parametrize("folder", ["base", "monitoring", "autoscaling"])
+def test_every_manifest_is_in_its_kustomization(folder: str) -> None:
+    resources = set(load(HOME / folder / "kustomization.yaml")["resources"])
+    assert resources == {name.split("/")[1] for name in MANIFESTS if name.startswith(f"{folder}/")}
+
+
+def test_everything_is_found_by_one_label() -> None:
+    assert all(each["metadata"]["labels"] == NAME for each in MANIFESTS.values())
+    assert STATEFULSET["template"]["metadata"]["labels"] == NAME
+    selectors = [STATEFULSET["selector"]["matchLabels"], MANIFESTS["base/service.yaml"]["spec"]["selector"]]
+    selectors += [
+        MANIFESTS[f"base/{name}.yaml"]["spec"][key]["matchLabels"]
+        for name, key in (("poddisruptionbudget", "selector"), ("networkpolicy", "podSelector"))
+    ]
+    selectors.append(MANIFESTS["monitoring/servicemonitor.yaml"]["spec"]["selector"]["matchLabels"])
+    assert selectors == [NAME] * 5
+
+
+def test_an_instance_has_its_pods_name() -> None:
+    (variable,) = CONTAINER["env"]
+    assert variable["name"] == "KAFKA_INSTANCE_ID"
+    assert variable["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+    assert POD["enableServiceLinks"] is False
+    assert STATEFULSET["serviceName"] == MANIFESTS["base/service.yaml"]["metadata"]["name"]
+
+
+def test_the_settings_are_some_that_there_are() -> None:
+    assert set(settings()) <= set(NAMES)
+    example = load(HOME / "example/kustomization.yaml")
+    (merged,) = example["configMapGenerator"]
+    assert {each.split("=", 1)[0] for each in merged["literals"]} <= set(NAMES)
+    assert CONTAINER["envFrom"][0]["configMapRef"]["name"] == BASE["configMapGenerator"][0]["name"]
+
+
+def test_the_pod_is_nobody_and_writes_nowhere() -> None:
+    user = re.search(r"^USER (\d+):(\d+)$", (kubernetes.ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert user is not None
+    context = POD["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert (context["runAsUser"], context["runAsGroup"]) == (int(user[1]), int(user[2]))
+    assert CONTAINER["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert BASE["images"] == [{"name": CONTAINER["image"], "newTag": __version__}]
+
+
+def test_a_restart_is_for_the_loop_and_not_for_the_broker() -> None:
+    assert CONTAINER["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert CONTAINER["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    (port,) = CONTAINER["ports"]
+    assert port == {"name": "http", "containerPort": HttpSettings().port}
+
+
+def test_the_ceiling_is_the_number_of_partitions() -> None:
+    scaled = MANIFESTS["autoscaling/scaledobject.yaml"]["spec"]
+    (trigger,) = scaled["triggers"]
+    assert scaled["maxReplicaCount"] == int(settings()["TOPICS_PARTITIONS"]) == TopicsSettings().partitions
+    assert scaled["minReplicaCount"] == STATEFULSET["replicas"]
+    assert trigger["metadata"]["bootstrapServers"] == settings()["KAFKA_BOOTSTRAP_SERVERS"]
+    assert trigger["metadata"]["topic"] == TopicsSettings().transactions
+    example = load(HOME / "example/kustomization.yaml")
+    literals = dict(each.split("=", 1) for each in example["configMapGenerator"][0]["literals"])
+    changes = {each["path"]: each["value"] for each in yaml.safe_load(example["patches"][0]["patch"])}
+    assert changes["/spec/maxReplicaCount"] == int(literals["TOPICS_PARTITIONS"])
+    assert changes["/spec/triggers/0/metadata/bootstrapServers"] == literals["KAFKA_BOOTSTRAP_SERVERS"]
+
+
+def test_the_rules_are_prometheus_own() -> None:
+    assert kubernetes.RULE.read_text() == kubernetes.rule()
+    assert MANIFESTS["monitoring/prometheusrule.yaml"]["spec"] == load(kubernetes.RULES)
