@@ -149,7 +149,8 @@ def main() -> None:
     for instances, drains in found.items():
         millions = options.records / 1e6
         print(
-            f"{instances} instances: {statistics.median(d.rate for d in drains):,.0f} records/s;"
+            f"{instances} instances: median {statistics.median(d.rate for d in drains):,.0f} records/s,"
+            f" greatest {max(d.rate for d in drains):,.0f};"
             f" CPU-seconds a million: services {statistics.median(d.service_cpu_s for d in drains) / millions:.2f},"
             f" broker {statistics.median(d.broker_cpu_s for d in drains) / millions:.2f};"
             f" {statistics.median(d.cores for d in drains):.2f} cores busy"

@@ -140,6 +140,9 @@ def test_prometheus_and_grafana_get_their_configuration() -> None:
     assert source["jsonData"]["timeInterval"] == "5s"
     folder = provider["options"]["path"]
     grafana = SERVICES["grafana"]
+    for kind in ("datasources", "dashboards"):
+        place = f"grafana/provisioning/{kind}"
+        assert f"./config/{place}:/etc/{place}:ro" in grafana["volumes"]
     assert f"./{dashboard.OUTPUT.parent.relative_to(ROOT)}:{folder}:ro" in grafana["volumes"]
     home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     assert home == f"{folder}/{dashboard.OUTPUT.name}"
