@@ -29,6 +29,7 @@ def cli() -> None:
 
 
 @cli.command("replay")
+@click.version_option(__version__, prog_name=PROGRAM)
 @click.argument("file")
 @click.option(
     "--topic",

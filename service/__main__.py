@@ -23,15 +23,14 @@ UNUSABLE: Final = 2
 PathOption = click.Path(path_type=Path)
 
 
-def _config_option(function: Callable[..., Any]) -> Callable[..., Any]:
+def _common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--config", type=PathOption, metavar="FILE", help="TOML settings; default config/service.toml where it exists."
-    )(function)
+    )(click.version_option(__version__, prog_name="txwatch")(function))
 
 
 @click.group(invoke_without_command=True)
-@_config_option
-@click.version_option(__version__, prog_name="txwatch")
+@_common_options
 @click.pass_context
 def cli(context: click.Context, config: Path | None) -> None:
     """Find anomalous transactions in a Kafka stream. Without a command: run."""
@@ -41,7 +40,7 @@ def cli(context: click.Context, config: Path | None) -> None:
 
 
 @cli.command()
-@_config_option
+@_common_options
 @click.pass_obj
 def run(outer: Path | None, config: Path | None) -> int:
     """Run the service until SIGTERM or SIGINT."""
@@ -64,7 +63,7 @@ def _run(loaded: Loaded) -> int:
 
 
 @cli.command()
-@_config_option
+@_common_options
 @click.option("--follow", is_flag=True, help="Go on when all has been read; starts with what comes from now on.")
 @click.option("--from-beginning", is_flag=True, help="Start with the oldest alert, also under --follow.")
 @click.option("--max", "maximum", type=click.IntRange(min=1), metavar="N", help="End after N alerts.")
@@ -114,7 +113,7 @@ class _Moment(click.ParamType[int]):
 
 
 @cli.command()
-@_config_option
+@_common_options
 @click.option("--from", "from_ms", type=_Moment(), default=0, help="Records stored in Kafka from then on.")
 @click.option("--to", "to_ms", type=_Moment(), default=2**63 - 1, help="And up to then. Default: all that is there.")
 @click.option("--max-records", "most", type=click.IntRange(min=1), default=200_000, show_default=True)
@@ -131,7 +130,7 @@ def timeline(outer: Path | None, config: Path | None, *, from_ms: int, to_ms: in
 
 
 @cli.command()
-@_config_option
+@_common_options
 @click.pass_obj
 def config(outer: Path | None, config: Path | None) -> int:
     """Print the effective settings as TOML, secrets masked, and where each came from."""
@@ -140,13 +139,15 @@ def config(outer: Path | None, config: Path | None) -> int:
 
 
 @cli.command()
-@_config_option
+@_common_options
 @click.argument("name", metavar="NAME", type=click.Choice(["transaction", "alert", "aggregate"]))
-def schema(name: Literal["transaction", "alert", "aggregate"], config: Path | None) -> int:
+@click.pass_obj
+def schema(outer: Path | None, name: Literal["transaction", "alert", "aggregate"], config: Path | None) -> int:
     """Print the JSON Schema of a payload."""
     from service.wire.schemas import json_schema  # noqa: PLC0415
 
-    del config  # every command takes it, this one has no use for it
+    if file := config or outer:  # no use for it here, but one that cannot be used is told of by every command
+        load(file)
     _say(json.dumps(json_schema(name), indent=2))
     return OK
 

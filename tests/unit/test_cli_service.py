@@ -82,8 +82,9 @@ def test_help_of_alerts_names_every_option(txwatch: Txwatch) -> None:
     assert [] == [word for word in options if word not in done.out]
 
 
-def test_the_version_is_told(txwatch: Txwatch) -> None:
-    done = txwatch("--version")
+@pytest.mark.parametrize("command", [[], ["run"], ["alerts"], ["config"], ["schema"]], ids=" ".join)
+def test_the_version_is_told_by_every_command(txwatch: Txwatch, command: list[str]) -> None:
+    done = txwatch(*command, "--version")
     assert (0, "") == (done.code, done.err)
     assert __version__ in done.out
 
@@ -143,6 +144,21 @@ def test_a_reader_that_has_had_enough_is_no_failure(txwatch: Txwatch) -> None:
     assert (0, "") == (done.returncode, done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTP_PROXY", "http://proxy:3128"),
+        ("http_proxy", "http://proxy:3128"),
+        ("KAFKA_HEAP_OPTS", "-Xmx1g"),
+        ("KAFKA_SERVICE_HOST", "10.96.0.11"),
+        ("KAFKA_PORT", "tcp://10.96.0.11:9092"),
+        ("HTTP_PORT", "tcp://10.96.0.11:80"),
+    ],
+)
+def test_variables_of_other_programs_stop_no_start(txwatch: Txwatch, variable: str, value: str) -> None:
+    assert (0, "") == ((done := txwatch("config", **{variable: value})).code, done.err)
+
+
 # ---- wrong usage --------------------------------------------------------------------------------------------
 
 
@@ -157,6 +173,8 @@ def test_a_reader_that_has_had_enough_is_no_failure(txwatch: Txwatch) -> None:
         (["alerts", "--max", "0"], "--max"),
         (["--config"], "--config"),
         (["config", "--config", "no.toml"], "no.toml"),
+        (["schema", "alert", "--config", "no.toml"], "no.toml"),
+        (["--config", "no.toml", "schema", "alert"], "no.toml"),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "",
 )

@@ -45,10 +45,11 @@ def dry(*arguments: str | Path, text: str | bytes = "", **variables: str) -> Don
 
 
 def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
-    for arguments in (["--help"], ["replay", "--help"], ["--version"]):
+    for arguments in (["--help"], ["replay", "--help"], ["replay", "--version"], ["--version"]):
         done = run(*arguments)
         assert (done.code, done.err) == (0, "")
-    assert done.out == f"txwatch-replay, version {__version__}\n"
+        if "--version" in arguments:
+            assert done.out == f"txwatch-replay, version {__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,7 @@ def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
         (["replay", EXAMPLE, "--pace", "fast"], "--pace"),
         (["replay", EXAMPLE, "--pace", "rate"], "--rate"),
         (["replay", EXAMPLE, "--rate", "5"], "--rate"),
+        (["replay", EXAMPLE, "--rate", "5", "--dry-run"], "--rate"),
         (["replay", EXAMPLE, "--pace", "rate", "--rate", "0"], "--rate"),
         (["replay", EXAMPLE, "--speed", "0"], "--speed"),
         (["replay", EXAMPLE, "--speed", "nan"], "--speed"),

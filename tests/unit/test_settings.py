@@ -278,6 +278,8 @@ def test_a_wrong_value_is_named(variable: str, value: str) -> None:
     [
         ("[window]\nsize_ms = 0", "WINDOW_SIZE_MS"),
         ("[window]\nsize_ms = 'x'", "WINDOW_SIZE_MS"),
+        ("[window]\nsize_ms = true", "WINDOW_SIZE_MS"),
+        ("[http]\nport = false", "HTTP_PORT"),
         ("[late]\npolicy = 'ignore'", "LATE_POLICY"),
         ("[kafka.properties]\nsecurity.protocol = 'SSL'", "KAFKA_PROPERTIES"),
         ("[kafka]\nproperties = 'x'", "KAFKA_PROPERTIES"),
