@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.core.model import ClockName, LatePolicy
+from service.wire.names import no_broker_in
 
 DEFAULT_FILE: Final = Path("config/service.toml")
 
@@ -76,6 +77,14 @@ class KafkaSettings(_Group):
     group_id: Annotated[str, Field(min_length=1)] = "txwatch"
     instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
     properties: dict[str, str | bool | int | float] = Field(default_factory=dict)
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _hosts_and_ports(cls, servers: str) -> str:
+        # The client would look for a broker at port 0 for ever.
+        if (broker := no_broker_in(servers)) is not None:
+            raise ValueError(f"{broker!r} is not host:port")
+        return servers
 
     @field_validator("properties")
     @classmethod

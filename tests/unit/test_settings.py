@@ -229,6 +229,9 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 WRONG = [
     ("KAFKA_BOOTSTRAP_SERVERS", ""),
+    ("KAFKA_BOOTSTRAP_SERVERS", "localhost:port"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "localhost:0"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "one:9092,"),
     ("KAFKA_GROUP_ID", ""),
     ("KAFKA_PROPERTIES", ""),
     ("KAFKA_PROPERTIES", "security.protocol=SSL"),
