@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -144,6 +145,22 @@ def test_a_reader_that_has_had_enough_is_no_failure(txwatch: Txwatch) -> None:
     assert (0, "") == (done.returncode, done.stderr)
 
 
+def test_a_full_disk_is_one_line(txwatch: Txwatch) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "service", "config"],
+            cwd=txwatch.directory,
+            env={**inherited, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert (1, ["txwatch: standard output: No space left on device"]) == (done.returncode, done.stderr.splitlines())
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
@@ -157,6 +174,23 @@ def test_a_reader_that_has_had_enough_is_no_failure(txwatch: Txwatch) -> None:
 )
 def test_variables_of_other_programs_stop_no_start(txwatch: Txwatch, variable: str, value: str) -> None:
     assert (0, "") == ((done := txwatch("config", **{variable: value})).code, done.err)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_ends_it_well_even_while_it_is_loading(txwatch: Txwatch, number: signal.Signals) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "service"],
+        cwd=txwatch.directory,
+        env={**inherited, "PYTHONPATH": str(ROOT), "HTTP_PORT": "0"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.split()[-1] == "click.exceptions")  # pydantic is still to come
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert (0, False) == (process.returncode, "Traceback" in err)
 
 
 # ---- wrong usage --------------------------------------------------------------------------------------------
