@@ -26,9 +26,10 @@ from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from producer.__main__ import main as replay_main
 from producer.app import LINGER_MS
+from producer.cli import main as replay_main
 from producer.publisher import client_config
+from producer.stop import Stop
 from service.wire.transactions import encode_transaction
 from tests.broker import Broker
 
@@ -90,7 +91,8 @@ def replay(brokers: str, topic: str, path: Path, rows: int) -> float:
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
         code = replay_main(
-            ["replay", str(path), "--pace", "max", "--topic", topic, "--bootstrap-servers", brokers, "--no-progress"]
+            Stop(),
+            ["replay", str(path), "--pace", "max", "--topic", topic, "--bootstrap-servers", brokers, "--no-progress"],
         )
     summary = json.loads(output.getvalue())
     if code or summary["delivered"] != rows:

@@ -8,7 +8,7 @@ from typing import Final
 
 from producer.csv_split import InputFileError
 from producer.disorder import FileOrder, Shuffled
-from producer.display import Bar, Display, Lines, View
+from producer.display import Bar, Display, Lines, View, print_last
 from producer.metrics import MetricsPortError, ReplayCollector, serve
 from producer.options import Options
 from producer.ports import DryRun, RealClock, Sink
@@ -67,10 +67,12 @@ def replay(options: Options, stop: Stop) -> int:
         display.say(problem)
     for reason, rows in sink.failures.items():
         display.say(f"{rows} rows undelivered: {reason}")
-    print(summary_json(session.tally, sink, session.elapsed_ns, session.next_row), flush=True)  # noqa: T201
+    unsaid = print_last(summary_json(session.tally, sink, session.elapsed_ns, session.next_row))
+    if unsaid is not None:
+        display.say(unsaid)
     if problem is not None:
         return EXIT_USAGE
-    return EXIT_FAILED if sink.failed or (options.strict and session.tally.rejected) else EXIT_OK
+    return EXIT_FAILED if sink.failed or unsaid or (options.strict and session.tally.rejected) else EXIT_OK
 
 
 def _sink(options: Options) -> Sink:

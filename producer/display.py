@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,6 +51,16 @@ class Display(Protocol):
 def say(line: str) -> None:
     """Print one line for people, with the program's name as Unix tools do."""
     print(f"{PROGRAM}: {line}", file=sys.stderr, flush=True)  # noqa: T201  standard error is the output here
+
+
+def print_last(line: str) -> str | None:
+    """Print the last line of standard output; returns why that cannot be. A reader that has gone is no failure."""
+    try:
+        print(line, flush=True)  # noqa: T201  it is what is asked for
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's end would complain
+        return None if isinstance(error, BrokenPipeError) else f"standard output: {error.strerror}"
+    return None
 
 
 class Lines:

@@ -121,13 +121,14 @@ def options_from(values: dict[str, Any]) -> Options:
         raise click.UsageError("--repeat needs a file that can be read again, which a pipe can't")
     if values["repeat"] == 0 and values["dry_run"]:
         raise click.UsageError("--repeat 0 with --dry-run would never end")
+    pace = _pace(values["pace"], values["speed"], values["rate"])
     return Options(
         file=values["file"],
         topic=values["topic"],
         brokers=values["bootstrap_servers"],
         properties=_properties(),
         pace_name=values["pace"],
-        pace=AsFast() if values["dry_run"] else _pace(values["pace"], values["speed"], values["rate"]),
+        pace=AsFast() if values["dry_run"] else pace,
         zone=zone,
         timestamps=timestamps,
         columns=values["columns"],

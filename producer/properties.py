@@ -6,6 +6,8 @@ import json
 import re
 from typing import Final
 
+from service.wire.names import no_broker_in
+
 Value = str | int | float | bool
 
 GUARDED: Final = frozenset(
@@ -26,8 +28,6 @@ GUARDED: Final = frozenset(
 )
 """Nothing lost, nothing twice, the Java clients' partitions and the count of rows rest on these."""
 
-_BROKER: Final = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/,\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
-_PORT_MAX: Final = 65_535
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
@@ -56,10 +56,8 @@ def parse_properties(text: str) -> dict[str, Value]:
 
 def check_brokers(text: str) -> str:
     """Return a list of brokers, ``host:port,host:port``, as it is; raises `PropertiesError`."""
-    for broker in text.split(","):
-        found = _BROKER.fullmatch(broker.strip())
-        if found is None or not 0 < int(found["port"] or "9092") <= _PORT_MAX:
-            raise PropertiesError(f"{broker!r} is not host:port")
+    if (broker := no_broker_in(text)) is not None:
+        raise PropertiesError(f"{broker!r} is not host:port")
     return text
 
 

@@ -140,8 +140,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815
 
-    def _answer(self, response: Response) -> None:
+    def do_POST(self) -> None:
+        self.close_connection = True  # with whatever else it wanted to say
+        self._answer(_text(HTTPStatus.METHOD_NOT_ALLOWED, "pages can only be read"), Allow="GET, HEAD")
+
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_POST  # noqa: N815
+
+    def _answer(self, response: Response, **headers: str) -> None:
         self.send_response(response.status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Type", response.content_type)
         self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()

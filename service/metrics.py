@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -19,6 +19,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry, board: StatusBoard, version: str, librdkafka: str) -> None:
         """Register them all."""
+        # In Prometheus' text they would be gauges that nobody knows, and those of a partition would stay for ever.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         by_partition = ("topic", "partition")
         self.records = Counter(
             "txwatch_records",

@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -43,8 +43,7 @@ def print_alerts(
     try:
         _start_reading(reader, settings, stop, errors, follow=follow, from_beginning=from_beginning)
         values = reader.read(follow=follow, keep_going=lambda: not stop.asked())
-        for value in islice(values, maximum):
-            line = value.decode() if form == "json" else AlertPayload.from_json(value).text()
+        for line in islice(_lines(values, settings.topics.alerts, form), maximum):
             say(line)
     except KafkaProblem as problem:
         print(f"txwatch: {problem}", file=sys.stderr)  # noqa: T201
@@ -52,6 +51,17 @@ def print_alerts(
     finally:
         reader.close()
     return 0
+
+
+def _lines(values: Iterable[bytes], topic: str, form: str) -> Iterator[str]:
+    """Each alert in its form. What somebody else has written there is told and passed over."""
+    for value in values:
+        try:
+            alert = AlertPayload.from_json(value)
+        except (ValueError, RecursionError):
+            print(f"txwatch: passed over a record of {topic} that is no alert", file=sys.stderr)  # noqa: T201
+        else:
+            yield value.decode() if form == "json" else alert.text()
 
 
 def _start_reading(

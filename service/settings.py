@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.core.model import ClockName, LatePolicy
+from service.wire.names import no_broker_in
 
 DEFAULT_FILE: Final = Path("config/service.toml")
 
@@ -34,6 +35,14 @@ class SettingsError(Exception):
 class _Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic takes it for 1, and a window of 1 ms is nothing that anybody meant.
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is int:
+            raise ValueError("input should be a valid integer")
+        return value
+
 
 GUARANTEED: Final = frozenset(
     {
@@ -46,9 +55,11 @@ GUARANTEED: Final = frozenset(
         "enable.gapless.guarantee",
         "enable.idempotence",
         "enable.partition.eof",
+        "error_cb",
         "group.id",
         "group.instance.id",
         "isolation.level",
+        "logger",
         "message.timeout.ms",
         "metadata.broker.list",
         "partition.assignment.strategy",
@@ -68,6 +79,14 @@ class KafkaSettings(_Group):
     group_id: Annotated[str, Field(min_length=1)] = "txwatch"
     instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
     properties: dict[str, str | bool | int | float] = Field(default_factory=dict)
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _hosts_and_ports(cls, servers: str) -> str:
+        # The client would look for a broker at port 0 for ever.
+        if (broker := no_broker_in(servers)) is not None:
+            raise ValueError(f"{broker!r} is not host:port")
+        return servers
 
     @field_validator("properties")
     @classmethod
@@ -167,6 +186,19 @@ class Settings(BaseSettings):
     detect: DetectSettings = Field(default_factory=DetectSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102 - pydantic's
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # load() has put everything together; pydantic would read the environment once more, HTTP_PROXY and all.
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
 
 
 # Variables of other programs that share a prefix with ours: HTTP proxies, Kafka's own scripts, and the links that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ class Stop:
     def asked(self) -> bool:
         """Whether it is time to stop."""
         return self.event.is_set()
+
+
+def end_at_once_by_signals() -> None:
+    """Until a command is under way there is nothing to be stopped: SIGTERM and SIGINT end the process, and well."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _signal, _frame: os._exit(0))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -82,8 +83,9 @@ def test_help_of_alerts_names_every_option(txwatch: Txwatch) -> None:
     assert [] == [word for word in options if word not in done.out]
 
 
-def test_the_version_is_told(txwatch: Txwatch) -> None:
-    done = txwatch("--version")
+@pytest.mark.parametrize("command", [[], ["run"], ["alerts"], ["config"], ["schema"]], ids=" ".join)
+def test_the_version_is_told_by_every_command(txwatch: Txwatch, command: list[str]) -> None:
+    done = txwatch(*command, "--version")
     assert (0, "") == (done.code, done.err)
     assert __version__ in done.out
 
@@ -143,6 +145,54 @@ def test_a_reader_that_has_had_enough_is_no_failure(txwatch: Txwatch) -> None:
     assert (0, "") == (done.returncode, done.stderr)
 
 
+def test_a_full_disk_is_one_line(txwatch: Txwatch) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "service", "config"],
+            cwd=txwatch.directory,
+            env={**inherited, "PYTHONPATH": str(ROOT)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert (1, ["txwatch: standard output: No space left on device"]) == (done.returncode, done.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTP_PROXY", "http://proxy:3128"),
+        ("http_proxy", "http://proxy:3128"),
+        ("KAFKA_HEAP_OPTS", "-Xmx1g"),
+        ("KAFKA_SERVICE_HOST", "10.96.0.11"),
+        ("KAFKA_PORT", "tcp://10.96.0.11:9092"),
+        ("HTTP_PORT", "tcp://10.96.0.11:80"),
+    ],
+)
+def test_variables_of_other_programs_stop_no_start(txwatch: Txwatch, variable: str, value: str) -> None:
+    assert (0, "") == ((done := txwatch("config", **{variable: value})).code, done.err)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_ends_it_well_even_while_it_is_loading(txwatch: Txwatch, number: signal.Signals) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "service"],
+        cwd=txwatch.directory,
+        env={**inherited, "PYTHONPATH": str(ROOT), "HTTP_PORT": "0"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.split()[-1] == "click.exceptions")  # pydantic is still to come
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    assert (0, False) == (process.returncode, "Traceback" in err)
+
+
 # ---- wrong usage --------------------------------------------------------------------------------------------
 
 
@@ -157,6 +207,8 @@ def test_a_reader_that_has_had_enough_is_no_failure(txwatch: Txwatch) -> None:
         (["alerts", "--max", "0"], "--max"),
         (["--config"], "--config"),
         (["config", "--config", "no.toml"], "no.toml"),
+        (["schema", "alert", "--config", "no.toml"], "no.toml"),
+        (["--config", "no.toml", "schema", "alert"], "no.toml"),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "",
 )

@@ -91,6 +91,12 @@ def test_everything_has_the_prefix() -> None:
     assert [] == [family.name for family in families if not family.name.startswith("txwatch_")]
 
 
+def test_there_are_no_gauges_but_those_that_are_meant() -> None:
+    families = parse(generate_latest(used().registry).decode())
+    meant = {name for name, (kind, _) in CONTRACT.items() if kind == "gauge"} | {"txwatch_ready"}
+    assert meant == {family.name for family in families if family.type == "gauge"}
+
+
 def test_outcomes_reasons_and_kinds_are_there_from_the_start_as_zero() -> None:
     shown = Shown()
     reasons = [reason.value for reason in Reason if reason is not Reason.LATE]

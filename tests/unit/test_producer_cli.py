@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from service import __version__
-from tests.replay_process import EXAMPLE, HEADER, Done, finish, run, start
+from tests.replay_process import EXAMPLE, HEADER, ROOT, Done, finish, run, start
 
 ROW = "tx1,2024-05-11 10:00:00,1\n"
 KEYS = [
@@ -45,10 +47,11 @@ def dry(*arguments: str | Path, text: str | bytes = "", **variables: str) -> Don
 
 
 def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
-    for arguments in (["--help"], ["replay", "--help"], ["--version"]):
+    for arguments in (["--help"], ["replay", "--help"], ["replay", "--version"], ["--version"]):
         done = run(*arguments)
         assert (done.code, done.err) == (0, "")
-    assert done.out == f"txwatch-replay, version {__version__}\n"
+        if "--version" in arguments:
+            assert done.out == f"txwatch-replay, version {__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -62,6 +65,7 @@ def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
         (["replay", EXAMPLE, "--pace", "fast"], "--pace"),
         (["replay", EXAMPLE, "--pace", "rate"], "--rate"),
         (["replay", EXAMPLE, "--rate", "5"], "--rate"),
+        (["replay", EXAMPLE, "--rate", "5", "--dry-run"], "--rate"),
         (["replay", EXAMPLE, "--pace", "rate", "--rate", "0"], "--rate"),
         (["replay", EXAMPLE, "--speed", "0"], "--speed"),
         (["replay", EXAMPLE, "--speed", "nan"], "--speed"),
@@ -252,6 +256,42 @@ def test_a_signal_while_waiting_for_a_broker_ends_with_0_and_nothing_sent(closed
         done, seconds = interrupted(process, number)
     assert (done.code, *done.counts("sent", "next_row")) == (0, 0, 1)
     assert seconds < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_is_loading_ends_with_0_and_a_summary(number: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "producer", "replay", str(EXAMPLE)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.split()[-1] == "click.exceptions")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out)["sent"], "Traceback" in err) == (0, 0, False)
+
+
+@pytest.mark.parametrize(("where", "code"), [("gone", 0), ("/dev/full", 1)])
+def test_a_summary_that_nobody_takes_is_no_traceback(where: str, code: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    full = os.open("/dev/full", os.O_WRONLY)
+    done = subprocess.run(
+        [sys.executable, "-m", "producer", "replay", str(EXAMPLE), "--dry-run"],
+        cwd=ROOT,
+        stdout=writing if where == "gone" else full,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    os.close(writing)
+    os.close(full)
+    said = [] if where == "gone" else ["txwatch-replay: standard output: No space left on device"]
+    assert (done.returncode, done.stderr.splitlines()) == (code, said)
 
 
 def test_metrics_show_a_running_replay_and_a_signal_ends_its_wait_for_standard_input() -> None:

@@ -229,6 +229,9 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 WRONG = [
     ("KAFKA_BOOTSTRAP_SERVERS", ""),
+    ("KAFKA_BOOTSTRAP_SERVERS", "localhost:port"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "localhost:0"),
+    ("KAFKA_BOOTSTRAP_SERVERS", "one:9092,"),
     ("KAFKA_GROUP_ID", ""),
     ("KAFKA_PROPERTIES", ""),
     ("KAFKA_PROPERTIES", "security.protocol=SSL"),
@@ -278,6 +281,8 @@ def test_a_wrong_value_is_named(variable: str, value: str) -> None:
     [
         ("[window]\nsize_ms = 0", "WINDOW_SIZE_MS"),
         ("[window]\nsize_ms = 'x'", "WINDOW_SIZE_MS"),
+        ("[window]\nsize_ms = true", "WINDOW_SIZE_MS"),
+        ("[http]\nport = false", "HTTP_PORT"),
         ("[late]\npolicy = 'ignore'", "LATE_POLICY"),
         ("[kafka.properties]\nsecurity.protocol = 'SSL'", "KAFKA_PROPERTIES"),
         ("[kafka]\nproperties = 'x'", "KAFKA_PROPERTIES"),

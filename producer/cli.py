@@ -1,0 +1,124 @@
+"""The command line of the replay producer: arguments in, exit code out.
+
+Exit codes: 0 done, a stop by SIGINT or SIGTERM included; 1 rows undelivered, or rejected under --strict;
+2 wrong usage, configuration or input file, with one line that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from producer import options
+from producer.app import StartError, replay
+from producer.display import PROGRAM, say
+from producer.fields import DEFAULT_FORMAT
+from producer.stop import Stop
+from service import __version__
+
+EXIT_USAGE = 2
+
+
+@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name=PROGRAM)
+def cli() -> None:
+    """Replay transactions from a CSV file into Kafka."""
+
+
+@cli.command("replay")
+@click.version_option(__version__, prog_name=PROGRAM)
+@click.argument("file")
+@click.option(
+    "--topic",
+    default="transactions",
+    envvar="TOPICS_TRANSACTIONS",
+    show_envvar=True,
+    show_default=True,
+    callback=options.read_topic,
+    help="Where the rows go.",
+)
+@click.option(
+    "--bootstrap-servers",
+    default="localhost:9092",
+    envvar="KAFKA_BOOTSTRAP_SERVERS",
+    show_envvar=True,
+    show_default=True,
+    callback=options.read_brokers,
+    help="Brokers, host:port,host:port. KAFKA_PROPERTIES takes other librdkafka properties, as a JSON object.",
+)
+@click.option(
+    "--pace",
+    type=click.Choice(["event-time", "rate", "max"]),
+    default="event-time",
+    show_default=True,
+    help="As the timestamps say, at --rate, or as fast as the brokers take them.",
+)
+@click.option("--speed", type=float, callback=options.read_positive, help="Event-time pace: so many times faster.")
+@click.option("--rate", type=float, callback=options.read_positive, help="Pace rate: rows a second.")
+@click.option(
+    "--timezone",
+    default="UTC",
+    show_default=True,
+    callback=options.read_zone,
+    help="Of timestamps without an offset: an IANA name. A time that is there twice is the first; "
+    "one that the clocks skip is rejected.",
+)
+@click.option(
+    "--timestamp-format",
+    default=DEFAULT_FORMAT,
+    show_default=True,
+    help="A strptime pattern, or iso8601, epoch_ms, epoch_s.",
+)
+@click.option(
+    "--columns",
+    metavar="transaction_id=COL,timestamp=COL,amount=COL",
+    callback=options.read_columns,
+    help="Columns of other names than these.",
+)
+@click.option("--delimiter", default=",", show_default=True, callback=options.read_delimiter, help="Between cells.")
+@click.option("--align", is_flag=True, help="Start just after the next multiple of WINDOW_SIZE_MS of the wall clock.")
+@click.option("--rebase", type=click.Choice(["now"]), help="Shift event times so that the first is now.")
+@click.option("--shuffle-ms", type=click.IntRange(0), help="Delay each row by up to so much event time, at random.")
+@click.option("--seed", type=int, help="Of the disorder: the same seed, the same order.  [default: 0]")
+@click.option(
+    "--repeat",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Passes over the file, 0 for ever. With --rebase or event-time pace each goes on in time after the last.",
+)
+@click.option(
+    "--start-row",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="First row to send, counted from 1 below the header; the summary's next_row.",
+)
+@click.option("--rejects", metavar="FILE", help="Malformed rows go there, as CSV: line, reason, raw.")
+@click.option("--strict", is_flag=True, help="Exit 1 if a row was rejected. The others are sent all the same.")
+@click.option("--dry-run", is_flag=True, help="Read and check all rows, send nothing.")
+@click.option("--progress/--no-progress", default=None, help="A progress bar.  [default: on a terminal]")
+@click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve Prometheus metrics; 0 takes a free port.")
+@click.pass_obj
+def replay_command(stop: Stop, /, **values: Any) -> int:  # noqa: ANN401  click's values, checked by options_from
+    """Replay FILE (- is standard input) into Kafka.
+
+    The last line on standard output is a JSON summary; rows are counted from 1 below the header, and next_row is the
+    first one that was not delivered, to be used as --start-row.
+    """
+    return replay(options.options_from(values), stop)
+
+
+def main(stop: Stop, arguments: Sequence[str] | None = None) -> int:
+    """Run the command line until its end or the ``stop``; returns the exit code."""
+    try:
+        code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=stop)
+    except click.ClickException as error:
+        say(" ".join(error.format_message().split()))
+        return EXIT_USAGE
+    except StartError as error:
+        say(str(error))
+        return EXIT_USAGE
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,78 @@
+"""`txwatch alerts` against a real topic: what it prints, and what it passes over."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.broker import Broker
+from tests.kafka_helpers import create_topics, produce
+from tests.service_process import Names
+
+ROOT = Path(__file__).parents[2]
+
+
+def alert(transaction_id: str) -> tuple[str, str]:
+    """Key and value of an alert."""
+    return transaction_id, json.dumps(
+        {
+            "alert_id": "x",
+            "detector": "threshold",
+            "transaction_id": transaction_id,
+            "timestamp": 1_715_392_810_000,
+            "amount": 9000.0,
+            "watermark": 1_715_392_809_000,
+            "limit": 8000.0,
+            "count": 1,
+            "late_count": 0,
+            "max_timestamp": 1_715_392_810_000,
+            "window": {"start": 1_715_392_810_000, "end": 1_715_392_820_000, "clock": "processing"},
+            "source": {"topic": "transactions", "partition": 0, "first_offset": 3, "last_offset": 3},
+            "detected_at": 1_715_392_820_004,
+        },
+        ensure_ascii=False,
+    )
+
+
+def alerts(broker: Broker, names: Names, *arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the command to its end."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("KAFKA_", "TOPICS_"))}
+    settings = {"KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, **names.environment(), **variables}
+    return subprocess.run(
+        [sys.executable, "-m", "service", "alerts", *arguments],
+        cwd=ROOT,
+        env=kept | settings,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_is_no_alert_is_told_and_passed_over(broker: Broker, unique: Callable[[str], str], form: str) -> None:
+    names = Names(unique)
+    create_topics(broker, names.alerts)
+    strangers = [("x", b"rubbish"), ("x", b"{}"), ("x", b"\xff"), ("x", b"[" * 100_000), ("x", None)]
+    produce(broker, names.alerts, [*strangers, alert("tx1"), ("x", b"null"), alert("tx2")])
+    done = alerts(broker, names, "--format", form, "--max", "2")
+    printed = done.stdout.decode().splitlines()
+    assert (done.returncode, len(printed)) == (0, 2)
+    assert ["tx1" in printed[0], "tx2" in printed[1]] == [True, True]
+    assert (
+        done.stderr.decode().splitlines() == [f"txwatch: passed over a record of {names.alerts} that is no alert"] * 5
+    )
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_an_id_of_any_script_is_printed_under_any_locale(
+    broker: Broker, unique: Callable[[str], str], form: str
+) -> None:
+    names = Names(unique)
+    create_topics(broker, names.alerts)
+    produce(broker, names.alerts, [alert("交易")])
+    done = alerts(broker, names, "--format", form, PYTHONIOENCODING="ascii")
+    assert (done.returncode, "交易" in done.stdout.decode()) == (0, True)
