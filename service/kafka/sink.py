@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
 from enum import Enum, auto
 from threading import Thread
 from typing import Any, Final
@@ -111,10 +110,12 @@ class TransactionalSink:
             Retriable, Fatal: see errors.
         """
         try:
-            with self._no_way_back():
-                self._call("init_transactions", self._producer.init_transactions, CALL_TIMEOUT_S)
+            self._call("init_transactions", self._producer.init_transactions, CALL_TIMEOUT_S)
         except Replaced as problem:
             raise Retriable(str(problem)) from problem
+        except Abortable as problem:  # there is nothing to abort
+            self._step(Step.FAILED)
+            raise Fatal(str(problem)) from problem
         self._step(Step.INITIALISED)
 
     def send(self, records: Iterable[OutRecord]) -> None:
@@ -162,32 +163,31 @@ class TransactionalSink:
     def abort(self) -> None:
         """Abort the open txn, if there is one.
 
+        After a broker's death in the middle of a commit, client and broker may not agree on what is open, and the abort
+        is refused (INVALID_TXN_STATE). Then a new producer takes over here, too.
+
         Raises:
             Fatal: the producer is of no more use.
             Retriable: told to give up.
         """
-        if self._state is State.OPEN:
-            try:
-                with self._no_way_back():
-                    self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
-            except Replaced:  # the new producer's initialise() aborts it
-                return
-            self._step(Step.ABORTED)
+        if self._state is not State.OPEN:
+            return
+        try:
+            self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
+        except Replaced:  # the new producer's initialise() aborts it
+            return
+        except Abortable:
+            self._replace()
+            return
+        self._step(Step.ABORTED)
 
     def poll(self) -> None:
         """Serve the client's callbacks."""
         self._producer.poll(0)
 
-    @contextmanager
-    def _no_way_back(self) -> Iterator[None]:
-        """What can only be aborted is fatal where there is nothing to abort, or aborting is what failed."""
-        try:
-            yield
-        except Replaced:
-            raise
-        except Abortable as problem:
-            self._step(Step.FAILED)
-            raise Fatal(str(problem)) from problem
+    def _replace(self) -> None:
+        self._producer = self._make_producer()
+        self._step(Step.REPLACED)
 
     def _produce(self, record: OutRecord) -> None:
         extra: dict[str, Any] = {}
@@ -243,8 +243,7 @@ class TransactionalSink:
                 raise Retriable(f"{doing}: told to stop while the client did not come back")
             if waited_s >= HANG_S:
                 self.hung = True
-                self._producer = self._make_producer()
-                self._step(Step.REPLACED)
+                self._replace()
                 raise Replaced(f"{doing}: the client did not come back in {HANG_S:.0f} s, a new one takes its place")
         done.result()
 

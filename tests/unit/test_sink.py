@@ -305,12 +305,26 @@ def test_after_a_fatal_error_nothing_more_is_asked_of_it(
     assert asked == driven.names()
 
 
-def test_an_abort_that_cannot_be_done_is_fatal() -> None:
-    """It is the way back from everything else: there is none from here but a new process."""
+@pytest.mark.parametrize("error", [WRONG_STATE, KafkaError(KafkaError.INVALID_TXN_STATE, "what txn?")])
+def test_an_abort_that_is_refused_is_left_to_a_new_producer(error: KafkaError) -> None:
     driven = Driven()
     driven.sink.send([RECORD])
-    driven.fail("abort_transaction", WRONG_STATE)
-    with pytest.raises(Fatal):
+    driven.fail("abort_transaction", error)
+    driven.sink.abort()
+    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
+    driven.sink.initialise()
+    driven.commit()
+    assert ["init_transactions", "begin_transaction", "send_offsets_to_transaction", "commit_transaction"] == (
+        driven.names()
+    )
+
+
+@pytest.mark.parametrize(("error", "problem"), [(FENCED, Fenced), (FATAL, Fatal)])
+def test_an_abort_by_a_producer_that_is_of_no_more_use_is_fatal(error: KafkaError, problem: type[KafkaProblem]) -> None:
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.fail("abort_transaction", error)
+    with pytest.raises(problem):
         driven.sink.abort()
 
 
