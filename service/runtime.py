@@ -32,6 +32,8 @@ DRAIN_COMMIT_MS: Final = 200
 """Between commits while a backlog is drained whose windows close faster than that."""
 ASK_MS: Final = 100
 """Between questions where partitions end."""
+UNABLE_AFTER: Final = 3
+"""So many commits in a row that did not work, and the service is not ready."""
 BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
 
@@ -75,6 +77,8 @@ class Worker:
         self._held = False
         """Whether windows are over that wait for DRAIN_COMMIT_MS."""
         self._trouble: str | None = None
+        self._failed_commits = 0
+        self._why_failed = ""
 
     # ---- one turn -------------------------------------------------------------------------------------------
 
@@ -128,6 +132,7 @@ class Worker:
                 self._metrics.rebalances.labels("assigned").inc()
                 self._log.info("partitions_assigned", partitions=list(partitions))
             case Taken(partitions, lost):
+                self._failed_commits = 0
                 kind = "lost" if lost else "revoked"
                 self._metrics.rebalances.labels(kind).inc()
                 self._log.info("partitions_lost" if lost else "partitions_revoked", partitions=list(partitions))
@@ -242,6 +247,7 @@ class Worker:
         set_aside = len(self._intake.pending)
         if not self._transactionally(write):
             return
+        self._failed_commits = 0
         done_ms = self._clock()
         self._committed.update({p: task.position for p, task in moved.items()})
         self._report(closed, now_ms, done_ms, {"partitions": len(moved), "set_aside": set_aside})
@@ -280,6 +286,8 @@ class Worker:
         try:
             work()
         except (Abortable, Retriable) as problem:
+            self._failed_commits += 1
+            self._why_failed = str(problem)
             self._rewind(str(problem))
             return False
         return True
@@ -396,6 +404,8 @@ class Worker:
             return f"waiting for the committed offsets of partition {waiting}" + (
                 f": {self._trouble}" if self._trouble else ""
             )
+        if self._failed_commits >= UNABLE_AFTER:
+            return f"the last {self._failed_commits} commits failed: {self._why_failed}"
         return self._trouble
 
     # ---- the end --------------------------------------------------------------------------------------------

@@ -18,9 +18,25 @@ CALL_TIMEOUT_S: Final = 1.0
 HANG_S: Final = 3.0
 """A call that is not back by then may never come back: see TransactionalSink."""
 LOOK_EVERY_S: Final = 0.25
-UNKNOWN_TOPIC_LIMIT: Final = 3
-"""Brokers may not know a topic for a moment; one that they don't know so often in a row has been deleted."""
-_UNKNOWN_TOPIC: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001
+REFUSED_LIMIT: Final = 3
+"""Brokers may not know a topic for a moment, or its new settings; what is refused so often in a row is refused."""
+_GONE: Final = "a topic is gone, and the next start may make it anew"
+_NOT_TAKEN: Final = "a topic does not take what is due there, whatever is tried: look at its settings, and start again"
+_REFUSED: Final = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _GONE,
+    KafkaError._UNKNOWN_TOPIC: _GONE,  # noqa: SLF001
+    **dict.fromkeys(
+        (
+            KafkaError.MSG_SIZE_TOO_LARGE,
+            KafkaError.RECORD_LIST_TOO_LARGE,
+            KafkaError.INVALID_RECORD,
+            KafkaError.INVALID_TIMESTAMP,
+            KafkaError.POLICY_VIOLATION,
+            KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        ),
+        _NOT_TAKEN,
+    ),
+}
 
 
 class State(Enum):
@@ -88,8 +104,8 @@ class TransactionalSink:
         self._producer = make_producer()
         self._keep_going = keep_going
         self._state = State.NEW
-        self._unknown_topic = 0
-        """Calls since the last commit that failed because a topic is not known."""
+        self._refused = 0
+        """Calls since the last commit that failed because a topic refuses what is sent."""
         self.hung = False
         """A client was left behind in a call: its threads would hold up the interpreter's end as well."""
 
@@ -158,7 +174,7 @@ class TransactionalSink:
         )
         self._until_done("commit_transaction", self._producer.commit_transaction, CALL_TIMEOUT_S)
         self._step(Step.COMMITTED)
-        self._unknown_topic = 0
+        self._refused = 0
 
     def abort(self) -> None:
         """Abort the open txn, if there is one.
@@ -250,10 +266,10 @@ class TransactionalSink:
     def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
         error = kafka_error(exception)
         problem = sort(error, doing)
-        if error.code() in _UNKNOWN_TOPIC:
-            self._unknown_topic += 1
-            if self._unknown_topic >= UNKNOWN_TOPIC_LIMIT:
-                problem = Fatal(f"{problem}; a topic is gone, and the next start may make it anew", error.code())
+        if error.code() in _REFUSED:
+            self._refused += 1
+            if self._refused >= REFUSED_LIMIT:
+                problem = Fatal(f"{problem}; {_REFUSED[error.code()]}", error.code())
         if isinstance(problem, Fatal):
             self._step(Step.FAILED)
         return problem

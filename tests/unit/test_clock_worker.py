@@ -142,6 +142,21 @@ def test_a_record_of_a_later_window_closes_the_one_before_at_once() -> None:
     assert [T0 + 4_000] == [one["watermark"] for one in loop.payloads("aggregates")]
 
 
+def test_a_window_all_of_whose_records_were_set_aside_holds_nothing_back() -> None:
+    loop = by_append_time(late_policy=LatePolicy.DIVERT, late="late")
+    loop.put(pay(5_000), appended_ms=T0)
+    loop.put(pay(0), appended_ms=T0 + 10_000)
+    loop.turn(1, 2, 20_000)
+    assert ([(0, "tx1", 1.0, 1)], 1, 2) == (loop.sums(), len(loop.records("late")), loop.kafka.committed[0][0])
+    loop.put(pay(4_000, 2.0), appended_ms=T0 + 10_500)
+    loop.turn(20_001, 30_000)
+    assert (10_000, "tx1", 2.0, 1) == loop.sums()[-1]
+    assert ({"first_offset": 2, "last_offset": 2}, 3) == (
+        {k: v for k, v in loop.payloads("aggregates")[-1]["source"].items() if k.endswith("offset")},
+        loop.kafka.committed[0][0],
+    )
+
+
 def test_a_backlog_has_the_windows_in_which_it_was_written() -> None:
     kafka = FakeKafka()
     for number in range(4):

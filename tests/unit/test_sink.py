@@ -328,6 +328,37 @@ def test_an_abort_by_a_producer_that_is_of_no_more_use_is_fatal(error: KafkaErro
         driven.sink.abort()
 
 
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, "a topic is gone"),
+        (KafkaError.MSG_SIZE_TOO_LARGE, "a topic does not take what is due there"),
+        (KafkaError.INVALID_RECORD, "a topic does not take what is due there"),
+        (KafkaError.INVALID_TIMESTAMP, "a topic does not take what is due there"),
+    ],
+)
+def test_what_a_topic_refuses_three_times_in_a_row_is_fatal(code: int, why: str) -> None:
+    """The record may not be lost, and to try for ever would look as if all were well."""
+    driven = Driven()
+    refused = KafkaError(code, "refused", txn_requires_abort=True)
+
+    def refuse() -> None:
+        driven.fail("commit_transaction", refused)
+        driven.send_and_commit()
+
+    for _ in range(2):
+        with pytest.raises(Abortable):
+            refuse()
+        driven.sink.abort()
+    driven.send_and_commit()  # that was in time: it begins anew
+    for _ in range(2):
+        with pytest.raises(Abortable):
+            refuse()
+        driven.sink.abort()
+    with pytest.raises(Fatal, match=why):
+        refuse()
+
+
 def test_an_initialisation_that_cannot_be_done_is_fatal() -> None:
     driven = Driven(initialised=False)
     driven.fail("init_transactions", KafkaError(KafkaError.UNKNOWN, "broken"))
