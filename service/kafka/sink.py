@@ -179,8 +179,8 @@ class TransactionalSink:
     def abort(self) -> None:
         """Abort the open txn, if there is one.
 
-        After a broker's death in the middle of a commit, client and broker may not agree on what is open, and the abort
-        is refused (INVALID_TXN_STATE). Then a new producer takes over here, too.
+        Where it is refused, a new producer takes over here, too: after a broker's death in the middle of a commit, client
+        and broker may not agree on what is open (INVALID_TXN_STATE).
 
         Raises:
             Fatal: the producer is of no more use.
@@ -266,6 +266,9 @@ class TransactionalSink:
     def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
         error = kafka_error(exception)
         problem = sort(error, doing)
+        if error.code() == KafkaError.INVALID_TXN_STATE:  # fatal to this producer, as librdkafka sees it
+            self._replace()
+            return Replaced(f"{problem}; a new producer takes its place")
         if error.code() in _REFUSED:
             self._refused += 1
             if self._refused >= REFUSED_LIMIT:

@@ -305,7 +305,23 @@ def test_after_a_fatal_error_nothing_more_is_asked_of_it(
     assert asked == driven.names()
 
 
-@pytest.mark.parametrize("error", [WRONG_STATE, KafkaError(KafkaError.INVALID_TXN_STATE, "what txn?")])
+NO_TXN = KafkaError(KafkaError.INVALID_TXN_STATE, "what txn?", fatal=True)
+
+
+@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction"])
+def test_where_client_and_broker_do_not_agree_on_what_is_open_a_new_producer_takes_over(call: str) -> None:
+    """Seen after a broker was killed in the middle of a commit; the committed offsets tell what came of it."""
+    driven = Driven()
+    driven.fail(call, NO_TXN)
+    with pytest.raises(Replaced, match="what txn"):
+        driven.send_and_commit()
+    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
+    driven.sink.abort()
+    driven.sink.initialise()
+    driven.send_and_commit()
+
+
+@pytest.mark.parametrize("error", [WRONG_STATE, NO_TXN])
 def test_an_abort_that_is_refused_is_left_to_a_new_producer(error: KafkaError) -> None:
     driven = Driven()
     driven.sink.send([RECORD])
