@@ -179,8 +179,8 @@ class TransactionalSink:
     def abort(self) -> None:
         """Abort the open txn, if there is one.
 
-        Where it is refused, a new producer takes over here, too: after a broker's death in the middle of a commit, client
-        and broker may not agree on what is open (INVALID_TXN_STATE).
+        Where it is refused, a new producer takes over here, too: after a broker's death in the middle of a commit,
+        client and broker may not agree on what is open (INVALID_TXN_STATE).
 
         Raises:
             Fatal: the producer is of no more use.
