@@ -36,6 +36,8 @@ UNABLE_AFTER: Final = 3
 """So many commits in a row that did not work, and the service is not ready."""
 BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
+LONGEST_TXN_MS: Final = 14 * 60_000
+"""But not so early that it would outlive the longest timeout that brokers allow: it would be tried again for ever."""
 
 
 class Worker:
@@ -107,7 +109,7 @@ class Worker:
         self._close_silent(now_ms)
         if self._due(events, now_ms):
             self._checkpoint(now_ms)
-        if self._intake.pending_bytes > BUFFER_BYTES:
+        if self._intake.pending_bytes > BUFFER_BYTES and self._ends_within(now_ms, LONGEST_TXN_MS):
             self._transactionally(self._send_pending)
         self._restore(now_ms)
         self._sink.poll()
@@ -125,6 +127,9 @@ class Worker:
         if self._window is None:
             return POLL_S
         return min(POLL_S, max(0.0, (self._window.end_ms - self._clock()) / 1000))
+
+    def _ends_within(self, now_ms: WallTimeMs, span_ms: int) -> bool:
+        return self._window is not None and self._window.end_ms - now_ms <= span_ms
 
     def _handle_ownership(self, event: Given | Taken) -> None:
         match event:
