@@ -1,6 +1,7 @@
 """The long set of histories: faults under load, again and again, each history judged by the oracle.
 
     .venv/bin/python -m bench.histories [--kind KIND ...] [--seed N] [--histories N] [--cycles N] [--clock CLOCK]
+        [--kafka VERSION]
 
 Prints one line a history, and at the end how long recovery took. A history that is not right is saved in .histories/.
 """
@@ -11,6 +12,7 @@ import time
 
 from tests.exactly_once.run import ALL, CLOCKS, play, stage
 from tests.exactly_once.world import HistoryError, spread
+from tests.kafka_jars import KAFKA_VERSION
 
 PROCESSING = "processing"
 
@@ -23,13 +25,14 @@ def main() -> int:
     parser.add_argument("--histories", type=int, default=1, help="of each kind")
     parser.add_argument("--cycles", type=int, default=6, help="faults in each history")
     parser.add_argument("--clock", choices=[PROCESSING, *CLOCKS], default=PROCESSING, help="and late policy")
+    parser.add_argument("--kafka", default=KAFKA_VERSION, metavar="VERSION", help="one that the lock file has")
     options = parser.parse_args()
     if options.clock != PROCESSING and "expired" in (kinds := options.kind or ALL):
         options.kind = [kind for kind in kinds if kind != "expired"]  # what is gone can't be scanned
     wrong = 0
     for kind in options.kind or ALL:
         recoveries: list[float] = []
-        with stage(kind) as on:
+        with stage(kind, options.kafka) as on:
             for seed in range(options.seed, options.seed + options.histories):
                 began_s = time.monotonic()
                 try:

@@ -28,6 +28,7 @@ from service.clients import (
     client_id,
     construct,
     consumer_config,
+    offsets_config,
     producer_config,
     transactional_id,
 )
@@ -37,7 +38,7 @@ from service.core.rules import TaskRules
 from service.http import HttpServer, Pages
 from service.intake import Topics
 from service.kafka.admin import ClusterAdmin, WantedTopic
-from service.kafka.dead_owners import DeadOwners
+from service.kafka.dead_owners import DeadOwners, LastCommits
 from service.kafka.errors import Fatal, Misconfigured, Retriable, refused, sort
 from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
@@ -124,7 +125,7 @@ class Service:
     def _run(self, metrics: Metrics) -> None:
         # What its log says comes as errors, too, and is told in one line by whoever waits.
         config = {"log_level": 0, **client_config(self._settings, "admin", self._errors.append)}
-        admin = ClusterAdmin(construct(AdminClient, config))
+        admin = ClusterAdmin(partial(construct, AdminClient, config))
         topics = self._prepare_topics(admin)
         if topics is None:
             return
@@ -136,6 +137,7 @@ class Service:
         kafka = self._settings.kafka
         dead_owners = DeadOwners(
             admin,
+            LastCommits(construct(Consumer, offsets_config(self._settings, lambda _: None))),
             group=kafka.group_id,
             instance=kafka.instance_id,
             client_id=client_id,

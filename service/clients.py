@@ -92,6 +92,16 @@ def reader_config(settings: Settings, purpose: str, errors: Callable[[KafkaError
     return config
 
 
+def offsets_config(settings: Settings, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
+    """A consumer that asks how far our group is and never joins it; it passes over what open txns have added."""
+    return {
+        **reader_config(settings, "offsets", errors),
+        "group.id": settings.kafka.group_id,
+        "isolation.level": "read_uncommitted",
+        "log_level": 0,
+    }
+
+
 def producer_config(settings: Settings, errors: Callable[[KafkaError], None], topics: Topics) -> dict[str, Any]:
     """The transactional producer; it makes no batch that one of the topics would not take."""
     return {

@@ -32,8 +32,12 @@ DRAIN_COMMIT_MS: Final = 200
 """Between commits while a backlog is drained whose windows close faster than that."""
 ASK_MS: Final = 100
 """Between questions where partitions end."""
+UNABLE_AFTER: Final = 3
+"""So many commits in a row that did not work, and the service is not ready."""
 BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
+LONGEST_TXN_MS: Final = 14 * 60_000
+"""But not so early that it would outlive the longest timeout that brokers allow: it would be tried again for ever."""
 
 
 class Worker:
@@ -75,6 +79,8 @@ class Worker:
         self._held = False
         """Whether windows are over that wait for DRAIN_COMMIT_MS."""
         self._trouble: str | None = None
+        self._failed_commits = 0
+        self._why_failed = ""
 
     # ---- one turn -------------------------------------------------------------------------------------------
 
@@ -103,7 +109,7 @@ class Worker:
         self._close_silent(now_ms)
         if self._due(events, now_ms):
             self._checkpoint(now_ms)
-        if self._intake.pending_bytes > BUFFER_BYTES:
+        if self._intake.pending_bytes > BUFFER_BYTES and self._ends_within(now_ms, LONGEST_TXN_MS):
             self._transactionally(self._send_pending)
         self._restore(now_ms)
         self._sink.poll()
@@ -122,12 +128,16 @@ class Worker:
             return POLL_S
         return min(POLL_S, max(0.0, (self._window.end_ms - self._clock()) / 1000))
 
+    def _ends_within(self, now_ms: WallTimeMs, span_ms: int) -> bool:
+        return self._window is not None and self._window.end_ms - now_ms <= span_ms
+
     def _handle_ownership(self, event: Given | Taken) -> None:
         match event:
             case Given(partitions):
                 self._metrics.rebalances.labels("assigned").inc()
                 self._log.info("partitions_assigned", partitions=list(partitions))
             case Taken(partitions, lost):
+                self._failed_commits = 0
                 kind = "lost" if lost else "revoked"
                 self._metrics.rebalances.labels(kind).inc()
                 self._log.info("partitions_lost" if lost else "partitions_revoked", partitions=list(partitions))
@@ -242,6 +252,7 @@ class Worker:
         set_aside = len(self._intake.pending)
         if not self._transactionally(write):
             return
+        self._failed_commits = 0
         done_ms = self._clock()
         self._committed.update({p: task.position for p, task in moved.items()})
         self._report(closed, now_ms, done_ms, {"partitions": len(moved), "set_aside": set_aside})
@@ -280,6 +291,8 @@ class Worker:
         try:
             work()
         except (Abortable, Retriable) as problem:
+            self._failed_commits += 1
+            self._why_failed = str(problem)
             self._rewind(str(problem))
             return False
         return True
@@ -396,6 +409,8 @@ class Worker:
             return f"waiting for the committed offsets of partition {waiting}" + (
                 f": {self._trouble}" if self._trouble else ""
             )
+        if self._failed_commits >= UNABLE_AFTER:
+            return f"the last {self._failed_commits} commits failed: {self._why_failed}"
         return self._trouble
 
     # ---- the end --------------------------------------------------------------------------------------------

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -18,6 +17,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
+    MemberDescription,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -28,6 +28,8 @@ from service.kafka.errors import Fatal, Misconfigured, Retriable, kafka_error, s
 
 TIMEOUT_S: Final = 1.0
 CREATE_TIMEOUT_S: Final = 10.0
+DESCRIBE_TIMEOUT_S: Final = 2.0
+"""With a new connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,16 @@ class WantedTopic:
 
 
 class ClusterAdmin:
-    """A thin layer over the admin client that sorts its errors."""
+    """A thin layer over the admin client that sorts its errors.
 
-    def __init__(self, client: AdminClient) -> None:
-        """Wrap a client."""
-        self._client = client
+    Groups are described by a new client each time. Where connections come and go, librdkafka 2.16 may answer a request
+    to a coordinator twice, long after it has timed out, and abort the process (`eonce->refcnt > 0`).
+    """
+
+    def __init__(self, make_client: Callable[[], AdminClient]) -> None:
+        """``make_client`` makes one."""
+        self._make_client = make_client
+        self._client = make_client()
 
     def ensure(self, wanted: list[WantedTopic], partitions: int, replication: int, *, create: bool) -> None:
         """See to it that the topics are there.
@@ -145,10 +152,10 @@ class ClusterAdmin:
     def is_member(self, group: str, member_id: str) -> bool:
         """Whether the group's coordinator knows this member; False also while it does not answer."""
         try:
-            described = self._client.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
+            members = self._members(group)
         except KafkaException:  # asked again until it is known
             return False
-        return any(member.member_id == member_id for member in described.members)
+        return any(member.member_id == member_id for member in members)
 
     def client_ids(self, group: str) -> set[str]:
         """The client ids of a group's members.
@@ -158,26 +165,15 @@ class ClusterAdmin:
             Fatal: it refuses to.
         """
         try:
-            described = self._client.describe_consumer_groups([group], request_timeout=TIMEOUT_S)[group].result()
+            members = self._members(group)
         except KafkaException as exception:
             raise self._sorted(exception, f"describe group {group}") from exception
-        return {member.client_id for member in described.members}
+        return {member.client_id for member in members}
 
-    def last_metadata(self, group: str, topic: str, partitions: Iterable[Partition]) -> list[str]:
-        """What the committed offsets carry along, whatever txns are pending; empty where there is none.
-
-        Raises:
-            Retriable: the coordinator does not answer.
-            Fatal: it refuses to.
-        """
-        asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition) for partition in partitions])
-        try:
-            found = self._client.list_consumer_group_offsets([asked], require_stable=False, request_timeout=TIMEOUT_S)[
-                group
-            ].result()
-        except KafkaException as exception:
-            raise self._sorted(exception, f"look up offsets of group {group}") from exception
-        return [one.metadata or "" for one in found.topic_partitions or []]
+    def _members(self, group: str) -> list[MemberDescription]:
+        client = self._make_client()  # a name of its own: with the client, the answer would be gone
+        asked = client.describe_consumer_groups([group], request_timeout=DESCRIBE_TIMEOUT_S)
+        return list(asked[group].result().members)
 
     @staticmethod
     def _sorted(exception: KafkaException, doing: str) -> Fatal | Retriable:

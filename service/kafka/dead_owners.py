@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from service.core.model import Partition
 from service.kafka.admin import ClusterAdmin
-from service.kafka.errors import KafkaProblem
+from service.kafka.errors import Fatal, KafkaProblem, Retriable, kafka_error, sort
 from service.kafka.sink import TransactionalSink
 from service.wire.progress import writer_of
+
+TIMEOUT_S: Final = 1.0
+
+
+class LastCommits:
+    """What the group's committed offsets carry along, whatever txns are pending.
+
+    A consumer is asked that has joined nothing. The admin client could be asked as well, but see ClusterAdmin.
+    """
+
+    def __init__(self, consumer: Consumer) -> None:
+        """Wrap a consumer of the group that reads uncommitted."""
+        self._consumer = consumer
+
+    def metadata(self, topic: str, partitions: Iterable[Partition]) -> list[str]:
+        """The metadata of each partition's offset; empty where there is none.
+
+        Raises:
+            Retriable: the coordinator does not answer.
+            Fatal: it refuses to.
+        """
+        asked = [TopicPartition(topic, partition) for partition in partitions]
+        try:
+            return [one.metadata or "" for one in self._consumer.committed(asked, TIMEOUT_S)]
+        except KafkaException as exception:
+            problem = sort(kafka_error(exception), "look up offsets of the group")
+            raise problem if isinstance(problem, Fatal) else Retriable(str(problem)) from exception
 
 
 class DeadOwners:
@@ -28,6 +56,7 @@ class DeadOwners:
     def __init__(
         self,
         admin: ClusterAdmin,
+        last_commits: LastCommits,
         *,
         group: str,
         instance: str,
@@ -37,6 +66,7 @@ class DeadOwners:
     ) -> None:
         """``client_id`` says which one an instance has in the group; ``make_producer`` makes that of an instance."""
         self._admin = admin
+        self._last_commits = last_commits
         self._group = group
         self._instance = instance
         self._client_id = client_id
@@ -49,7 +79,7 @@ class DeadOwners:
         Raises:
             Retriable, Fatal: see errors.
         """
-        metadata = self._admin.last_metadata(self._group, topic, partitions)
+        metadata = self._last_commits.metadata(topic, partitions)
         writers = {writer_of(one) for one in metadata} - {"", self._instance}
         if not writers:
             return []

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
 from enum import Enum, auto
 from threading import Thread
 from typing import Any, Final
@@ -19,9 +18,25 @@ CALL_TIMEOUT_S: Final = 1.0
 HANG_S: Final = 3.0
 """A call that is not back by then may never come back: see TransactionalSink."""
 LOOK_EVERY_S: Final = 0.25
-UNKNOWN_TOPIC_LIMIT: Final = 3
-"""Brokers may not know a topic for a moment; one that they don't know so often in a row has been deleted."""
-_UNKNOWN_TOPIC: Final = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001
+REFUSED_LIMIT: Final = 3
+"""Brokers may not know a topic for a moment, or its new settings; what is refused so often in a row is refused."""
+_GONE: Final = "a topic is gone, and the next start may make it anew"
+_NOT_TAKEN: Final = "a topic does not take what is due there, whatever is tried: look at its settings, and start again"
+_REFUSED: Final = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _GONE,
+    KafkaError._UNKNOWN_TOPIC: _GONE,  # noqa: SLF001
+    **dict.fromkeys(
+        (
+            KafkaError.MSG_SIZE_TOO_LARGE,
+            KafkaError.RECORD_LIST_TOO_LARGE,
+            KafkaError.INVALID_RECORD,
+            KafkaError.INVALID_TIMESTAMP,
+            KafkaError.POLICY_VIOLATION,
+            KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        ),
+        _NOT_TAKEN,
+    ),
+}
 
 
 class State(Enum):
@@ -89,8 +104,8 @@ class TransactionalSink:
         self._producer = make_producer()
         self._keep_going = keep_going
         self._state = State.NEW
-        self._unknown_topic = 0
-        """Calls since the last commit that failed because a topic is not known."""
+        self._refused = 0
+        """Calls since the last commit that failed because a topic refuses what is sent."""
         self.hung = False
         """A client was left behind in a call: its threads would hold up the interpreter's end as well."""
 
@@ -111,10 +126,12 @@ class TransactionalSink:
             Retriable, Fatal: see errors.
         """
         try:
-            with self._no_way_back():
-                self._call("init_transactions", self._producer.init_transactions, CALL_TIMEOUT_S)
+            self._call("init_transactions", self._producer.init_transactions, CALL_TIMEOUT_S)
         except Replaced as problem:
             raise Retriable(str(problem)) from problem
+        except Abortable as problem:  # there is nothing to abort
+            self._step(Step.FAILED)
+            raise Fatal(str(problem)) from problem
         self._step(Step.INITIALISED)
 
     def send(self, records: Iterable[OutRecord]) -> None:
@@ -157,37 +174,36 @@ class TransactionalSink:
         )
         self._until_done("commit_transaction", self._producer.commit_transaction, CALL_TIMEOUT_S)
         self._step(Step.COMMITTED)
-        self._unknown_topic = 0
+        self._refused = 0
 
     def abort(self) -> None:
         """Abort the open txn, if there is one.
+
+        Where it is refused, a new producer takes over here, too: after a broker's death in the middle of a commit,
+        client and broker may not agree on what is open (INVALID_TXN_STATE).
 
         Raises:
             Fatal: the producer is of no more use.
             Retriable: told to give up.
         """
-        if self._state is State.OPEN:
-            try:
-                with self._no_way_back():
-                    self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
-            except Replaced:  # the new producer's initialise() aborts it
-                return
-            self._step(Step.ABORTED)
+        if self._state is not State.OPEN:
+            return
+        try:
+            self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
+        except Replaced:  # the new producer's initialise() aborts it
+            return
+        except Abortable:
+            self._replace()
+            return
+        self._step(Step.ABORTED)
 
     def poll(self) -> None:
         """Serve the client's callbacks."""
         self._producer.poll(0)
 
-    @contextmanager
-    def _no_way_back(self) -> Iterator[None]:
-        """What can only be aborted is fatal where there is nothing to abort, or aborting is what failed."""
-        try:
-            yield
-        except Replaced:
-            raise
-        except Abortable as problem:
-            self._step(Step.FAILED)
-            raise Fatal(str(problem)) from problem
+    def _replace(self) -> None:
+        self._producer = self._make_producer()
+        self._step(Step.REPLACED)
 
     def _produce(self, record: OutRecord) -> None:
         extra: dict[str, Any] = {}
@@ -243,18 +259,20 @@ class TransactionalSink:
                 raise Retriable(f"{doing}: told to stop while the client did not come back")
             if waited_s >= HANG_S:
                 self.hung = True
-                self._producer = self._make_producer()
-                self._step(Step.REPLACED)
+                self._replace()
                 raise Replaced(f"{doing}: the client did not come back in {HANG_S:.0f} s, a new one takes its place")
         done.result()
 
     def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
         error = kafka_error(exception)
         problem = sort(error, doing)
-        if error.code() in _UNKNOWN_TOPIC:
-            self._unknown_topic += 1
-            if self._unknown_topic >= UNKNOWN_TOPIC_LIMIT:
-                problem = Fatal(f"{problem}; a topic is gone, and the next start may make it anew", error.code())
+        if error.code() == KafkaError.INVALID_TXN_STATE:  # fatal to this producer, as librdkafka sees it
+            self._replace()
+            return Replaced(f"{problem}; a new producer takes its place")
+        if error.code() in _REFUSED:
+            self._refused += 1
+            if self._refused >= REFUSED_LIMIT:
+                problem = Fatal(f"{problem}; {_REFUSED[error.code()]}", error.code())
         if isinstance(problem, Fatal):
             self._step(Step.FAILED)
         return problem

@@ -27,7 +27,7 @@ class _Ahead(msgspec.Struct, omit_defaults=True):
     watermark: _Ms | None
     read: _Natural
     read_watermark: _Ms | None
-    closed_to: _Ms | None
+    closed_to: int | None  # the end of a window, which may lie beyond any event time
     clock: ClockName
     size: _Size
     lateness: _Natural
@@ -47,7 +47,7 @@ _decode_plain = msgspec.json.Decoder(_Plain).decode
 _decode_ahead = msgspec.json.Decoder(_Ahead).decode
 _decode_writer = msgspec.json.Decoder(_Writer).decode
 LONGEST_NAME: Final = 256
-"""Bytes; of an instance with a longer name it is not written down who it was."""
+"""Bytes in JSON; of an instance with a longer name it is not written down who it was."""
 
 
 def encode_progress(progress: Progress, by: str = "") -> str:
@@ -58,7 +58,7 @@ def encode_progress(progress: Progress, by: str = "") -> str:
         by: the instance that commits it, whose name is added.
     """
     ahead = progress.ahead
-    by = by if len(by.encode(errors="replace")) <= LONGEST_NAME else ""
+    by = by if len(_encode(by)) <= LONGEST_NAME + len('""') else ""
     if ahead is None:
         return _encode(_Plain(1, progress.watermark_ms, by)).decode()
     carried = _Ahead(

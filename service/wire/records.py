@@ -15,6 +15,8 @@ Headers = list[tuple[str, str | bytes | None]]
 RECORD_OVERHEAD: Final = 128
 """A batch of one: 61 bytes of batch header, some more of lengths and deltas."""
 HEADER_OVERHEAD: Final = 10
+NOTES_BYTES: Final = 128
+"""What the notes about what was cut off may take."""
 
 
 class OutRecord(msgspec.Struct, frozen=True):
@@ -59,10 +61,10 @@ def set_aside_record(topic: str, original: Original, reason: Reason, why: str, m
     """Pass a record on byte for byte, with headers (Kafka Connect's names) that say where it was and what was wrong.
 
     One that the topic would not take because of the added headers loses the end of its value, then of its key, and
-    says so in ``txwatch.truncated_from`` (bytes): a record that stops the stream for ever would be worse.
+    says so in ``txwatch.truncated_from`` (bytes); where its own headers alone are too much, it loses those, and
+    ``txwatch.headers_dropped`` says how many: a record that stops the stream for ever would be worse.
     """
-    headers = [
-        *(original.headers or ()),
+    headers: Headers = [
         ("__connect.errors.topic", original.source.topic.encode()),
         ("__connect.errors.partition", str(original.source.partition).encode()),
         ("__connect.errors.offset", str(original.offset).encode()),
@@ -71,7 +73,13 @@ def set_aside_record(topic: str, original: Original, reason: Reason, why: str, m
         ("__connect.errors.exception.message", why.encode()),
         ("txwatch.reason", reason.value.encode()),
     ]
-    record = OutRecord(topic, original.key, original.value, headers, original.timestamp_ms)
+    own = original.headers or []
+    record = OutRecord(topic, original.key, original.value, [*own, *headers], original.timestamp_ms)
+    if record.size > max_bytes and own and replace(record, key=None, value=None).size + NOTES_BYTES > max_bytes:
+        headers.append(("txwatch.headers_dropped", str(len(own)).encode()))
+    else:
+        headers = [*own, *headers]
+    record = replace(record, headers=headers)
     if record.size > max_bytes and original.value:
         headers.append(("txwatch.truncated_from", str(len(original.value)).encode()))
         record = replace(record, value=original.value[: max(0, len(original.value) - record.size + max_bytes)])

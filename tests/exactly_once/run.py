@@ -11,6 +11,7 @@ from tests.clock_oracle import Rules
 from tests.exactly_once import cluster, network
 from tests.exactly_once.kinds import KINDS
 from tests.exactly_once.world import QUICK, World, history
+from tests.kafka_jars import KAFKA_VERSION
 from tests.proxy import Proxy
 
 WINDOW_MS: Final = 500
@@ -35,16 +36,16 @@ class Stage:
 
 
 @contextmanager
-def stage(kind: str) -> Iterator[Stage]:
-    """What a kind plays on; several histories may follow each other on it."""
+def stage(kind: str, kafka: str = KAFKA_VERSION) -> Iterator[Stage]:
+    """What a kind plays on; several histories may follow each other on it. ``kafka`` is the brokers' version."""
     if kind in cluster.KINDS:
-        with Cluster(3, properties=QUICK) as brokers:
+        with Cluster(3, properties=QUICK, version=kafka) as brokers:
             yield Stage(brokers)
     elif kind in network.KINDS:
-        with proxied_broker() as (broker, proxy):
+        with proxied_broker(kafka) as (broker, proxy):
             yield Stage(broker, proxy)
     else:
-        with Broker(properties=QUICK) as broker:
+        with Broker(properties=QUICK, version=kafka) as broker:
             yield Stage(broker)
 
 
@@ -65,7 +66,7 @@ def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = Non
 
 
 @contextmanager
-def proxied_broker() -> Iterator[tuple[Broker, Proxy]]:
+def proxied_broker(kafka: str = KAFKA_VERSION) -> Iterator[tuple[Broker, Proxy]]:
     """A broker with a second listener that is reached through a proxy."""
     node = Node.alone()
     inner, outer = free_ports(2)
@@ -78,5 +79,5 @@ def proxied_broker() -> Iterator[tuple[Broker, Proxy]]:
         "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,FAR:PLAINTEXT",
         "inter.broker.listener.name": "PLAINTEXT",
     }
-    with Broker(properties=properties, node=node) as broker, Proxy(outer, inner) as proxy:
+    with Broker(properties=properties, node=node, version=kafka) as broker, Proxy(outer, inner) as proxy:
         yield broker, proxy

@@ -1,13 +1,20 @@
 """Topics that are deleted under a running service."""
 
+import random
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from tests.broker import Broker
-from tests.kafka_helpers import create_topics, produce, read_all
-from tests.oracle import audit
+from tests.kafka_helpers import Rec, create_topics, produce, read_all
+from tests.oracle import audit, headers_of
 from tests.service_process import Names, payloads, running, transaction, wait_until
 
 NOW_MS = 1_715_392_800_000
@@ -39,6 +46,51 @@ def test_an_output_topic_that_is_deleted_ends_the_service_and_the_next_start_mak
         assert service.stop() == 0
     assert len(read_all(broker, names.dead_letter)) == 1
     assert audit(broker, names).faults == []
+
+
+def set_config(broker: Broker, topic: str, name: str, value: str) -> None:
+    """Change a setting of a topic."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    for future in admin.incremental_alter_configs(
+        [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]
+    ).values():
+        future.result(30)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "refusal"),
+    [("max.message.bytes", "1000", "MSG_SIZE_TOO_LARGE"), ("cleanup.policy", "compact", "INVALID_RECORD")],
+)
+def test_a_dead_letter_topic_that_does_not_take_a_record_stops_the_service_and_the_record_is_not_lost(
+    broker: Broker, unique: Callable[[str], str], setting: str, value: str, refusal: str
+) -> None:
+    names = Names(unique)
+    create_topics(broker, names.dead_letter)
+    large = bytes(range(128, 256)) + random.Random(1).randbytes(7_000)  # noqa: S311 - no compression helps
+    headers: list[tuple[str, bytes | None]] = [("trace", b"x" * 3_000), ("other", b"")]
+    with running(broker, names) as service:
+        service.wait_ready(4)
+        set_config(broker, names.dead_letter, setting, value)
+        produce(broker, names.transactions, [Rec(None, large), transaction("tx1", NOW_MS, "9000")])
+        assert service.process.wait(60) == 1
+        (fatal,) = service.events("fatal")
+        assert refusal in fatal["error"]
+        assert "a topic does not take what is due there" in fatal["error"]
+    assert [read_all(broker, topic) for topic in (names.dead_letter, names.alerts)] == [[], []]
+    if setting == "cleanup.policy":
+        set_config(broker, names.dead_letter, setting, "delete")
+    with running(broker, names) as service:
+        produce(broker, names.transactions, [Rec(None, b"rubbish", headers)])
+        wait_until(lambda: len(read_all(broker, names.dead_letter)) == 2, 60)
+        assert service.stop() == 0
+    long, headed = sorted(read_all(broker, names.dead_letter), key=lambda one: -len(one.value() or b""))
+    assert len(payloads(broker, names.alerts)) == 1
+    if setting == "max.message.bytes":
+        assert headers_of(long)["txwatch.truncated_from"] == b"7128"
+        assert headers_of(headed)["txwatch.headers_dropped"] == b"2"
+    else:
+        assert (len(long.value() or b""), headers_of(headed)["trace"]) == (7_128, b"x" * 3_000)
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])

@@ -220,6 +220,8 @@ def at(ms: int) -> tuple[int, int, str]:
 
 FIVE_S = Rules("ingestion", 5_000, 1_000, "divert")
 ON_ITS_WAY: list[Step] = [Put(0, [A]), Turn(1), Turn(1), Slow(0), Put(0, [B]), Turn(11_000), Slow(0), Turn(1)]
+LATE_AGAIN: list[Step] = [Put(0, [at(2_500)]), Turn(1), Turn(5_000), Put(0, [at(-4_000)]), Turn(1), Crash(), Turn(1)]
+"""Late by a record of a window that has been committed, in one that is read again."""
 BEHIND: list[Step] = [Put(0, [A]), Turn(1), Turn(1), Turn(5_000), Put(0, [B], 999), Turn(1)]
 
 
@@ -227,6 +229,8 @@ BEHIND: list[Step] = [Put(0, [A]), Turn(1), Turn(1), Turn(5_000), Put(0, [B], 99
 @given(STEPS, INGESTION, st.sampled_from([1, 3, 500]))
 @example(ON_ITS_WAY, FIVE_S, 500)
 @example(BEHIND, FIVE_S, 500)
+@example(LATE_AGAIN, FIVE_S, 500)
+@example(LATE_AGAIN, replace(FIVE_S, policy="include"), 500)
 def test_windows_by_append_time_are_those_of_the_input(steps: list[Step], rules: Rules, batch: int) -> None:
     check(steps, rules, batch)
 

@@ -142,6 +142,21 @@ def test_a_record_of_a_later_window_closes_the_one_before_at_once() -> None:
     assert [T0 + 4_000] == [one["watermark"] for one in loop.payloads("aggregates")]
 
 
+def test_a_window_all_of_whose_records_were_set_aside_holds_nothing_back() -> None:
+    loop = by_append_time(late_policy=LatePolicy.DIVERT, late="late")
+    loop.put(pay(5_000), appended_ms=T0)
+    loop.put(pay(0), appended_ms=T0 + 10_000)
+    loop.turn(1, 2, 20_000)
+    assert ([(0, "tx1", 1.0, 1)], 1, 2) == (loop.sums(), len(loop.records("late")), loop.kafka.committed[0][0])
+    loop.put(pay(4_000, 2.0), appended_ms=T0 + 10_500)
+    loop.turn(20_001, 30_000)
+    assert (10_000, "tx1", 2.0, 1) == loop.sums()[-1]
+    assert ({"first_offset": 2, "last_offset": 2}, 3) == (
+        {k: v for k, v in loop.payloads("aggregates")[-1]["source"].items() if k.endswith("offset")},
+        loop.kafka.committed[0][0],
+    )
+
+
 def test_a_backlog_has_the_windows_in_which_it_was_written() -> None:
     kafka = FakeKafka()
     for number in range(4):
@@ -194,3 +209,27 @@ def test_records_too_far_ahead_are_judged_once_whatever_the_clock_shows_when_the
     second.turn(70_000)
     assert [(0, "tx1", 13.0, 3)] == second.sums()
     assert 1 == len(second.records("dead"))
+
+
+def test_a_window_at_the_very_end_of_time_is_flushed_and_counted_once() -> None:
+    """Its end is beyond what an event time can be."""
+    last = 2**63 - 1 - T0
+    first = by_event_time(max_future_ms=0, flush_after_ms=5_000)
+    first.put(pay(last))
+    first.turn(1, 2, 5_001, 10_000)
+    assert [(1.0, 1)] == [(one["amount"], one["count"]) for one in first.payloads("aggregates")]
+    second = by_event_time(first.kafka, now=10_001, max_future_ms=0, flush_after_ms=5_000)
+    second.put(pay(last, 2.0))
+    second.turn(10_002, 20_000)
+    assert 1 == len(second.payloads("aggregates"))
+    assert [last - 1_000 + T0] == [one.watermark for one in second.partitions()]
+    assert 1 == len(second.records("late"))
+
+
+def test_a_window_at_the_very_end_of_time_is_cut_when_the_settings_change() -> None:
+    first = by_event_time(max_future_ms=0)
+    first.put(pay(2**63 - 1 - T0))
+    first.turn(1, 10_000)
+    second = by_event_time(first.kafka, now=10_001, max_future_ms=0, window_size_ms=5_000)
+    second.turn(10_002, 20_000)
+    assert [(1.0, 1)] == [(one["amount"], one["count"]) for one in second.payloads("aggregates")]

@@ -305,13 +305,74 @@ def test_after_a_fatal_error_nothing_more_is_asked_of_it(
     assert asked == driven.names()
 
 
-def test_an_abort_that_cannot_be_done_is_fatal() -> None:
-    """It is the way back from everything else: there is none from here but a new process."""
+NO_TXN = KafkaError(KafkaError.INVALID_TXN_STATE, "what txn?", fatal=True)
+
+
+@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction"])
+def test_where_client_and_broker_do_not_agree_on_what_is_open_a_new_producer_takes_over(call: str) -> None:
+    """Seen after a broker was killed in the middle of a commit; the committed offsets tell what came of it."""
+    driven = Driven()
+    driven.fail(call, NO_TXN)
+    with pytest.raises(Replaced, match="what txn"):
+        driven.send_and_commit()
+    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
+    driven.sink.abort()
+    driven.sink.initialise()
+    driven.send_and_commit()
+
+
+@pytest.mark.parametrize("error", [WRONG_STATE, NO_TXN])
+def test_an_abort_that_is_refused_is_left_to_a_new_producer(error: KafkaError) -> None:
     driven = Driven()
     driven.sink.send([RECORD])
-    driven.fail("abort_transaction", WRONG_STATE)
-    with pytest.raises(Fatal):
+    driven.fail("abort_transaction", error)
+    driven.sink.abort()
+    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
+    driven.sink.initialise()
+    driven.commit()
+    assert ["init_transactions", "begin_transaction", "send_offsets_to_transaction", "commit_transaction"] == (
+        driven.names()
+    )
+
+
+@pytest.mark.parametrize(("error", "problem"), [(FENCED, Fenced), (FATAL, Fatal)])
+def test_an_abort_by_a_producer_that_is_of_no_more_use_is_fatal(error: KafkaError, problem: type[KafkaProblem]) -> None:
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.fail("abort_transaction", error)
+    with pytest.raises(problem):
         driven.sink.abort()
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, "a topic is gone"),
+        (KafkaError.MSG_SIZE_TOO_LARGE, "a topic does not take what is due there"),
+        (KafkaError.INVALID_RECORD, "a topic does not take what is due there"),
+        (KafkaError.INVALID_TIMESTAMP, "a topic does not take what is due there"),
+    ],
+)
+def test_what_a_topic_refuses_three_times_in_a_row_is_fatal(code: int, why: str) -> None:
+    """The record may not be lost, and to try for ever would look as if all were well."""
+    driven = Driven()
+    refused = KafkaError(code, "refused", txn_requires_abort=True)
+
+    def refuse() -> None:
+        driven.fail("commit_transaction", refused)
+        driven.send_and_commit()
+
+    for _ in range(2):
+        with pytest.raises(Abortable):
+            refuse()
+        driven.sink.abort()
+    driven.send_and_commit()  # that was in time: it begins anew
+    for _ in range(2):
+        with pytest.raises(Abortable):
+            refuse()
+        driven.sink.abort()
+    with pytest.raises(Fatal, match=why):
+        refuse()
 
 
 def test_an_initialisation_that_cannot_be_done_is_fatal() -> None:

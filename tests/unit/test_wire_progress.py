@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.clocks.horizon import MANY
 from service.core.model import ClockName, EventTimeMs, LatePolicy, Offset, Progress, ReadAhead
 from service.wire.progress import decode_progress, encode_progress, writer_of
 
@@ -78,14 +81,41 @@ AHEAD = st.builds(
 )
 
 
-@given(OFFSETS, MAYBE_MS, AHEAD)
+NAMES = st.text(max_size=300) | st.sampled_from(["\x01" * 256, '"' * 256, "\U0001f4b8" * 64])
+
+
+@given(OFFSETS, MAYBE_MS, AHEAD, NAMES)
 def test_what_was_read_ahead_comes_back_and_fits_into_what_kafka_allows(
-    offset: Offset, watermark: EventTimeMs | None, ahead: ReadAhead
+    offset: Offset, watermark: EventTimeMs | None, ahead: ReadAhead, name: str
 ) -> None:
     progress = Progress(offset, watermark, ahead)
-    encoded = encode_progress(progress)
+    encoded = encode_progress(progress, name)
     assert progress == decode_progress(offset, encoded)
     assert len(encoded.encode()) <= 4_096
+
+
+LARGEST = ReadAhead(
+    Offset(2**63 - 1),
+    EventTimeMs(-(2**63)),
+    -(2**63),
+    ClockName.INGESTION,
+    10**12,
+    10**15,
+    10**15,
+    LatePolicy.INCLUDE,
+    ((Offset(2**63 - 1), -(2**63)),) * (MANY + 63),
+)
+
+
+@pytest.mark.parametrize("name", ["n" * 256, "\x01" * 256, '"' * 256, "\U0001f4b8" * 64])
+def test_the_largest_that_there_can_be_fits_whatever_the_name(name: str) -> None:
+    encoded = encode_progress(Progress(Offset(2**63 - 1), EventTimeMs(-(2**63)), LARGEST), name)
+    assert len(encoded.encode()) <= 4_096
+
+
+def test_a_window_that_ends_beyond_the_last_event_time_comes_back() -> None:
+    progress = Progress(Offset(7), EventTimeMs(8_000), replace(LARGEST, closed_to_ms=2**63 + 5))
+    assert progress == decode_progress(Offset(7), encode_progress(progress))
 
 
 def test_metadata_is_committed_in_this_form_and_no_other() -> None:

@@ -106,6 +106,27 @@ def test_a_record_whose_key_alone_is_too_large_fits_as_well(value: bytes | None)
     assert set_aside(replace(ORIGINAL, key=b"k" * 1_900, value=value), max_bytes=2_000).size <= 2_000
 
 
+@pytest.mark.parametrize(("key", "value"), [(None, None), (b"key", b"value"), (b"k" * 1_000, b"v" * 3_000)])
+def test_a_record_whose_headers_alone_are_too_large_loses_those_and_says_how_many(
+    key: bytes | None, value: bytes | None
+) -> None:
+    headers: Headers = [("trace", b"x" * 1_900), ("other", None)]
+    record = set_aside(replace(ORIGINAL, key=key, value=value, headers=headers), max_bytes=2_000)
+    assert record.size <= 2_000
+    names = [name for name, _ in record.headers or []]
+    assert "__connect.errors.topic" == names[0]
+    assert b"2" == dict(record.headers or [])["txwatch.headers_dropped"]
+    if value != b"v" * 3_000:
+        assert (key, value) == (record.key, record.value)
+
+
+@given(st.integers(0, 1_400), st.binary(max_size=300), st.none() | st.binary(max_size=300))
+def test_whatever_the_headers_take_it_fits(header_bytes: int, value: bytes, key: bytes | None) -> None:
+    headers: Headers = [("h", b"x" * header_bytes)]
+    record = set_aside(replace(ORIGINAL, key=key, value=value, headers=headers), max_bytes=1_800)
+    assert record.size <= 1_800
+
+
 def test_no_more_is_truncated_than_has_to_be() -> None:
     original = replace(ORIGINAL, value=b"x" * 1_000)
     record = set_aside(original, max_bytes=900)

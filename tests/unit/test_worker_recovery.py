@@ -9,6 +9,7 @@ import pytest
 from service.core.model import LatePolicy, Partition
 from service.kafka.errors import Abortable, Fatal, Replaced, Retriable
 from service.kafka.source import End, OutOfRange, Run
+from service.runtime import LONGEST_TXN_MS
 from tests.driver import T0
 from tests.loop import FakeKafka, Loop, pay
 
@@ -261,6 +262,19 @@ def test_a_taken_partition_with_records_in_the_open_txn_aborts_it() -> None:
     assert not loop.txn_open()
     loop.turn(3, 10_000)
     assert ([], [(0, "tx1", 2.0, 1)]) == (loop.records("dead"), loop.sums())
+
+
+def test_in_a_long_window_no_txn_is_begun_so_early_that_it_would_outlive_its_timeout() -> None:
+    loop = Loop(window_size_ms=3_600_000)
+    loop.put(*[bytes([number]) * 1_500_000 for number in range(25)])
+    loop.turn(1)
+    into_the_hour = T0 % 3_600_000
+    loop.turn(3_600_000 - into_the_hour - LONGEST_TXN_MS - 1)
+    assert not loop.txn_open()
+    loop.turn(3_600_000 - into_the_hour - LONGEST_TXN_MS)
+    assert loop.txn_open()
+    loop.turn(3_600_000 - into_the_hour)
+    assert 25 == len(loop.records("dead"))
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["revoked", "lost"])

@@ -68,6 +68,24 @@ def test_trouble_is_the_reason_until_the_broker_answers_again() -> None:
     assert 1 == len(loop.events("kafka_well_again"))
 
 
+def test_where_commit_after_commit_fails_it_is_not_ready_until_one_works_or_the_partitions_change() -> None:
+    loop = Loop()
+    loop.put(pay(0))
+    loop.output.problems["commit"] += [Abortable("not taken")] * 4
+    loop.turn(1, 10_000, 10_001, 20_000, 21_001)
+    assert loop.why_not_ready() is None
+    loop.turn(30_000, 31_001)
+    assert "the last 3 commits failed: not taken" == loop.why_not_ready()
+    loop.input.give(1)
+    loop.turn(31_002)
+    loop.input.take(1)
+    loop.turn(31_003)
+    assert loop.why_not_ready() is None
+    loop.turn(40_000, 41_001, 50_000, 51_001)
+    assert [1] == [count for _, _, _, count in loop.sums()]
+    assert loop.why_not_ready() is None
+
+
 def test_trouble_before_the_group_has_answered_is_told_with_it() -> None:
     loop = Loop(partitions=())
     loop.input.problems["check"] += [Retriable("connection refused")] * 2

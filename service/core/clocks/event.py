@@ -172,8 +172,8 @@ class EventClock:
     def cut(self) -> None:
         """Close every open window as it is."""
         watermark_ms = self._mark.value_ms
-        if watermark_ms is not None:  # else nothing has been read, and nothing is open
-            self._close(watermark_ms, NO_HORIZON)
+        if watermark_ms is not None and self._starts:
+            self._close(watermark_ms, max(self._starts) + self._rules.window_size_ms)
 
     def progress(self, next_offset: Offset) -> Progress:
         """Start again at the first record of any open window, by the watermark there."""

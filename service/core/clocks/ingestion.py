@@ -143,7 +143,12 @@ class IngestionClock:
             self.over.append(Over(ClockName.INGESTION, done.window, watermark_ms, done.aggregates))
 
     def progress(self, next_offset: Offset) -> Progress:
-        """Start again at the open window's first record, by the watermark of before it."""
+        """Start again at the open window's first record, by the watermark of before it.
+
+        A window all of whose records were set aside is none: nothing of it need be read again.
+        """
+        if self._open is not None and not self._open.aggregates:
+            self._open = None
         rules, mark, first = self._rules, self._mark, self._open
         ahead = ReadAhead(
             read=next_offset,
