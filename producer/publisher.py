@@ -220,7 +220,7 @@ class _Block:
     def failed_rows(self) -> Iterator[RowId]:
         rows = self._batch.rows
         for number, value in zip(rows.numbers, encode_rows(rows, self._batch.shift_ms), strict=True):
-            if value in self.values:
+            if (value if isinstance(value, bytes) else value.encode()) in self.values:
                 yield RowId(self._batch.pass_number, number)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from prometheus_client import Counter
 
 from service.core.model import Offset, Partition, Reason, SetAside, Transaction, WallTimeMs
 from service.core.task import PartitionTask
@@ -36,6 +37,7 @@ class Intake:
         self._topic: Final = topic
         self._topics = topics
         self._metrics = metrics
+        self._records: dict[Partition, Counter] = {}
         self.pending: list[OutRecord] = []
         self.pending_bytes = 0
 
@@ -58,12 +60,19 @@ class Intake:
         new = len(messages) if first >= task.read else sum(message.offset() >= task.read for message in messages)
         accepted = task.accept(now_ms, offsets, transactions, lambda: [_append_time(m, now_ms) for m in good])
         task.arrived(now_ms, last + 1)
-        labels = (self._topic, str(partition))
-        self._metrics.records.labels(*labels).inc(new)
+        self._records_of(partition).inc(new)
         if accepted.late:
-            self._metrics.late.labels(*labels).inc(accepted.late)
+            self._metrics.late.labels(self._topic, str(partition)).inc(accepted.late)
         if accepted.set_aside:
             self._put_aside(partition, messages, accepted.set_aside)
+
+    def _records_of(self, partition: Partition) -> Counter:
+        """The partition's counter; kept, since to look it up takes 3 us."""
+        try:
+            return self._records[partition]
+        except KeyError:
+            counter = self._records[partition] = self._metrics.records.labels(self._topic, str(partition))
+            return counter
 
     def _decode_each(
         self, partition: Partition, task: PartitionTask, messages: list[Any]

@@ -30,6 +30,8 @@ BUSY_PAUSE_MS: Final = 10_000
 """Between attempts to start a partition, without and with others that run."""
 DRAIN_COMMIT_MS: Final = 200
 """Between commits while a backlog is drained whose windows close faster than that."""
+LOOK_MS: Final = 10
+"""Between looks for windows that wait to be closed without a record, while records come."""
 ASK_MS: Final = 100
 """Between questions where partitions end."""
 UNABLE_AFTER: Final = 3
@@ -38,6 +40,9 @@ BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
 LONGEST_TXN_MS: Final = 14 * 60_000
 """But not so early that it would outlive the longest timeout that brokers allow: it would be tried again for ever."""
+
+_OWNERSHIP: Final = (Given, Taken)
+_READING: Final = (Run, End)
 
 
 class Worker:
@@ -74,6 +79,7 @@ class Worker:
         self._stuck: str | None = None
         self._next_snapshot_ms = 0
         self._restore_at_ms = 0
+        self._look_at_ms = 0
         self._ask_at_ms = 0
         self._checkpoint_ms = 0
         self._held = False
@@ -99,15 +105,14 @@ class Worker:
         """
         events = self._source.poll(BATCH_RECORDS, self._patience_s())
         now_ms = self._steady.at(self._clock())
-        ownership = [event for event in events if isinstance(event, Given | Taken)]
+        ownership = [event for event in events if isinstance(event, _OWNERSHIP)]
         for change in ownership:
             self._handle_ownership(change)
         if self._window is not None and is_over(self._window, now_ms):
             self._checkpoint(now_ms)
         for event in events:
             self._handle(event, now_ms)
-        self._close_silent(now_ms)
-        if self._due(events, now_ms):
+        if self._due(events, now_ms, self._close_silent(events, now_ms)):
             self._checkpoint(now_ms)
         if self._intake.pending_bytes > BUFFER_BYTES and self._ends_within(now_ms, LONGEST_TXN_MS):
             self._transactionally(self._send_pending)
@@ -193,29 +198,38 @@ class Worker:
 
     # ---- commit ---------------------------------------------------------------------------------------------
 
-    def _close_silent(self, now_ms: WallTimeMs) -> None:
+    def _close_silent(self, events: list[Event], now_ms: WallTimeMs) -> Iterable[Partition]:
         """Close windows that only a later record would close, once it is sure that none came before.
 
         That the client has nothing more is no proof: it may not have heard of it yet. So their leaders are asked
-        where the partitions end *after* the windows' end.
+        where the partitions end *after* the windows' end. Returns the partitions that were closed.
         """
+        if 0 < self._look_at_ms - now_ms <= LOOK_MS and any(isinstance(event, Run) for event in events):
+            return ()
+        self._look_at_ms = now_ms + LOOK_MS
         waiting = [p for p, task in self._tasks.items() if task.waits_for_end(now_ms)]
         if not waiting or 0 < self._ask_at_ms - now_ms <= PAUSE_MS:
-            return
+            return ()
         self._ask_at_ms = now_ms + ASK_MS
         try:
             ends = self._source.ends(waiting)
         except Retriable as problem:
             self._handle(Trouble(str(problem)), now_ms)
             self._ask_at_ms = now_ms + PAUSE_MS
-            return
+            return ()
         for partition, end_offset in ends.items():
             self._tasks[partition].at_end(now_ms, end_offset)
+        return ends
 
-    def _due(self, events: list[Event], now_ms: WallTimeMs) -> bool:
-        """Whether windows are over that are to be committed now: at once, but while draining only now and then."""
-        tasks = self._tasks.values()
-        self._held = any(task.to_commit for task in tasks)
+    def _due(self, events: list[Event], now_ms: WallTimeMs, closed: Iterable[Partition]) -> bool:
+        """Whether windows are over that are to be committed now: at once, but while draining only now and then.
+
+        Only tasks that something happened to are looked at: all of them in each turn would cost 90 ns a record at 64
+        partitions, a tenth of the floor.
+        """
+        touched = [*(event.partition for event in events if isinstance(event, _READING)), *closed]
+        tasks = [self._tasks[partition] for partition in touched if partition in self._tasks]
+        self._held = self._held or any(task.to_commit for task in tasks)
         if self._window is None and any(task.has_closed for task in tasks):
             self._window = window_at(now_ms, self._rules.commit_within_ms)
         if not self._held or not 0 <= now_ms - self._checkpoint_ms < DRAIN_COMMIT_MS:

@@ -183,10 +183,10 @@ class PartitionSource:
         if any(map(_error_of, messages)):
             yield from self._events_with_errors(messages)
             return
-        # Nearly every batch is of one partition; to count them in C is cheaper than to group them.
-        partitions = list(map(_partition_of, messages))
-        if partitions.count(partitions[0]) == len(messages):
-            yield Run(Partition(partitions[0] or 0), messages)
+        # Nearly every batch is of one partition; a set of them in C is cheaper than to group them.
+        partitions = set(map(_partition_of, messages))
+        if len(partitions) == 1:
+            yield Run(Partition(partitions.pop() or 0), messages)
             return
         for partition, run in groupby(messages, _partition_of):
             yield Run(Partition(partition or 0), list(run))

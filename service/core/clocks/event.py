@@ -75,11 +75,10 @@ class EventClock:
         late_total = 0
         late_ones: list[Aggregate] = []
         set_aside: list[SetAside] = []
-        scale, rounding, limit = SCALE, ROUND, UNITS_LIMIT
+        scale, rounding, high, low = SCALE, ROUND, UNITS_LIMIT, -UNITS_LIMIT
 
         for offset, transaction in zip(offsets, transactions, strict=True):
             event_ms = transaction.timestamp
-            key = transaction.transaction_id
             if event_ms > bar_ms:
                 if event_ms > sure_ms:
                     if not horizon.allows(offset, event_ms, now_ms):
@@ -108,24 +107,24 @@ class EventClock:
                     window = self._begin(start_ms, offset, newest_ms)
                     closes_at_ms = self._closes_at_ms()
                 aggregates = window.aggregates
+            amount = transaction.amount
             try:
-                aggregate = aggregates[key]
+                aggregate = aggregates[transaction.transaction_id]
+                units = (amount * scale + rounding) - rounding  # type: ignore[operator]
+                total = aggregate.units + units
+                if units / scale == amount and total < high and total > low:
+                    aggregate.units = total
+                else:
+                    aggregate.add(amount)
             except KeyError:
-                aggregate = aggregates[key] = Aggregate(event_ms, offset)
+                aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset)
+                aggregate.add(amount)
+            except TypeError:  # a Decimal, from a record with more digits than a float keeps
+                aggregate.add(amount)
             if event_ms > aggregate.max_timestamp:  # noqa: PLR1730 - a call for each record
                 aggregate.max_timestamp = event_ms
             if late:
                 late_ones.append(aggregate)
-            amount = transaction.amount
-            try:
-                units = (amount * scale + rounding) - rounding  # type: ignore[operator]
-                total = aggregate.units + units
-                if units / scale == amount and -limit < total < limit:
-                    aggregate.units = total
-                else:
-                    aggregate.add(amount)
-            except TypeError:  # a Decimal, from a record with more digits than a float keeps
-                aggregate.add(amount)
             aggregate.last_offset = offset
             aggregate.count += 1
 
