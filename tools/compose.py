@@ -114,8 +114,9 @@ class Stack:
         return self.docker("compose", *arguments, timeout_s=timeout_s, **environment)
 
     def inspect(self, *, everything: bool = False) -> list[dict[str, Any]]:
-        """What Docker knows of the project's containers; with those that have ended, if asked for."""
+        """What Docker knows of the project's containers but those of `run`; the ended ones, too, if asked for."""
         chosen = ["--filter", f"label=com.docker.compose.project={self.project}"]
+        chosen += ["--filter", "label=com.docker.compose.oneoff=False"]  # a container of `run --rm` may be gone next
         ids = self.docker("ps", "--quiet", *(["--all"] if everything else []), *chosen).split()
         return list(json.loads(self.docker("inspect", *ids))) if ids else []
 
