@@ -13,7 +13,6 @@ from producer.ports import TopicState
 from producer.replay import NS_PER_MS, NS_PER_S, ByEventTime, Pace, Replay, RowId
 from producer.session import Plan, Session
 
-MINUTE_S = 60
 WALL_MS = 1_800_000_000_000
 
 

@@ -44,13 +44,18 @@ class Txwatch:
 
     directory: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The caller's, but for what are settings."""
+        inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
+        return {**inherited, "PYTHONPATH": str(ROOT)}
+
     def __call__(self, *arguments: str, **environment: str) -> Done:
         """Run a command to its end."""
-        inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
         done = subprocess.run(
             [sys.executable, "-m", "service", *arguments],
             cwd=self.directory,
-            env={**inherited, "PYTHONPATH": str(ROOT), **environment},
+            env={**self.environment, **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -128,13 +133,12 @@ def test_the_file_in_the_usual_place_is_read(txwatch: Txwatch) -> None:
 
 
 def test_a_reader_that_has_had_enough_is_no_failure(txwatch: Txwatch) -> None:
-    inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
         [sys.executable, "-m", "service", "config"],
         cwd=txwatch.directory,
-        env={**inherited, "PYTHONPATH": str(ROOT)},
+        env=txwatch.environment,
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,
@@ -146,12 +150,11 @@ def test_a_reader_that_has_had_enough_is_no_failure(txwatch: Txwatch) -> None:
 
 
 def test_a_full_disk_is_one_line(txwatch: Txwatch) -> None:
-    inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(
             [sys.executable, "-m", "service", "config"],
             cwd=txwatch.directory,
-            env={**inherited, "PYTHONPATH": str(ROOT)},
+            env=txwatch.environment,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -178,11 +181,10 @@ def test_variables_of_other_programs_stop_no_start(txwatch: Txwatch, variable: s
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_it_well_even_while_it_is_loading(txwatch: Txwatch, number: signal.Signals) -> None:
-    inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
     with subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "service"],
         cwd=txwatch.directory,
-        env={**inherited, "PYTHONPATH": str(ROOT), "HTTP_PORT": "0"},
+        env={**txwatch.environment, "HTTP_PORT": "0"},
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
