@@ -179,6 +179,22 @@ def test_nothing_closes_an_event_time_window_of_a_silent_topic() -> None:
     assert [] == loop.sums()
 
 
+def test_a_record_from_the_future_holds_the_commit_back_until_event_time_gets_there_and_no_longer() -> None:
+    loop = by_event_time()
+    ahead = 295_000
+    loop.put(pay(0), pay(ahead))
+    loop.turn(1)
+    assert ([(0, "tx1", 1.0, 1)], 1) == (loop.sums(), loop.kafka.committed[0][0])
+    loop.put(*[pay(number) for number in range(1_000, 200_000, 1_000)])
+    loop.turn(200_000, 210_000)
+    assert (1, 199) == (loop.kafka.committed[0][0], len(loop.records("late")))
+    assert 201 == decode_progress(Offset(1), loop.kafka.metadata[0]).ahead.read  # type: ignore[union-attr]
+    loop.put(pay(ahead // 10_000 * 10_000 + 11_000))
+    loop.turn(301_001)
+    assert (290_000, "tx1", 1.0, 1) == loop.sums()[-1]
+    assert 201 == loop.kafka.committed[0][0]
+
+
 def test_a_silent_topic_is_flushed_where_that_is_asked_for_and_what_comes_later_is_late() -> None:
     loop = by_event_time(flush_after_ms=30_000)
     loop.put(pay(5_000))
