@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from service.core.model import ClockName, LatePolicy, Offset
 from service.kafka.errors import Retriable
 from service.wire.progress import decode_progress
@@ -249,3 +251,31 @@ def test_a_window_at_the_very_end_of_time_is_cut_when_the_settings_change() -> N
     second = by_event_time(first.kafka, now=10_001, max_future_ms=0, window_size_ms=5_000)
     second.turn(10_002, 20_000)
     assert [(1.0, 1)] == [(one["amount"], one["count"]) for one in second.payloads("aggregates")]
+
+
+@pytest.mark.parametrize(
+    ("skipped", "sums"),
+    [
+        (2, [(0, "tx1", 12.0, 2), (10_000, "tx1", 16.0, 1)]),
+        (4, [(10_000, "tx1", 16.0, 1)]),
+        (5, []),
+    ],
+    ids=["in what was read ahead", "up to what was read", "beyond it"],
+)
+def test_of_records_that_expired_below_an_open_window_the_rest_counts_once(
+    skipped: int, sums: list[tuple[int, str, float, int]]
+) -> None:
+    """The first window is lost as far as its records are; the watermark and what is closed stay."""
+    first = by_event_time()
+    first.put(*[pay(number * 1_000, 2.0**number) for number in range(4)])
+    first.turn(1, 10_000)
+    assert 0 == first.kafka.committed[0][0]
+    first.put(pay(12_000, 16.0), pay(24_000, 32.0))
+    second = by_event_time(first.kafka, now=10_001, partitions=())
+    second.input.skipped = skipped
+    second.input.give(0)
+    second.turn(10_002, 10_003, 20_000)
+    assert sums == second.sums()
+    assert float(skipped) == second.of_partition("records_skipped_total")
+    assert [T0 + 23_000] == [one.watermark for one in second.partitions()]
+    assert 5 == second.kafka.committed[0][0]
