@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from service.core.model import Offset, Partition, Reason, SetAside, Transaction, WallTimeMs
 from service.core.task import PartitionTask
 from service.metrics import Metrics
-from service.wire.records import Original, OutRecord, Source, set_aside_record
+from service.wire.records import Headers, Original, OutRecord, Source, set_aside_record
 from service.wire.transactions import Rejection, decode, decode_run
 
 
@@ -125,6 +125,14 @@ def _original(source: Source, message: Any) -> Original:  # noqa: ANN401
         message.offset(),
         message.key(),
         message.value(),
-        message.headers(),
+        _headers(message),
         timestamp_ms if timestamp_ms >= 0 else None,  # a record without one says -1
     )
+
+
+def _headers(message: Any) -> Headers | None:  # noqa: ANN401
+    try:
+        found: Headers | None = message.headers()
+    except (SystemError, UnicodeDecodeError):  # a name that is no UTF-8: then the client tells none of them
+        return [("txwatch.headers_dropped", b"not_utf8")]
+    return found

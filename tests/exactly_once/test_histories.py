@@ -3,6 +3,10 @@
 `python -m bench.histories` plays the same for longer and with other seeds.
 """
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +15,7 @@ from tests.broker import Broker, Cluster
 from tests.exactly_once import cluster, network
 from tests.exactly_once.run import Stage, play, proxied_broker
 from tests.exactly_once.world import QUICK, SESSION_S
+from tests.service_process import ROOT
 
 SEED = 20_261_123
 
@@ -70,6 +75,20 @@ def test_whatever_happens_to_the_network_each_record_counts_once(far: Stage, kin
     assert kind in network.KINDS
     world = play(far, kind, SEED, cycles)
     assert max(world.recoveries) <= 20
+
+
+def test_to_ask_how_far_the_group_is_survives_connections_that_come_and_go(far: Stage) -> None:
+    """The admin client did not: see service.kafka.admin."""
+    proxy = far.proxy
+    assert proxy is not None
+    environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{proxy.port}"}
+    with subprocess.Popen([sys.executable, "-m", "tests.exactly_once.asker"], cwd=ROOT, env=environment) as asker:
+        while asker.poll() is None:
+            time.sleep(0.7)
+            proxy.refuse()
+            time.sleep(0.6)
+            proxy.open()
+    assert asker.returncode == 0
 
 
 @pytest.mark.parametrize("kind", sorted(cluster.KINDS))

@@ -209,6 +209,7 @@ class World:
 
     def unread(self) -> set[Place]:
         """Records that are no longer there and stand in no output, though what was committed has passed them."""
+        inputs = self.load.inputs.copy()  # first of all: the load goes on, and what it adds from now on is not gone
         seen = {_source_of(m) for t in (self.names.dead_letter, self.names.late) for m in read_all(self.broker, t)}
         ranges: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
         for one in payloads(self.broker, self.names.aggregates):
@@ -216,14 +217,11 @@ class World:
             key = (source["partition"], one["transaction_id"])
             ranges[key].append((source["first_offset"], source["last_offset"]))
         left = {(m.partition(), m.offset()) for m in read_all(self.broker, self.names.transactions)}
-        gone = self.load.inputs.keys() - left - seen
+        gone = inputs.keys() - left - seen
         return {
             (partition, offset)
             for partition, offset in gone
-            if not any(
-                low <= offset <= high
-                for low, high in ranges[partition, _key_of(self.load.inputs[partition, offset][0])]
-            )
+            if not any(low <= offset <= high for low, high in ranges[partition, _key_of(inputs[partition, offset][0])])
         }
 
     def _wrong_starts(self) -> list[str]:

@@ -1,8 +1,11 @@
 """Topics that are deleted under a running service."""
 
+import ctypes
 import random
 from collections.abc import Callable
+from pathlib import Path
 
+import confluent_kafka
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
@@ -91,6 +94,40 @@ def test_a_dead_letter_topic_that_does_not_take_a_record_stops_the_service_and_t
         assert headers_of(headed)["txwatch.headers_dropped"] == b"2"
     else:
         assert (len(long.value() or b""), headers_of(headed)["trace"]) == (7_128, b"x" * 3_000)
+
+
+def produce_with_header(broker: Broker, topic: str, value: bytes, name: bytes) -> None:
+    """By librdkafka itself, for Python's client takes no name that is not UTF-8; other languages' clients do."""
+    (path,) = (Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs").glob("librdkafka*")
+    kafka = ctypes.CDLL(str(path))
+    kafka.rd_kafka_conf_new.restype = kafka.rd_kafka_new.restype = ctypes.c_void_p
+    error = ctypes.create_string_buffer(512)
+    config = ctypes.c_void_p(kafka.rd_kafka_conf_new())
+    kafka.rd_kafka_conf_set(config, b"bootstrap.servers", broker.bootstrap_servers.encode(), error, 512)
+    producer = ctypes.c_void_p(kafka.rd_kafka_new(0, config, error, 512))
+    text, size, end = ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int(0)
+    to_topic, with_value, copied, with_header = (ctypes.c_int(kind) for kind in (1, 4, 7, 9))
+    assert not kafka.rd_kafka_producev(
+        producer, to_topic, text(topic.encode()), with_value, text(value), size(len(value)), copied, ctypes.c_int(2),
+        with_header, text(name), text(b"x"), size(1), end,
+    )  # fmt: skip
+    assert not kafka.rd_kafka_flush(producer, 10_000)
+    kafka.rd_kafka_destroy(producer)
+
+
+def test_a_header_whose_name_is_not_utf8_does_not_stop_the_stream(broker: Broker, unique: Callable[[str], str]) -> None:
+    names = Names(unique)
+    create_topics(broker, names.transactions)
+    with running(broker, names) as service:
+        service.wait_ready(1)
+        produce_with_header(broker, names.transactions, b"rubbish", b"\xff\xfe")
+        produce(broker, names.transactions, [transaction("tx1", NOW_MS, "9000")])
+        (record,) = wait_until(lambda: read_all(broker, names.dead_letter))
+        assert wait_until(lambda: payloads(broker, names.alerts))
+        assert service.stop() == 0
+    headers = headers_of(record)
+    assert (record.value(), headers["txwatch.headers_dropped"]) == (b"rubbish", b"not_utf8")
+    assert headers["txwatch.reason"] == b"not_json"
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from service.core.model import ClockName, LatePolicy, Offset
 from service.kafka.errors import Retriable
 from service.wire.progress import decode_progress
@@ -179,6 +181,22 @@ def test_nothing_closes_an_event_time_window_of_a_silent_topic() -> None:
     assert [] == loop.sums()
 
 
+def test_a_record_from_the_future_holds_the_commit_back_until_event_time_gets_there_and_no_longer() -> None:
+    loop = by_event_time()
+    ahead = 295_000
+    loop.put(pay(0), pay(ahead))
+    loop.turn(1)
+    assert ([(0, "tx1", 1.0, 1)], 1) == (loop.sums(), loop.kafka.committed[0][0])
+    loop.put(*[pay(number) for number in range(1_000, 200_000, 1_000)])
+    loop.turn(200_000, 210_000)
+    assert (1, 199) == (loop.kafka.committed[0][0], len(loop.records("late")))
+    assert 201 == decode_progress(Offset(1), loop.kafka.metadata[0]).ahead.read  # type: ignore[union-attr]
+    loop.put(pay(ahead // 10_000 * 10_000 + 11_000))
+    loop.turn(301_001)
+    assert (290_000, "tx1", 1.0, 1) == loop.sums()[-1]
+    assert 201 == loop.kafka.committed[0][0]
+
+
 def test_a_silent_topic_is_flushed_where_that_is_asked_for_and_what_comes_later_is_late() -> None:
     loop = by_event_time(flush_after_ms=30_000)
     loop.put(pay(5_000))
@@ -233,3 +251,31 @@ def test_a_window_at_the_very_end_of_time_is_cut_when_the_settings_change() -> N
     second = by_event_time(first.kafka, now=10_001, max_future_ms=0, window_size_ms=5_000)
     second.turn(10_002, 20_000)
     assert [(1.0, 1)] == [(one["amount"], one["count"]) for one in second.payloads("aggregates")]
+
+
+@pytest.mark.parametrize(
+    ("skipped", "sums"),
+    [
+        (2, [(0, "tx1", 12.0, 2), (10_000, "tx1", 16.0, 1)]),
+        (4, [(10_000, "tx1", 16.0, 1)]),
+        (5, []),
+    ],
+    ids=["in what was read ahead", "up to what was read", "beyond it"],
+)
+def test_of_records_that_expired_below_an_open_window_the_rest_counts_once(
+    skipped: int, sums: list[tuple[int, str, float, int]]
+) -> None:
+    """The first window is lost as far as its records are; the watermark and what is closed stay."""
+    first = by_event_time()
+    first.put(*[pay(number * 1_000, 2.0**number) for number in range(4)])
+    first.turn(1, 10_000)
+    assert 0 == first.kafka.committed[0][0]
+    first.put(pay(12_000, 16.0), pay(24_000, 32.0))
+    second = by_event_time(first.kafka, now=10_001, partitions=())
+    second.input.skipped = skipped
+    second.input.give(0)
+    second.turn(10_002, 10_003, 20_000)
+    assert sums == second.sums()
+    assert float(skipped) == second.of_partition("records_skipped_total")
+    assert [T0 + 23_000] == [one.watermark for one in second.partitions()]
+    assert 5 == second.kafka.committed[0][0]
