@@ -1,22 +1,24 @@
-"""Sets up what `./demo` or `./test` needs and becomes the program itself.
+"""Sets up what `./demo`, `./test` or `./bench/run` needs and becomes the program itself.
 
-Usage: `python -m tools.launch CALLER demo|test …`, CALLER being the folder from which it was called.
+Usage: `python -m tools.launch CALLER demo|test|bench …`, CALLER being the folder from which it was called.
 """
 
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from tools import options
 from tools.command import SetupError, say
 from tools.setup import PYTHON, set_up
 from tools.signals import SIGNALS, Stopped, stopped_by_signals
 
+MODULES: Final = {"demo": "tools.demo", "test": "tools.suite", "bench": "bench.measure"}
+
 
 def main(caller: str, command: str, arguments: list[str]) -> NoReturn:
-    """Never returns: it ends, or becomes `tools.demo` or `tools.suite` on `.venv`'s Python."""
+    """Never returns: it ends, or becomes the command's module on `.venv`'s Python."""
     if command == "demo":
         options.parse(arguments, Path(caller))
     try:
@@ -33,8 +35,7 @@ def main(caller: str, command: str, arguments: list[str]) -> NoReturn:
     except Stopped as stopped:
         say(f"./{command}: stopped; the next run sets up again")
         raise SystemExit(stopped.exit_code) from None
-    module = "tools.demo" if command == "demo" else "tools.suite"
-    os.execv(PYTHON, [str(PYTHON), "-m", module, caller, *arguments])  # noqa: S606  # our own program
+    os.execv(PYTHON, [str(PYTHON), "-m", MODULES[command], caller, *arguments])  # noqa: S606  # our own program
 
 
 if __name__ == "__main__":
