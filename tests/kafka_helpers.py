@@ -147,9 +147,21 @@ def read_all(
         consumer.close()
 
 
-def committed(broker: HasBootstrapServers, group: str, topic: str) -> list[TopicPartition]:
-    """A group's committed offset and metadata for each partition of a topic; offset -1001 where there is none."""
-    consumer = Consumer({"bootstrap.servers": broker.bootstrap_servers, "group.id": group, "enable.auto.commit": False})
+def committed(
+    broker: HasBootstrapServers, group: str, topic: str, isolation: str = "read_committed"
+) -> list[TopicPartition]:
+    """A group's committed offset and metadata for each partition of a topic; offset -1001 where there is none.
+
+    For `read_committed` it waits for the end of txns that have added offsets.
+    """
+    consumer = Consumer(
+        {
+            "bootstrap.servers": broker.bootstrap_servers,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "isolation.level": isolation,
+        }
+    )
     try:
         partitions = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic].partitions
         return consumer.committed([TopicPartition(topic, partition) for partition in sorted(partitions)], TIMEOUT_S)

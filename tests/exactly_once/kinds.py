@@ -169,7 +169,9 @@ def expired(world: World) -> None:
         else:
             world.stop()
         time.sleep(1.0)  # shorter than the session; the load goes on
-        positions = {p.partition: p.offset for p in committed(world.broker, world.names.group, topic)}
+        # The service may have been stopped in the middle of a commit.
+        found = committed(world.broker, world.names.group, topic, "read_uncommitted")
+        positions = {p.partition: p.offset for p in found}
         ends = world.load.next_offsets()
         lows = {p: (max(at, 0) + ends[p] + 1) // 2 for p, at in positions.items() if p in ends and p != 0}
         lows[0] = ends[0]  # nothing of this one is left
