@@ -7,7 +7,7 @@ RUN python -m venv --without-pip /opt/txwatch
 COPY requirements/runtime.lock /
 # Wheels only: what is not in the lock by its hash, or would have to be built, stops the build.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/txwatch/bin/python install --require-hashes --only-binary :all: --no-compile -r /runtime.lock
+    pip --python /opt/txwatch/bin/python install --require-hashes --no-deps --only-binary :all: --no-compile -r /runtime.lock
 # With a read-only root Python could not keep what it compiles.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/txwatch/lib
 

@@ -105,7 +105,9 @@ def install_locked(level: Level) -> None:
     lock = ROOT / "requirements" / f"{level}.lock"
     total = len(re.findall(r"^[a-z0-9].*==", lock.read_text(encoding="utf-8"), flags=re.MULTILINE))
     progress = ["--progress-bar", "raw"] if pip_has_raw_progress() else []
-    pip = [str(PYTHON), "-m", "pip", "install", *progress, "--require-hashes", "-r", str(lock)]
+    # The lock names everything: a pip that looks for dependencies itself finds newer ones than those in the lock.
+    options = ["--require-hashes", "--no-deps", "-r", str(lock)]
+    pip = [str(PYTHON), "-m", "pip", "install", *progress, *options]
     run(pip, "could not install the packages", PIP_LOG, Display(total))
 
 
