@@ -54,8 +54,8 @@ def _curves(figure: Figure) -> plt.Figure:
             axis.fill_between(range(len(cases)), [min(row) for row in rows], [max(row) for row in rows], alpha=0.2)
         axis.set_xticks(range(len(cases)), TICKS[name])
         axis.set_xlabel(name)
-        axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
+    axes[0].set_ylim(bottom=0)  # when all is drawn: it ends the scaling
     axes[0].set_ylabel("CPU-seconds a million")
     axes[0].legend()
     return picture

@@ -37,8 +37,9 @@ SAFE_SLACK: Final = 56 + SAFE_DIGITS
 SHORT: Final = SAFE_SLACK + 1
 _NUMERIC: Final = bytes(ord("0") if chr(byte) in "0123456789." else ord(" ") for byte in range(256))
 """Translates digits and the point to a nought, everything else to a blank."""
-_LONG_NUMBER: Final = b"0" * (SAFE_DIGITS + 1)
-"""An amount of more than 15 digits has this in it when it is translated: its digits and the point stand together."""
+_LONG_NUMBER: Final = b"0" * ((SAFE_DIGITS + 1) // 2)
+"""An amount of more than 15 digits has this in every second of its bytes when they are translated: its digits and the
+point stand together, at least 16 of them."""
 
 
 class _Fields(msgspec.Struct):
@@ -89,18 +90,18 @@ _amount_of = attrgetter("amount")
 def _has_long_number(values: Sequence[bytes]) -> bool:
     """Whether any amount may have more digits than a float keeps.
 
-    Where even the shortest id leaves no room for one, no record needs a look. Else their bytes get one, all at once:
-    1.2 ns a byte, against 1,100 ns a record for reading each amount from its text (CPython 3.11, 2026-11).
+    Where even the shortest id leaves no room for one, no record needs a look. Else every second of their bytes gets it,
+    all at once: 1 ns a byte, against 1,100 ns a record for reading each amount from its text (CPython 3.11, 2026-11).
     """
     if len(values[0]) <= SHORT and max(map(len, values)) <= SHORT:
         return False
-    return _LONG_NUMBER in b" ".join(values).translate(_NUMERIC)
+    return _LONG_NUMBER in b" ".join(values)[::2].translate(_NUMERIC)
 
 
 def _may_be_long(value: bytes, transaction: Transaction) -> bool:
     if len(value) - len(transaction.transaction_id) <= SAFE_SLACK:
         return False
-    return _LONG_NUMBER in value.translate(_NUMERIC)
+    return _LONG_NUMBER in value[::2].translate(_NUMERIC)
 
 
 def decode(value: bytes | None) -> Transaction:

@@ -332,5 +332,10 @@ def test_digits_elsewhere_in_a_record_make_no_difference() -> None:
 )
 def test_sixteen_digits_are_found_wherever_they_stand(form: str, sign: str, amount: str) -> None:
     text = sign + amount
-    value = form.format(i="an id of some length", t=TIMESTAMP, a=text).encode()
-    assert [Decimal(text)] * 2 == [one.amount for one in decode_run([value, value])]
+    # Every second byte is looked at: the number may begin at either kind of place.
+    values = [
+        form.format(i=name, t=TIMESTAMP, a=text).encode() for name in ("an id of some length", "and one of another")
+    ]
+    values.append(form.format(i="one that is odd", t=TIMESTAMP, a=text).encode())
+    assert [Decimal(text)] * 3 == [one.amount for one in decode_run(values)]
+    assert [[Decimal(text)]] * 3 == [[one.amount for one in decode_run([value])] for value in values]
