@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from service.core.model import LatePolicy
 from service.settings import GUARANTEED, MASK, Loaded, SettingsError, load, mask
+from service.wire.names import no_broker_in
 
 Written = Callable[[str], Path]
 
@@ -127,7 +128,7 @@ TOPIC_NAMES = st.from_regex(r"tx-[a-z0-9._-]{3,12}", fullmatch=True)
 ENVIRONMENTS = st.fixed_dictionaries(
     {},
     optional={
-        "KAFKA_BOOTSTRAP_SERVERS": TEXTS,
+        "KAFKA_BOOTSTRAP_SERVERS": TEXTS.filter(lambda text: no_broker_in(text) is None),
         "KAFKA_GROUP_ID": TEXTS,
         "KAFKA_INSTANCE_ID": TEXTS,
         "KAFKA_PROPERTIES": st.dictionaries(
