@@ -112,9 +112,9 @@ def test_a_late_record_counts_while_its_window_is_open_and_is_set_aside_afterwar
 def test_sums_of_event_time_windows_are_exact() -> None:
     partition = by_event_time()
     partition.read(tx(0, Decimal("8000.00000000000000001")), tx(1, 0.1), tx(2, 4e13), tx(3, 4e13))
-    partition.read(tx(11_000))
+    partition.read(tx(4, Decimal("0.00000000000000002")), tx(11_000))
     (closed,) = partition.task.take_closed()
-    assert Decimal("80000000008000.10000000000000001") == closed.aggregates["tx1"].value()
+    assert Decimal("80000000008000.10000000000000003") == closed.aggregates["tx1"].value()
 
 
 def test_nothing_is_flushed_before_the_silence_is_long_enough_or_where_nothing_is_open() -> None:
