@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.drain import Run, cpu_s, drain_with_floor, drain_with_service, records_seen
+from bench.drain import Run, drain_with_floor, drain_with_service, records_seen
 from bench.report import Figure
-from bench.stand import Running, Stand, resident_mib, service
+from bench.scaling import measure
+from bench.stand import Stand, resident_mib, service
+from tests.service_process import wait_until
 
 MILLION = 1e6
 AGAINST_FLOOR = [
@@ -119,7 +118,7 @@ def _resident(stand: Stand, topic: str, records: int) -> tuple[float, float]:
     """MiB when all is read and the window is still open, and at the peak."""
     env = {**stand.outputs(topic, stand.new("memory")), "WINDOW_SIZE_MS": "600000"}
     with service(env) as running:
-        _until(lambda: records_seen(running.port) >= records)
+        wait_until(lambda: records_seen(running.port) >= records, 300, name="all keys are open")
         time.sleep(1)
         pid = running.process.pid
         return resident_mib(pid), resident_mib(pid, "VmHWM")
@@ -134,39 +133,6 @@ def scaling(stand: Stand) -> Figure:
     for number in range(min(stand.rounds, 3)):
         for instances in (1, 2, 4):
             stand.say(f"{instances} instances: round {number + 1}")
-            wall_s, used_s = _together(stand, instances, records)
-            figure.row(f"{instances}").add(rate=records / wall_s, cpu=used_s / records * MILLION)
+            drained = measure(stand.broker, instances, records)
+            figure.row(f"{instances}").add(rate=drained.rate, cpu=drained.service_cpu_s / records * MILLION)
     return figure
-
-
-def _together(stand: Stand, instances: int, records: int) -> tuple[float, float]:
-    """Give them their partitions, hold them while the backlog is written, and let all go at once."""
-    topic = stand.topic(0)
-    run = stand.new("scaling")
-    env = stand.outputs(topic, run)
-    with contextlib.ExitStack() as stack:
-        members = [
-            stack.enter_context(service({**env, "KAFKA_INSTANCE_ID": f"{run}-{one}", "WINDOW_SIZE_MS": "60000"}))
-            for one in range(instances)
-        ]
-        _until(lambda: all(member.partitions() == 4 // instances for member in members))
-        _signal(members, signal.SIGSTOP)
-        stand.refill(topic, records)
-        before_s, began_s = sum(cpu_s(member.process.pid) for member in members), time.monotonic()
-        _signal(members, signal.SIGCONT)
-        _until(lambda: sum(records_seen(member.port) for member in members) >= records)
-        used_s = sum(cpu_s(member.process.pid) for member in members) - before_s
-        return time.monotonic() - began_s, used_s
-
-
-def _signal(members: list[Running], which: signal.Signals) -> None:
-    for member in members:
-        member.process.send_signal(which)
-
-
-def _until(what: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 300
-    while not what():
-        if time.monotonic() > deadline_s:
-            raise TimeoutError("not within 300 s")
-        time.sleep(0.2)

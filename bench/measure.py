@@ -19,9 +19,9 @@ from bench.page import write_page
 from bench.plots import draw
 from bench.producing import producer, schedule
 from bench.report import Figure, load
-from bench.stand import SESSION_MS, Stand
+from bench.scaling import start_broker
+from bench.stand import Stand
 from bench.timing import latency, start
-from tests.broker import Broker
 from tests.service_process import ROOT
 from tools.signals import Stopped, stopped_by_signals
 
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
 
         for name in names:
             # A broker of its own for each: what one has written is no burden to the next.
-            with Broker(heap_mib=1024, properties={"group.consumer.session.timeout.ms": SESSION_MS}) as broker:
+            with start_broker() as broker:
                 figure = FIGURES[name](Stand(broker, options.quick, options.rounds, say))
             results.put(figure, how)
             results.save(options.output)

@@ -17,10 +17,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from confluent_kafka import Producer
-
-from bench.drain import KEYS, START_MS, cpu_s, environment, records_seen
-from service.wire.transactions import encode_transaction
+from bench.drain import cpu_s, environment, records_seen, write
 from tests.broker import Broker
 from tests.kafka_helpers import create_topics
 from tests.service_process import Names, ServiceProcess, wait_until
@@ -55,7 +52,7 @@ class Drain:
 
 
 def start_broker() -> Broker:
-    """A broker for `measure`; not started yet."""
+    """The broker of all measurements; not started yet."""
     return Broker(heap_mib=1024, properties={"group.consumer.session.timeout.ms": SESSION_MS})
 
 
@@ -73,7 +70,7 @@ def measure(broker: Broker, instances: int, records: int) -> Drain:
         wait_until(lambda: _is_shared(services), PATIENCE_S, name="the partitions are shared")
         for service in services:
             service.process.send_signal(signal.SIGSTOP)
-        _fill(broker, topic, records)
+        write(broker, topic, records)
         ports = [service.wait_for_event("http_listening")["port"] for service in services]
         before = [cpu_s(service.process.pid) for service in services], cpu_s(broker.pid)
         began_s = time.monotonic()
@@ -104,30 +101,6 @@ def _is_shared(services: list[ServiceProcess]) -> bool:
     counts = [len(service.status()["partitions"]) for service in services if service.get("/readyz")[0] == 200]  # noqa: PLR2004
     fair = PARTITIONS // len(services)
     return len(counts) == len(services) and sum(counts) == PARTITIONS and min(counts) >= fair
-
-
-def _fill(broker: Broker, topic: str, records: int) -> None:
-    producer = Producer(
-        {
-            "bootstrap.servers": broker.bootstrap_servers,
-            "partitioner": "murmur2_random",
-            "linger.ms": 20,
-            "queue.buffering.max.messages": 500_000,
-            "compression.type": "lz4",
-        }
-    )
-    for number in range(records):
-        key = f"tx-{number * 7919 % KEYS:06d}"
-        value = encode_transaction(key, START_MS + number // 100, f"{number * 31 % 1_000_000 / 100:.2f}")
-        while True:
-            try:
-                producer.produce(topic, value, key)
-            except BufferError:
-                producer.poll(0.1)
-            else:
-                break
-        producer.poll(0)
-    producer.flush()
 
 
 def main() -> None:

@@ -18,8 +18,6 @@ from bench.drain import environment, fill, write
 from tests.broker import Broker
 from tests.kafka_helpers import create_topics
 
-SESSION_MS = 60_000
-
 
 @dataclass
 class Stand:
