@@ -2,7 +2,7 @@
 
 import os
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
         }
     )
     consumer.subscribe([topic])
-    batch = []
+    batch: list[Message] = []
     while not batch:
         batch = [message for message in consumer.consume(500, 0.1) if message.error() is None]
     producer.begin_transaction()

@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
         TextColumn("{task.completed}/{task.total}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, disable=None if console.is_terminal else True) as progress:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("starting the broker", total=len(names))
 
         def say(what: str) -> None:

@@ -8,6 +8,7 @@ import matplotlib as mpl
 
 mpl.use("svg")
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure as Picture
 
 from bench.report import Figure, Results
 
@@ -44,7 +45,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     return drawn
 
 
-def _curves(figure: Figure) -> plt.Figure:
+def _curves(figure: Figure) -> Picture:
     picture, axes = plt.subplots(1, 3, figsize=(9, 3.2), sharey=True, layout="constrained")
     for axis, (name, cases) in zip(axes, CURVES.items(), strict=True):
         for column, label in (("floor_cpu", "floor"), ("service_cpu", "service")):
@@ -61,7 +62,7 @@ def _curves(figure: Figure) -> plt.Figure:
     return picture
 
 
-def _bars(figure: Figure, columns: tuple[str, ...], label: str) -> plt.Figure:
+def _bars(figure: Figure, columns: tuple[str, ...], label: str) -> Picture:
     picture, axis = plt.subplots(figsize=SMALL, layout="constrained")
     headings = {column: heading for column, heading, _ in figure.columns}
     height = 0.8 / len(columns)
@@ -77,7 +78,7 @@ def _bars(figure: Figure, columns: tuple[str, ...], label: str) -> plt.Figure:
     return picture
 
 
-def _save(picture: plt.Figure, path: Path) -> Path:
+def _save(picture: Picture, path: Path) -> Path:
     picture.savefig(path, metadata={"Date": None})
     plt.close(picture)
     return path

@@ -13,7 +13,8 @@ from confluent_kafka import Consumer, TopicPartition
 from bench.producer_rate import bare_loop, example, replay
 from bench.report import Figure
 from bench.stand import Stand
-from producer.__main__ import main as replay_main
+from producer.cli import main as replay_main
+from producer.stop import Stop
 from tests.kafka_helpers import create_topics
 
 RATE = [
@@ -68,7 +69,9 @@ def schedule(stand: Stand) -> Figure:
             output = io.StringIO()
             options = ["--timestamp-format", "epoch_ms", "--topic", topic, "--no-progress"]
             with contextlib.redirect_stdout(output):
-                replay_main(["replay", str(path), *options, "--bootstrap-servers", stand.broker.bootstrap_servers])
+                replay_main(
+                    Stop(), ["replay", str(path), *options, "--bootstrap-servers", stand.broker.bootstrap_servers]
+                )
         lags = sorted(_lags(stand, topic, rate * seconds))
         p99 = lags[len(lags) * 99 // 100]
         own = float(json.loads(output.getvalue())["max_schedule_lag_ms"])
