@@ -108,6 +108,7 @@ class Session:
                 raise
             problem = str(error)
         self._await_reports()
+        self._pass_on_notices()  # the last reports may have come between two ticks
         self._settle_rest()
         self._rejects.close()
         return problem
@@ -232,6 +233,9 @@ class Session:
             self._next_tick_ns = now_ns + int(SLICE_S * NS_PER_S)
             self.elapsed_ns = max(self._now_ns(), 0) if self.started else 0
             self.sink.poll()
-            for notice in self.sink.take_notices():
-                self._say(notice)
+            self._pass_on_notices()
             self._on_tick()
+
+    def _pass_on_notices(self) -> None:
+        for notice in self.sink.take_notices():
+            self._say(notice)

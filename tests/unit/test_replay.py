@@ -241,6 +241,11 @@ def test_a_stopped_replay_waits_five_seconds_for_what_is_outstanding_and_then_gi
     assert 6.0 <= (clock.now_ns - driven.start_ms * NS_PER_MS) / NS_PER_S <= 6.5
 
 
+def test_what_the_last_reports_tell_is_said_even_if_they_come_at_once() -> None:
+    driven = Driven(csv_at(0), AsFast(), outstanding=1, reported_in_ms=1).run()
+    assert driven.said == ["all reported"]
+
+
 def test_a_second_signal_gives_up_at_once() -> None:
     clock = HandClock(hurried=True)
     clock.stop_at_ns = clock.now_ns + NS_PER_S
