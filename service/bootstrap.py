@@ -151,6 +151,7 @@ class Service:
             is_member=partial(admin.is_member, kafka.group_id),
             ends=admin.end_offsets,
             end_txns=dead_owners.end_their_txns,
+            topic_id=admin.topic_id,
             instance=kafka.instance_id,
         )
         worker = Worker(

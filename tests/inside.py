@@ -44,6 +44,7 @@ class Inside:
                 is_member=lambda _: True,
                 ends=lambda *_: {},
                 end_txns=lambda *_: [],
+                topic_id=lambda _: "",
                 instance="one",
             ),
             self.sink,

@@ -28,6 +28,8 @@ from service.kafka.errors import Fatal, Misconfigured, Retriable, kafka_error, s
 
 TIMEOUT_S: Final = 1.0
 CREATE_TIMEOUT_S: Final = 10.0
+COMMIT_TIMEOUT_S: Final = 3.0
+"""In a commit, which is as patient."""
 DESCRIBE_TIMEOUT_S: Final = 2.0
 """With a new connection."""
 
@@ -92,6 +94,20 @@ class ClusterAdmin:
                 return False
             raise self._sorted(exception, f"look for topic {topic}") from exception
         return True
+
+    def topic_id(self, topic: str) -> str:
+        """What tells the topic from an earlier one of the same name.
+
+        Raises:
+            Retriable: no broker answers, or there is no such topic at the moment.
+            Fatal: it refuses to.
+        """
+        try:
+            asked = self._client.describe_topics(TopicCollection([topic]), request_timeout=COMMIT_TIMEOUT_S)
+            return str(asked[topic].result().topic_id)
+        except KafkaException as exception:
+            problem = sort(kafka_error(exception), f"look for topic {topic}")
+            raise problem if isinstance(problem, Fatal) else Retriable(str(problem)) from exception
 
     def max_message_bytes(self, topics: list[str]) -> dict[str, int]:
         """``max.message.bytes`` of each topic.

@@ -5,6 +5,10 @@ committed offset with its watermark and assigns the partition *at that offset*. 
 assigning first and seeking after loses records (a pending look-up of the start overtakes the seek), and taking a
 partition out and in again at another offset may leave it silent; an explicit first offset, and a seek of a
 partition that is being fetched, are right every time.
+
+A topic that is deleted and made again within moments looks like the old one, and the client goes on in its middle. Its
+id tells: when it is the same at a commit as when the partitions started, all that was read between is of one topic.
+(The broker forgets what the group committed to a topic when that is deleted.)
 """
 
 from __future__ import annotations
@@ -109,14 +113,21 @@ class PartitionSource:
         is_member: Callable[[str], bool],
         ends: Callable[[str, Iterable[Partition]], dict[Partition, Offset]],
         end_txns: Callable[[str, Iterable[Partition]], list[str]],
+        topic_id: Callable[[str], str],
         instance: str,
     ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
         ``errors`` is where the clients' error callbacks put what they are told; ``is_member`` asks the group's
-        coordinator about a member id, ``ends`` the leaders where partitions of a topic end, ``end_txns`` ends what dead
-        owners of partitions left open; ``instance`` is written to what is committed.
+        coordinator about a member id, ``ends`` the leaders where partitions of a topic end, ``topic_id`` a broker which
+        topic has the name now; ``end_txns`` ends what dead owners of partitions left open; ``instance`` is written to
+        what is committed.
         """
+        self._ask_topic_id = topic_id
+        self._topic_id = ""
+        """Of the topic whose partitions are fetched."""
+        self._leaving = False
+        """Partitions of a topic that is no more are still to be handed back."""
         self._end_txns = end_txns
         self._instance = instance
         self._is_member = is_member
@@ -126,7 +137,12 @@ class PartitionSource:
         self._errors = errors
         self._state = _Partitions()
         self._joined = False
-        consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            [self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
 
     @property
     def joined(self) -> bool:
@@ -155,6 +171,7 @@ class PartitionSource:
 
     def _take(self, consumer: Consumer, partitions: list[TopicPartition], *, lost: bool) -> None:
         state = self._state
+        self._leaving = False
         try:
             consumer.incremental_unassign([p for p in partitions if p.partition in state.fetched])
         except KafkaException as exception:
@@ -253,18 +270,24 @@ class PartitionSource:
     def restore(self) -> list[Start]:
         """Start the partitions that are due where the group committed, or at the earliest record if it never did.
 
-        1. Ask for the committed offsets and their metadata, and for what there is.
-        2. Assign the new partitions at their first offset.
-        3. Seek the ones that are fetched already; one that cannot be sought yet stays due.
+        1. Ask for the topic's id; if it is another one than that of what is fetched, join the group anew.
+        2. Ask for the committed offsets and their metadata, and for what there is.
+        3. Assign the new partitions at their first offset.
+        4. Seek the ones that are fetched already; one that cannot be sought yet stays due.
 
         Raises:
             Retriable: the broker does not say; the partitions stay due.
             Fatal: it will never say.
         """
         due = [TopicPartition(self.topic, partition) for partition in sorted(self._state.due)]
-        if not due:
+        if not due or self._leaving:
             return []
         fetched = self._state.fetched
+        topic_id = self._ask_topic_id(self.topic)
+        if fetched and topic_id != self._topic_id:
+            self._join_anew()
+            return []
+        self._topic_id = topic_id
         try:
             starts = [self._start(answer) for answer in self._consumer.committed(due, COMMITTED_TIMEOUT_S)]
             new = [start for start in starts if start.partition not in fetched]
@@ -278,6 +301,15 @@ class PartitionSource:
         fetched.update(start.partition for start in new)
         self._state.due.difference_update(start.partition for start in started)
         return started
+
+    def _join_anew(self) -> None:
+        """Hand back every partition, and get those of the topic that has the name now.
+
+        To seek in them is refused for good (_STATE) where the client has noticed that the old ones are gone.
+        """
+        self._leaving = True
+        self._consumer.unsubscribe()
+        self._subscribe()
 
     def _seek(self, start: Start) -> bool:
         try:
@@ -339,7 +371,14 @@ class PartitionSource:
         return self._ends(self.topic, partitions)
 
     def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[TopicPartition], Any]:
-        """What a txn needs to commit this progress for the group as it is at this moment (KIP-447)."""
+        """What a txn needs to commit this progress for the group as it is at this moment (KIP-447).
+
+        Raises:
+            Retriable: the topic has been made again since its partitions were started, or no broker says.
+            Fatal: none will.
+        """
+        if self._ask_topic_id(self.topic) != self._topic_id:
+            raise Retriable(f"topic {self.topic} was deleted and made again")
         offsets = [
             TopicPartition(self.topic, partition, one.offset, encode_progress(one, self._instance))
             for partition, one in progress

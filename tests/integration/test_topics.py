@@ -2,6 +2,7 @@
 
 import ctypes
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
+    NewTopic,
     ResourceType,
 )
 
@@ -150,3 +152,42 @@ def test_an_input_topic_that_is_made_again_is_read_from_its_start(
         wait_until(lambda: counted() >= 3, 90)
         assert service.stop() == 0
     assert counted() == 3
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_an_input_topic_that_is_made_again_unnoticed_with_more_records_is_read_from_its_start(
+    broker: Broker, unique: Callable[[str], str], protocol: str
+) -> None:
+    names = Names(unique)
+    create_topics(broker, names.transactions, partitions=4)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+
+    def counted(prefix: str) -> int:
+        found = payloads(broker, names.aggregates)
+        return sum(one["count"] for one in found if one["transaction_id"].startswith(prefix))
+
+    with running(broker, names, {"KAFKA_PROPERTIES": f'{{"group.protocol": "{protocol}"}}'}) as service:
+        service.wait_ready(4)
+        produce(broker, names.transactions, [transaction(f"old{n}", NOW_MS, 1) for n in range(100)])
+        wait_until(lambda: counted("old") == 100)
+        # While it does not look, the client finds what it expects: more records behind those that it has read.
+        service.process.send_signal(signal.SIGSTOP)
+        try:
+            delete(broker, names.transactions)
+            new_topic = NewTopic(names.transactions, num_partitions=4, replication_factor=1)
+            wait_until(lambda: made(admin, new_topic))
+            produce(broker, names.transactions, [transaction(f"new{n}", NOW_MS, 1) for n in range(800)])
+        finally:
+            service.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: counted("new") >= 800, 60)
+        assert service.stop() == 0
+    assert (counted("old"), counted("new")) == (100, 800)
+
+
+def made(admin: AdminClient, topic: NewTopic) -> bool:
+    """Make it, or tell that the brokers still remember another of its name."""
+    try:
+        admin.create_topics([topic])[topic.topic].result(30)
+    except confluent_kafka.KafkaException:
+        return False
+    return True

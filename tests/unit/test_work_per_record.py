@@ -67,6 +67,7 @@ class Driven:
             is_member=lambda _: True,
             ends=lambda _, _partitions: {},
             end_txns=lambda _, _partitions: [],
+            topic_id=lambda _: "",
             instance="one",
         )
         self.loop = Loop(partitions=())
