@@ -28,8 +28,8 @@ from service.kafka.errors import Fatal, Misconfigured, Retriable, kafka_error, s
 
 TIMEOUT_S: Final = 1.0
 CREATE_TIMEOUT_S: Final = 10.0
-COMMIT_TIMEOUT_S: Final = 3.0
-"""In a commit, which is as patient."""
+TOPIC_ID_TIMEOUT_S: Final = 0.5
+"""A commit waits for it."""
 DESCRIBE_TIMEOUT_S: Final = 2.0
 """With a new connection."""
 
@@ -95,19 +95,27 @@ class ClusterAdmin:
             raise self._sorted(exception, f"look for topic {topic}") from exception
         return True
 
-    def topic_id(self, topic: str) -> str:
-        """What tells the topic from an earlier one of the same name.
+    def topic_id(self, topic: str) -> str | None:
+        """What tells the topic from an earlier one of the same name; None where no broker says so in time.
+
+        The client asks the one that it takes for the controller. When that is gone, it has to be told of another.
 
         Raises:
-            Retriable: no broker answers, or there is no such topic at the moment.
-            Fatal: it refuses to.
+            Retriable: there is no such topic at the moment.
+            Fatal: the broker refuses.
         """
         try:
-            asked = self._client.describe_topics(TopicCollection([topic]), request_timeout=COMMIT_TIMEOUT_S)
+            asked = self._client.describe_topics(TopicCollection([topic]), request_timeout=TOPIC_ID_TIMEOUT_S)
             return str(asked[topic].result().topic_id)
         except KafkaException as exception:
-            problem = sort(kafka_error(exception), f"look for topic {topic}")
-            raise problem if isinstance(problem, Fatal) else Retriable(str(problem)) from exception
+            error = kafka_error(exception)
+            problem = sort(error, f"look for topic {topic}")
+            if isinstance(problem, Fatal):
+                raise problem from exception
+            if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise Retriable(str(problem)) from exception
+            self._learn_brokers(topic, TOPIC_ID_TIMEOUT_S)
+            return None
 
     def max_message_bytes(self, topics: list[str]) -> dict[str, int]:
         """``max.message.bytes`` of each topic.
@@ -156,14 +164,14 @@ class ClusterAdmin:
                 problem = sort(kafka_error(exception), f"ask where partition {asked_for.partition} ends")
                 if isinstance(problem, Fatal):
                     raise problem from exception
-                self._learn_leaders(topic)
+                self._learn_brokers(topic, TIMEOUT_S)
                 raise Retriable(str(problem)) from exception
         return ends
 
-    def _learn_leaders(self, topic: str) -> None:
+    def _learn_brokers(self, topic: str, timeout_s: float) -> None:
         """Ask anew: after an election the client goes on by the leader epoch that it remembers, and is fenced."""
         with suppress(KafkaException):  # the next attempt will tell
-            self._client.list_topics(topic, timeout=TIMEOUT_S)
+            self._client.list_topics(topic, timeout=timeout_s)
 
     def is_member(self, group: str, member_id: str) -> bool:
         """Whether the group's coordinator knows this member; False also while it does not answer."""

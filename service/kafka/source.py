@@ -113,19 +113,19 @@ class PartitionSource:
         is_member: Callable[[str], bool],
         ends: Callable[[str, Iterable[Partition]], dict[Partition, Offset]],
         end_txns: Callable[[str, Iterable[Partition]], list[str]],
-        topic_id: Callable[[str], str],
+        topic_id: Callable[[str], str | None],
         instance: str,
     ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
         ``errors`` is where the clients' error callbacks put what they are told; ``is_member`` asks the group's
         coordinator about a member id, ``ends`` the leaders where partitions of a topic end, ``topic_id`` a broker which
-        topic has the name now; ``end_txns`` ends what dead owners of partitions left open; ``instance`` is written to
-        what is committed.
+        topic has the name now (None where it does not answer); ``end_txns`` ends what dead owners of partitions left
+        open; ``instance`` is written to what is committed.
         """
         self._ask_topic_id = topic_id
-        self._topic_id = ""
-        """Of the topic whose partitions are fetched."""
+        self._topic_id: str | None = None
+        """Of the topic whose partitions are fetched; None where nobody has told."""
         self._leaving = False
         """Partitions of a topic that is no more are still to be handed back."""
         self._end_txns = end_txns
@@ -283,11 +283,9 @@ class PartitionSource:
         if not due or self._leaving:
             return []
         fetched = self._state.fetched
-        topic_id = self._ask_topic_id(self.topic)
-        if fetched and topic_id != self._topic_id:
+        if not self._same_topic():
             self._join_anew()
             return []
-        self._topic_id = topic_id
         try:
             starts = [self._start(answer) for answer in self._consumer.committed(due, COMMITTED_TIMEOUT_S)]
             new = [start for start in starts if start.partition not in fetched]
@@ -302,14 +300,26 @@ class PartitionSource:
         self._state.due.difference_update(start.partition for start in started)
         return started
 
+    def _same_topic(self) -> bool:
+        """Whether what is fetched is of the topic that has the name now. Where nobody tells, no commit is held up."""
+        told = self._ask_topic_id(self.topic)
+        if not self._state.fetched:
+            self._topic_id = told
+            return True
+        self._topic_id = self._topic_id or told
+        return told is None or told == self._topic_id
+
     def _join_anew(self) -> None:
         """Hand back every partition, and get those of the topic that has the name now.
 
         To seek in them is refused for good (_STATE) where the client has noticed that the old ones are gone.
         """
         self._leaving = True
-        self._consumer.unsubscribe()
-        self._subscribe()
+        try:
+            self._consumer.unsubscribe()
+            self._subscribe()
+        except KafkaException as exception:  # a new process joins as well
+            raise Fatal(str(sort(kafka_error(exception), "join the group anew"))) from exception
 
     def _seek(self, start: Start) -> bool:
         try:
@@ -374,10 +384,10 @@ class PartitionSource:
         """What a txn needs to commit this progress for the group as it is at this moment (KIP-447).
 
         Raises:
-            Retriable: the topic has been made again since its partitions were started, or no broker says.
-            Fatal: none will.
+            Retriable: the topic has been deleted, or made again since its partitions were started.
+            Fatal: the broker does not let us see it.
         """
-        if self._ask_topic_id(self.topic) != self._topic_id:
+        if not self._same_topic():
             raise Retriable(f"topic {self.topic} was deleted and made again")
         offsets = [
             TopicPartition(self.topic, partition, one.offset, encode_progress(one, self._instance))
