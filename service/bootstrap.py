@@ -125,6 +125,7 @@ class Service:
     def _run(self, metrics: Metrics) -> None:
         # What its log says comes as errors, too, and is told in one line by whoever waits.
         config = {"log_level": 0, **client_config(self._settings, "admin", self._errors.append)}
+        config["allow.auto.create.topics"] = "false"  # to ask for a topic that was deleted is not to want it
         admin = ClusterAdmin(partial(construct, AdminClient, config))
         topics = self._prepare_topics(admin)
         if topics is None:

@@ -29,7 +29,7 @@ from service.kafka.errors import Fatal, Misconfigured, Retriable, kafka_error, s
 TIMEOUT_S: Final = 1.0
 CREATE_TIMEOUT_S: Final = 10.0
 TOPIC_ID_TIMEOUT_S: Final = 0.5
-"""A commit waits for it."""
+"""A commit waits so long for it, and as long again for news of the brokers."""
 DESCRIBE_TIMEOUT_S: Final = 2.0
 """With a new connection."""
 

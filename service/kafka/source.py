@@ -146,7 +146,7 @@ class PartitionSource:
 
     @property
     def joined(self) -> bool:
-        """Whether the group has answered at least once."""
+        """Whether the group has answered since the topic was subscribed."""
         return self._joined
 
     @property
@@ -171,7 +171,6 @@ class PartitionSource:
 
     def _take(self, consumer: Consumer, partitions: list[TopicPartition], *, lost: bool) -> None:
         state = self._state
-        self._leaving = False
         try:
             consumer.incremental_unassign([p for p in partitions if p.partition in state.fetched])
         except KafkaException as exception:
@@ -191,6 +190,8 @@ class PartitionSource:
             messages = self._consumer.consume(max_records, timeout_s)
         except KafkaException as exception:
             raise sort(kafka_error(exception), "consume") from exception
+        if self._leaving and not self._state.fetched:
+            self._subscribe_again()
         news, self._state.news = self._state.news, []
         while self._errors:
             news.append(self._sorted(self._errors.popleft(), "Kafka client"))
@@ -310,15 +311,22 @@ class PartitionSource:
         return told is None or told == self._topic_id
 
     def _join_anew(self) -> None:
-        """Hand back every partition, and get those of the topic that has the name now.
+        """Hand back every partition; poll() subscribes again when they are, and gets those that the name has now.
 
-        To seek in them is refused for good (_STATE) where the client has noticed that the old ones are gone.
+        To seek in them is refused for good (_STATE) where the client has noticed that the old ones are gone. To
+        subscribe at once would not do: in the middle of a rebalance the client forgets to hand back what it has.
         """
-        self._leaving = True
+        self._leaving, self._joined = True, False
         try:
             self._consumer.unsubscribe()
-            self._subscribe()
         except KafkaException as exception:  # a new process joins as well
+            raise Fatal(str(sort(kafka_error(exception), "leave the group"))) from exception
+
+    def _subscribe_again(self) -> None:
+        self._leaving = False
+        try:
+            self._subscribe()
+        except KafkaException as exception:
             raise Fatal(str(sort(kafka_error(exception), "join the group anew"))) from exception
 
     def _seek(self, start: Start) -> bool:
