@@ -70,7 +70,7 @@ class Publisher:
         """Why the brokers will not have this client as it is configured."""
         self._notices: list[str] = []
         self._announced: set[int] = set()
-        self._delivered_before = 0
+        self._most_delivered = 0
         self.sent = 0
         """Rows that librdkafka has taken, or refused for good."""
         self._all_reported_at = 0
@@ -171,10 +171,11 @@ class Publisher:
 
     def take_notices(self) -> list[str]:
         """Return what kept the client from the brokers since the last call: each kind once until rows go through."""
-        if self._announced and self.delivered > self._delivered_before:
+        delivered = self.delivered  # too low for a while in the middle of a batch, so that it may go back
+        if self._announced and delivered > self._most_delivered:
             self._announced.clear()
             self._notices.append("rows are delivered again")
-        self._delivered_before = self.delivered
+        self._most_delivered = max(self._most_delivered, delivered)
         notices, self._notices = self._notices, []
         return notices
 

@@ -15,6 +15,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Message
 
+from producer.csv_rows import Rows
+from producer.publisher import Publisher
+from producer.replay import Batch
 from tests.broker import Broker
 from tests.kafka_helpers import create_topics, read_all
 from tests.replay_process import EXAMPLE, HEADER, Done, finish, run, start
@@ -216,6 +219,32 @@ def test_rows_outlive_a_broker_that_dies_and_comes_back(tmp_path: Path, unique: 
         assert "no broker answers, trying on: " in done.err
         assert "rows are delivered again" in done.err
         assert Counter(amounts(broker, topic)) == Counter(range(1, count + 1))
+
+
+def test_a_full_queue_without_a_broker_is_no_delivery(unique: Unique) -> None:
+    def batch(first: int, end: int) -> Batch:
+        return Batch(Rows.of([(n, "tx", 1_715_421_600_000, "1") for n in range(first, end)]), None, 0, 1)
+
+    with Broker() as broker:
+        topic = unique("transactions")
+        create_topics(broker, topic, partitions=PARTITIONS)
+        publisher = Publisher(topic, broker.bootstrap_servers, {"queue.buffering.max.messages": 10}, 0)
+        assert publisher.send(batch(0, 5), lambda: True) == 5
+        publisher.flush(10)
+        assert (publisher.delivered, publisher.take_notices()) == (5, [])
+        broker.kill()
+        said: list[str] = []
+
+        def look_on() -> bool:
+            said.extend(publisher.take_notices())
+            return not said
+
+        assert publisher.send(batch(5, 8), look_on) == 3
+        assert publisher.send(batch(8, 30), look_on) == 7
+        said += publisher.take_notices()
+        assert "no broker answers" in said[0]
+        assert "rows are delivered again" not in said
+        publisher.give_up()
 
 
 @pytest.mark.parametrize("stopped", [False, True])
