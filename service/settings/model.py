@@ -1,0 +1,204 @@
+"""Every setting, its default and its bounds."""
+
+from __future__ import annotations
+
+import socket
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from service.core.model import ClockName, LatePolicy
+from service.wire.names import no_broker_in
+
+TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+Milliseconds = Annotated[int, Field(ge=0, le=10**15)]
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the text is one line and names the setting."""
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic takes it for 1, and a window of 1 ms is nothing that anybody meant.
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is int:
+            raise ValueError("input should be a valid integer")
+        return value
+
+
+GUARANTEED: Final = frozenset(
+    {
+        "acks",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "delivery.timeout.ms",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.gapless.guarantee",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "error_cb",
+        "group.id",
+        "group.instance.id",
+        "isolation.level",
+        "logger",
+        "message.timeout.ms",
+        "metadata.broker.list",
+        "partition.assignment.strategy",
+        "partitioner",
+        "request.required.acks",
+        "transaction.timeout.ms",
+        "transactional.id",
+    }
+)
+"""librdkafka properties that the guarantees rest on, or that have a setting of their own."""
+
+
+class KafkaSettings(_Group):
+    """How to reach Kafka, and as whom."""
+
+    bootstrap_servers: Annotated[str, Field(min_length=1)] = "localhost:9092"
+    group_id: Annotated[str, Field(min_length=1)] = "txwatch"
+    instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
+    properties: dict[str, str | bool | int | float] = Field(default_factory=dict)
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _hosts_and_ports(cls, servers: str) -> str:
+        # The client would look for a broker at port 0 for ever.
+        if (broker := no_broker_in(servers)) is not None:
+            raise ValueError(f"{broker!r} is not host:port")
+        return servers
+
+    @field_validator("properties")
+    @classmethod
+    def _not_the_guaranteed_ones(cls, properties: dict[str, Any]) -> dict[str, Any]:
+        for name in properties:
+            if name in GUARANTEED:
+                raise ValueError(f"{name} may not be set here: the service's guarantees rest on it")
+        return properties
+
+
+class TopicsSettings(_Group):
+    """Where things are read and written. An empty name of ``aggregates`` turns it off."""
+
+    transactions: TopicName = "transactions"
+    alerts: TopicName = "alerts"
+    aggregates: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")] = ""
+    late: TopicName = "transactions.late"
+    dead_letter: TopicName = "transactions.dead-letter"
+    state: TopicName = "txwatch.state"
+    create: bool = True
+    partitions: Annotated[int, Field(ge=1, le=10_000)] = 4
+    replication: Annotated[int, Field(ge=-1, le=100)] = -1
+
+    @field_validator("transactions", "alerts", "aggregates", "late", "dead_letter", "state")
+    @classmethod
+    def _no_folder(cls, name: str) -> str:
+        if name in {".", ".."}:
+            raise ValueError("Kafka has no topic of this name")
+        return name
+
+    @field_validator("replication")
+    @classmethod
+    def _not_zero(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("must be at least 1, or -1 for the broker's default")
+        return value
+
+
+class WatermarkSettings(_Group):
+    """Event time."""
+
+    lateness_ms: Milliseconds = 1_000
+    idle_after_ms: Milliseconds = 30_000
+    max_future_ms: Milliseconds = 300_000
+
+
+class WindowSettings(_Group):
+    """Windows."""
+
+    size_ms: Annotated[int, Field(ge=1, le=10**12)] = 10_000
+    clock: ClockName = ClockName.PROCESSING
+    ingestion_margin_ms: Milliseconds = 1_000
+    event_flush_after_ms: Milliseconds = 0
+
+
+class LateSettings(_Group):
+    """Late records."""
+
+    policy: LatePolicy = LatePolicy.INCLUDE
+
+
+class DetectSettings(_Group):
+    """Detectors."""
+
+    limit: Annotated[Decimal, Field(allow_inf_nan=False, max_digits=40, decimal_places=20)] = Decimal(8000)
+
+
+class HttpSettings(_Group):
+    """Where /metrics and the rest are served."""
+
+    host: Annotated[str, Field(min_length=1)] = "0.0.0.0"  # noqa: S104 - CONTRACT: a container must be reachable
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+
+
+class LogSettings(_Group):
+    """Logs, to standard error. Without a format it is console on a terminal and json elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] | None = None
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; group and field joined by ``_`` are the environment's name."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_nested_delimiter="_", env_nested_max_split=1)
+
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    topics: TopicsSettings = Field(default_factory=TopicsSettings)
+    watermark: WatermarkSettings = Field(default_factory=WatermarkSettings)
+    window: WindowSettings = Field(default_factory=WindowSettings)
+    late: LateSettings = Field(default_factory=LateSettings)
+    detect: DetectSettings = Field(default_factory=DetectSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102 - pydantic's
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # load() has put everything together; pydantic would read the environment once more, HTTP_PROXY and all.
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+def _names() -> dict[str, tuple[str, str]]:
+    names = {}
+    for group, info in Settings.model_fields.items():
+        model = info.annotation
+        assert isinstance(model, type), "every group is a model"  # noqa: S101
+        assert issubclass(model, BaseModel), "every group is a model"  # noqa: S101
+        for name in model.model_fields:
+            names[f"{group}_{name}".upper()] = (group, name)
+    return names
+
+
+NAMES: Final = _names()
+"""Environment variable → group and field."""
