@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from service.core.model import Offset, Partition, Progress
-from service.kafka.source import Event, Start
+from service.kafka.events import Event
+from service.kafka.starting import Start
 from service.wire.records import OutRecord
 
 

@@ -7,24 +7,23 @@ from typing import Any, Final, assert_never
 
 from structlog.typing import FilteringBoundLogger
 
+from service.condition import Condition
 from service.core.model import Offset, Partition, WallTimeMs, Window, WindowClosed
 from service.core.rules import TaskRules
 from service.core.task import PartitionTask
 from service.core.window import SteadyClock, is_over, window_at
 from service.intake import Intake, Topics
 from service.kafka.errors import Abortable, KafkaProblem, Retriable
-from service.kafka.source import End, Event, Given, OutOfRange, Run, Taken, Trouble
+from service.kafka.events import End, Event, Given, OutOfRange, Run, Taken, Trouble
 from service.metrics import Metrics
 from service.ports import Input, Output
-from service.progress_watch import ProgressWatch
-from service.status import PartitionStatus, Status, StatusBoard
+from service.status import StatusBoard
 from service.wire.alerts import aggregate_record, alert_record
 from service.wire.records import OutRecord, Source
 
 BATCH_RECORDS: Final = 500
 """Small batches stay in the processor's cache: DESIGN.md, "Batches of 500"."""
 POLL_S: Final = 0.1
-SNAPSHOT_MS: Final = 1_000
 PAUSE_MS: Final = 500
 BUSY_PAUSE_MS: Final = 10_000
 """Between attempts to start a partition, without and with others that run."""
@@ -34,8 +33,6 @@ LOOK_MS: Final = 10
 """Between looks for windows that wait to be closed without a record, while records come."""
 ASK_MS: Final = 100
 """Between questions where partitions end."""
-UNABLE_AFTER: Final = 3
-"""So many commits in a row that did not work, and the service is not ready."""
 BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
 LONGEST_TXN_MS: Final = 14 * 60_000
@@ -69,24 +66,19 @@ class Worker:
         self._steady = SteadyClock(rules.window_size_ms)
         self._metrics = metrics
         self._board = board
+        self._condition = Condition(source, board, log)
         self._log = log
         self._tasks: dict[Partition, PartitionTask] = {}
         self._committed: dict[Partition, Offset] = {}
         self._intake = Intake(source.topic, topics, metrics)
         self._window: Window | None = None
         """The span of the wall clock by whose end all that has been read is to be committed; one for all tasks."""
-        self._watch = ProgressWatch(source.ask_end_offset)
-        self._stuck: str | None = None
-        self._next_snapshot_ms = 0
         self._restore_at_ms = 0
         self._look_at_ms = 0
         self._ask_at_ms = 0
         self._checkpoint_ms = 0
         self._held = False
         """Whether windows are over that wait for DRAIN_COMMIT_MS."""
-        self._trouble: str | None = None
-        self._failed_commits = 0
-        self._why_failed = ""
 
     # ---- one turn -------------------------------------------------------------------------------------------
 
@@ -119,12 +111,8 @@ class Worker:
         self._restore(now_ms)
         self._sink.poll()
         self._board.beat()
-        if ownership or not 0 < self._next_snapshot_ms - now_ms <= SNAPSHOT_MS:
-            self._look_after_trouble()
-            if not self._source.joined:
-                self._source.look_whether_joined()
-            self._look_after_progress(now_ms)
-            self._post(now_ms)
+        if ownership or self._condition.look_is_due(now_ms):
+            self._condition.look(now_ms, self._tasks)
 
     def _patience_s(self) -> float:
         if self._held:
@@ -142,7 +130,7 @@ class Worker:
                 self._metrics.rebalances.labels("assigned").inc()
                 self._log.info("partitions_assigned", partitions=list(partitions))
             case Taken(partitions, lost):
-                self._failed_commits = 0
+                self._condition.commits_may_work()
                 kind = "lost" if lost else "revoked"
                 self._metrics.rebalances.labels(kind).inc()
                 self._log.info("partitions_lost" if lost else "partitions_revoked", partitions=list(partitions))
@@ -175,9 +163,7 @@ class Worker:
                 self._log.warning("offset_out_of_range", partition=partition, error=why)
                 self._drop((partition,))
             case Trouble(why):
-                if self._trouble is None:
-                    self._log.warning("kafka_trouble", error=why)
-                self._trouble = why
+                self._condition.heard_of_trouble(why)
             case Given() | Taken():
                 pass
             case _:
@@ -214,7 +200,7 @@ class Worker:
         try:
             ends = self._source.ends(waiting)
         except Retriable as problem:
-            self._handle(Trouble(str(problem)), now_ms)
+            self._condition.heard_of_trouble(str(problem))
             self._ask_at_ms = now_ms + PAUSE_MS
             return ()
         for partition, end_offset in ends.items():
@@ -266,7 +252,7 @@ class Worker:
         set_aside = len(self._intake.pending)
         if not self._transactionally(write):
             return
-        self._failed_commits = 0
+        self._condition.commits_may_work()
         done_ms = self._clock()
         self._committed.update({p: task.position for p, task in moved.items()})
         self._report(closed, now_ms, done_ms, {"partitions": len(moved), "set_aside": set_aside})
@@ -305,8 +291,7 @@ class Worker:
         try:
             work()
         except (Abortable, Retriable) as problem:
-            self._failed_commits += 1
-            self._why_failed = str(problem)
+            self._condition.commit_failed(str(problem))
             self._rewind(str(problem))
             return False
         return True
@@ -333,12 +318,12 @@ class Worker:
                 self._sink.initialise()
             starts = self._source.restore()
         except Retriable as problem:
-            self._handle(Trouble(str(problem)), now_ms)
+            self._condition.heard_of_trouble(str(problem))
             if not self._ended_txns_of_dead_owners(self._source.restoring):
                 # Each attempt may block for seconds: partitions that run must not wait for one that cannot start.
                 self._restore_at_ms = now_ms + (BUSY_PAUSE_MS if self._tasks else PAUSE_MS)
             return
-        self._trouble = None
+        self._condition.well_again()
         for start in starts:
             task = PartitionTask(self._rules, now_ms, start.progress)
             self._tasks[start.partition] = task
@@ -357,7 +342,7 @@ class Worker:
                 self._log.warning("windows_cut", partition=start.partition, why="settings of windows have changed")
         if starts:
             self._ended_txns_of_dead_owners([start.partition for start in starts])
-        self._post(now_ms)
+        self._condition.post(now_ms, self._tasks)
 
     def _ended_txns_of_dead_owners(self, partitions: Iterable[Partition]) -> bool:
         try:
@@ -367,65 +352,6 @@ class Worker:
         if names:
             self._log.warning("dead_owners_fenced", instances=names)
         return bool(names)
-
-    def _look_after_trouble(self) -> None:
-        """The client tells when something goes wrong, but not when it is well again: ask."""
-        if self._trouble is None or self._source.restoring:  # restoring asks, too, and more
-            return
-        try:
-            self._source.check()
-        except Retriable as problem:
-            self._trouble = str(problem)
-        else:
-            self._log.info("kafka_well_again")
-            self._trouble = None
-
-    def _look_after_progress(self, now_ms: WallTimeMs) -> None:
-        """Find partitions that are stuck; what Kafka is to blame for shows in the readiness instead."""
-        if self._not_ready() is not None:
-            self._watch.forget()
-            return
-        try:
-            stuck = self._watch.look(now_ms, {p: task.next_offset for p, task in self._tasks.items()})
-        except Retriable as problem:
-            self._handle(Trouble(str(problem)), now_ms)
-            return
-        if stuck is not None and self._stuck is None:
-            self._log.error("no_progress", error=stuck)
-        self._stuck = stuck
-
-    # ---- shown to others ------------------------------------------------------------------------------------
-
-    def _post(self, now_ms: WallTimeMs) -> None:
-        self._next_snapshot_ms = now_ms + SNAPSHOT_MS
-        partitions = []
-        for partition, task in sorted(self._tasks.items()):
-            end = self._source.end_offset(partition)
-            lag = None if end is None else max(0, end - task.position)
-            partitions.append(
-                PartitionStatus(
-                    self._source.topic,
-                    partition,
-                    task.position,
-                    0 if task.caught_up() else lag,
-                    task.watermark_ms,
-                    task.idle(now_ms),
-                    task.open_keys,
-                )
-            )
-        self._board.status = Status(self._not_ready(), tuple(partitions), self._stuck)
-
-    def _not_ready(self) -> str | None:
-        if not self._source.joined:
-            return "waiting to join the consumer group" + (f": {self._trouble}" if self._trouble else "")
-        if self._source.restoring:
-            waiting = ", ".join(map(str, sorted(self._source.restoring)))
-            return f"waiting for the committed offsets of partition {waiting}" + (
-                f": {self._trouble}" if self._trouble else ""
-            )
-        if self._failed_commits >= UNABLE_AFTER:
-            return f"the last {self._failed_commits} commits failed: {self._why_failed}"
-        return self._trouble
 
     # ---- the end --------------------------------------------------------------------------------------------
 

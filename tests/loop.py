@@ -20,7 +20,8 @@ from structlog.typing import FilteringBoundLogger
 from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTimeMs
 from service.intake import Topics
 from service.kafka.errors import KafkaProblem, Replaced
-from service.kafka.source import End, Event, Given, Run, Start, Taken
+from service.kafka.events import End, Event, Given, Run, Taken
+from service.kafka.starting import Start
 from service.metrics import Metrics
 from service.runtime import Worker
 from service.status import PartitionStatus, StatusBoard

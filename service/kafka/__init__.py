@@ -1,1 +1,4 @@
-"""Everything that service/ says to Kafka. Nothing outside this folder and bootstrap imports confluent_kafka."""
+"""Everything that service/ says to Kafka.
+
+Outside this folder only bootstrap, clients, acls and the commands that read topics import confluent_kafka.
+"""

@@ -21,10 +21,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     NewTopic,
     OffsetSpec,
     ResourceType,
+    TopicDescription,
 )
 
 from service.core.model import Offset, Partition
-from service.kafka.errors import Fatal, Misconfigured, Retriable, kafka_error, sort
+from service.kafka.errors import Fatal, Misconfigured, Retriable, kafka_error, sort, sort_asked
 
 TIMEOUT_S: Final = 1.0
 CREATE_TIMEOUT_S: Final = 10.0
@@ -85,15 +86,22 @@ class ClusterAdmin:
         raise Retriable("topics have just been created")
 
     def _exists(self, topic: str) -> bool:
-        names = TopicCollection([topic])
         try:
-            self._client.describe_topics(names, request_timeout=TIMEOUT_S)[topic].result()
+            return self._look_up(topic, TIMEOUT_S) is not None
         except KafkaException as exception:
             self._client.poll(0)  # the client's own complaints say more than "timed out"
-            if kafka_error(exception).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                return False
             raise self._sorted(exception, f"look for topic {topic}") from exception
-        return True
+
+    def _look_up(self, topic: str, timeout_s: float) -> TopicDescription | None:
+        """What the cluster says of a topic; None where there is none."""
+        asked = self._client.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
+        try:
+            found: TopicDescription = asked[topic].result()
+        except KafkaException as exception:
+            if kafka_error(exception).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise
+        return found
 
     def topic_id(self, topic: str) -> str | None:
         """What tells the topic from an earlier one of the same name; None where no broker says so in time.
@@ -105,17 +113,16 @@ class ClusterAdmin:
             Fatal: the broker refuses.
         """
         try:
-            asked = self._client.describe_topics(TopicCollection([topic]), request_timeout=TOPIC_ID_TIMEOUT_S)
-            return str(asked[topic].result().topic_id)
+            found = self._look_up(topic, TOPIC_ID_TIMEOUT_S)
         except KafkaException as exception:
-            error = kafka_error(exception)
-            problem = sort(error, f"look for topic {topic}")
+            problem = sort_asked(kafka_error(exception), f"look for topic {topic}")
             if isinstance(problem, Fatal):
                 raise problem from exception
-            if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise Retriable(str(problem)) from exception
             self._learn_brokers(topic, TOPIC_ID_TIMEOUT_S)
             return None
+        if found is None:
+            raise Retriable(f"there is no topic {topic} at the moment")
+        return str(found.topic_id)
 
     def max_message_bytes(self, topics: list[str]) -> dict[str, int]:
         """``max.message.bytes`` of each topic.
@@ -161,11 +168,10 @@ class ClusterAdmin:
             try:
                 ends[Partition(asked_for.partition)] = Offset(future.result().offset)
             except KafkaException as exception:
-                problem = sort(kafka_error(exception), f"ask where partition {asked_for.partition} ends")
-                if isinstance(problem, Fatal):
-                    raise problem from exception
-                self._learn_brokers(topic, TIMEOUT_S)
-                raise Retriable(str(problem)) from exception
+                problem = sort_asked(kafka_error(exception), f"ask where partition {asked_for.partition} ends")
+                if isinstance(problem, Retriable):
+                    self._learn_brokers(topic, TIMEOUT_S)
+                raise problem from exception
         return ends
 
     def _learn_brokers(self, topic: str, timeout_s: float) -> None:

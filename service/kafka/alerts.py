@@ -7,7 +7,7 @@ from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from service.kafka.errors import Fatal, Retriable, kafka_error, sort
+from service.kafka.errors import Fatal, Retriable, kafka_error, sort_asked
 
 TIMEOUT_S: Final = 2.0
 
@@ -41,8 +41,7 @@ class AlertsReader:
         self._consumer.assign([TopicPartition(self._topic, partition, first) for partition in self._partitions])
 
     def _sorted(self, error: KafkaError) -> Fatal | Retriable:
-        problem = sort(error, f"read {self._topic}")
-        return problem if isinstance(problem, Fatal) else Retriable(str(problem))
+        return sort_asked(error, f"read {self._topic}")
 
     def read(self, *, follow: bool, keep_going: Callable[[], bool]) -> Iterator[bytes]:
         """Each alert's value; ends at the end of every partition unless told to follow.
@@ -68,7 +67,7 @@ class AlertsReader:
             self._ends.add(partition)
         elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
             pass  # the client looks for the coordinator of a group that is never joined
-        elif isinstance(problem := sort(error, f"read {self._topic}"), Fatal):
+        elif isinstance(problem := self._sorted(error), Fatal):
             raise problem
         return None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from service.core.model import Partition
 from service.kafka.admin import ClusterAdmin
-from service.kafka.errors import Fatal, KafkaProblem, Retriable, kafka_error, sort
+from service.kafka.errors import KafkaProblem, asking
 from service.kafka.sink import TransactionalSink
 from service.wire.progress import writer_of
 
@@ -34,11 +34,8 @@ class LastCommits:
             Fatal: it refuses to.
         """
         asked = [TopicPartition(topic, partition) for partition in partitions]
-        try:
+        with asking("look up offsets of the group"):
             return [one.metadata or "" for one in self._consumer.committed(asked, TIMEOUT_S)]
-        except KafkaException as exception:
-            problem = sort(kafka_error(exception), "look up offsets of the group")
-            raise problem if isinstance(problem, Fatal) else Retriable(str(problem)) from exception
 
 
 class DeadOwners:

@@ -11,6 +11,9 @@ KafkaProblem
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from confluent_kafka import KafkaError, KafkaException
 
 
@@ -93,3 +96,35 @@ def sort(error: KafkaError, doing: str) -> KafkaProblem:
     if error.retriable() or error.code() in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}:  # noqa: SLF001
         return Retriable(line)
     return Abortable(line)
+
+
+def sort_asked(error: KafkaError, doing: str) -> Fatal | Retriable:
+    """The same for a question, which changes nothing: what is not fatal can be asked again."""
+    problem = sort(error, doing)
+    return problem if isinstance(problem, Fatal) else Retriable(str(problem))
+
+
+@contextmanager
+def asking(doing: str) -> Iterator[None]:
+    """Ask the client something in the body.
+
+    Raises:
+        Retriable, Fatal: what became of the client's exception.
+    """
+    try:
+        yield
+    except KafkaException as exception:
+        raise sort_asked(kafka_error(exception), doing) from exception
+
+
+@contextmanager
+def without_a_second_try(doing: str) -> Iterator[None]:
+    """Do what a new process does as well, if it does not work at once.
+
+    Raises:
+        Fatal: what became of the client's exception.
+    """
+    try:
+        yield
+    except KafkaException as exception:
+        raise Fatal(str(sort(kafka_error(exception), doing))) from exception

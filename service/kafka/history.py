@@ -8,7 +8,7 @@ from typing import Final
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
-from service.kafka.errors import Fatal, Retriable, kafka_error, sort
+from service.kafka.errors import Fatal, kafka_error, sort_asked
 
 TIMEOUT_S: Final = 2.0
 
@@ -42,7 +42,7 @@ class HistoryReader:
             left = self._assign(topic, from_ms)
         except KafkaException as exception:
             self._consumer.poll(0)  # the client's own complaints say more than "timed out"
-            raise self._sorted(kafka_error(exception), topic) from exception
+            raise sort_asked(kafka_error(exception), f"read {topic}") from exception
         while left and keep_going():
             for message in self._consumer.consume(500, 0.1):
                 error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
@@ -54,7 +54,7 @@ class HistoryReader:
                     left.discard(partition)
                 elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
                     pass  # the client looks for the coordinator of a group that is never joined
-                elif isinstance(problem := self._sorted(error, topic), Fatal):
+                elif isinstance(problem := sort_asked(error, f"read {topic}"), Fatal):
                     raise problem
         self._consumer.unassign()
 
@@ -67,10 +67,6 @@ class HistoryReader:
         starts = [one for one in self._consumer.offsets_for_times(wanted, TIMEOUT_S) if one.offset != OFFSET_END]
         self._consumer.assign(starts)
         return {one.partition for one in starts}
-
-    def _sorted(self, error: KafkaError, topic: str) -> Fatal | Retriable:
-        problem = sort(error, f"read {topic}")
-        return problem if isinstance(problem, Fatal) else Retriable(str(problem))
 
     def close(self) -> None:
         """Disconnect."""

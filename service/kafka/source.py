@@ -1,95 +1,27 @@
-"""The input topic: batches of records, partitions that come and go, and where each of them starts.
+"""The input topic: batches of records, partitions that come and go, and what is known of their ends.
 
-A partition that the group hands over is not fetched at once: the callback takes note, and restore() reads the
-committed offset with its watermark and assigns the partition *at that offset*. Measured with librdkafka 2.16:
-assigning first and seeking after loses records (a pending look-up of the start overtakes the seek), and taking a
-partition out and in again at another offset may leave it silent; an explicit first offset, and a seek of a
-partition that is being fetched, are right every time.
-
-A topic that is deleted and made again within moments looks like the old one, and the client goes on in its middle. Its
-id tells: when it is the same at a commit as when the partitions started, all that was read between is of one topic.
-(The broker forgets what the group committed to a topic when that is deleted.)
+A partition that the group hands over is not fetched at once: the callback takes note, and restore() starts it where the
+group committed; service.kafka.starting says how.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.core.model import Offset, Partition, Progress
-from service.kafka.errors import Fatal, Retriable, kafka_error, sort
-from service.wire.progress import decode_progress, encode_progress
-
-QUERY_TIMEOUT_S: Final = 2.0
-COMMITTED_TIMEOUT_S: Final = 1.0
-"""Committed offsets that are not told by then may belong to a txn that somebody left open."""
+from service.kafka.errors import Fatal, Retriable, kafka_error, sort, without_a_second_try
+from service.kafka.events import End, Event, Given, OutOfRange, Run, Taken, Trouble
+from service.kafka.starting import QUERY_TIMEOUT_S, Start, Starting
+from service.wire.progress import encode_progress
 
 _partition_of = Message.partition
 _error_of = Message.error
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Consecutive records of one partition, oldest first; never empty."""
-
-    partition: Partition
-    messages: list[Message]
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Everything below ``offset`` has been handed out, and there is no more at the moment."""
-
-    partition: Partition
-    offset: Offset
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """The group handed over partitions. They start after restore()."""
-
-    partitions: tuple[Partition, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Partitions are no longer ours: handed back (``lost`` false), or somebody else's already."""
-
-    partitions: tuple[Partition, ...]
-    lost: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OutOfRange:
-    """The offset to read next does not exist any more; restore() finds where to go on."""
-
-    partition: Partition
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Something that the client will try again by itself."""
-
-    why: str
-
-
-Event = Run | End | Given | Taken | OutOfRange | Trouble
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where a partition starts."""
-
-    partition: Partition
-    progress: Progress
-    skipped: int
-    """Records between the committed offset and the first that still exists: they are gone."""
 
 
 @dataclass(slots=True)
@@ -123,9 +55,7 @@ class PartitionSource:
         topic has the name now (None where it does not answer); ``end_txns`` ends what dead owners of partitions left
         open; ``instance`` is written to what is committed.
         """
-        self._ask_topic_id = topic_id
-        self._topic_id: str | None = None
-        """Of the topic whose partitions are fetched; None where nobody has told."""
+        self._starting = Starting(consumer, topic, topic_id)
         self._leaving = False
         """Partitions of a topic that is no more are still to be handed back."""
         self._end_txns = end_txns
@@ -269,46 +199,23 @@ class PartitionSource:
         return self._end_txns(self.topic, partitions)
 
     def restore(self) -> list[Start]:
-        """Start the partitions that are due where the group committed, or at the earliest record if it never did.
-
-        1. Ask for the topic's id; if it is another one than that of what is fetched, join the group anew.
-        2. Ask for the committed offsets and their metadata, and for what there is.
-        3. Assign the new partitions at their first offset.
-        4. Seek the ones that are fetched already; one that cannot be sought yet stays due.
+        """Start the partitions that are due, or join the group anew where the topic is another one.
 
         Raises:
             Retriable: the broker does not say; the partitions stay due.
             Fatal: it will never say.
         """
-        due = [TopicPartition(self.topic, partition) for partition in sorted(self._state.due)]
-        if not due or self._leaving:
+        state = self._state
+        if not state.due or self._leaving:
             return []
-        fetched = self._state.fetched
-        if not self._same_topic():
+        if not self._starting.is_same_topic(anew=not state.fetched):
             self._join_anew()
             return []
-        try:
-            starts = [self._start(answer) for answer in self._consumer.committed(due, COMMITTED_TIMEOUT_S)]
-            new = [start for start in starts if start.partition not in fetched]
-            self._consumer.incremental_assign([TopicPartition(self.topic, s.partition, s.progress.offset) for s in new])
-        except KafkaException as exception:
-            problem = sort(kafka_error(exception), "look up committed offsets")
-            if isinstance(problem, Fatal):
-                raise problem from exception
-            raise Retriable(str(problem)) from exception
-        started = new + [start for start in starts if start.partition in fetched and self._seek(start)]
-        fetched.update(start.partition for start in new)
-        self._state.due.difference_update(start.partition for start in started)
-        return started
-
-    def _same_topic(self) -> bool:
-        """Whether what is fetched is of the topic that has the name now. Where nobody tells, no commit is held up."""
-        told = self._ask_topic_id(self.topic)
-        if not self._state.fetched:
-            self._topic_id = told
-            return True
-        self._topic_id = self._topic_id or told
-        return told is None or told == self._topic_id
+        starts = self._starting.start(state.due, state.fetched)
+        started = {start.partition for start in starts}
+        state.fetched |= started
+        state.due -= started
+        return starts
 
     def _join_anew(self) -> None:
         """Hand back every partition; poll() subscribes again when they are, and gets those that the name has now.
@@ -317,44 +224,13 @@ class PartitionSource:
         subscribe at once would not do: in the middle of a rebalance the client forgets to hand back what it has.
         """
         self._leaving, self._joined = True, False
-        try:
+        with without_a_second_try("leave the group"):
             self._consumer.unsubscribe()
-        except KafkaException as exception:  # a new process joins as well
-            raise Fatal(str(sort(kafka_error(exception), "leave the group"))) from exception
 
     def _subscribe_again(self) -> None:
         self._leaving = False
-        try:
+        with without_a_second_try("join the group anew"):
             self._subscribe()
-        except KafkaException as exception:
-            raise Fatal(str(sort(kafka_error(exception), "join the group anew"))) from exception
-
-    def _seek(self, start: Start) -> bool:
-        try:
-            self._consumer.seek(TopicPartition(self.topic, start.partition, start.progress.offset))
-        except KafkaException as exception:
-            problem = sort(kafka_error(exception), f"seek partition {start.partition}")
-            if isinstance(problem, Fatal):
-                raise problem from exception
-            return False
-        return True
-
-    def _start(self, committed: TopicPartition) -> Start:
-        if committed.error is not None:
-            raise KafkaException(committed.error)
-        partition = Partition(committed.partition)
-        edges = self._consumer.get_watermark_offsets(committed, QUERY_TIMEOUT_S)
-        if edges is None:
-            raise Retriable(f"partition {partition}: no answer about its first and last offset")
-        low, high = edges
-        progress = decode_progress(Offset(committed.offset), committed.metadata)
-        if committed.offset < 0 or committed.offset > high:  # never committed, or the topic was made again since
-            return Start(partition, Progress(Offset(low), progress.watermark_ms), 0)
-        ahead = progress.ahead
-        if ahead is not None and ahead.read > high:  # the end of the topic was lost: what comes there is new
-            ahead = replace(ahead, read=Offset(high))
-        progress = replace(progress, offset=Offset(max(low, committed.offset)), ahead=ahead)
-        return Start(partition, progress, max(0, low - committed.offset))
 
     def end_offset(self, partition: Partition) -> Offset | None:
         """Where the partition ended when it was last fetched, or None if it has not been."""
@@ -395,7 +271,7 @@ class PartitionSource:
             Retriable: the topic has been deleted, or made again since its partitions were started.
             Fatal: the broker does not let us see it.
         """
-        if not self._same_topic():
+        if not self._starting.is_same_topic():
             raise Retriable(f"topic {self.topic} was deleted and made again")
         offsets = [
             TopicPartition(self.topic, partition, one.offset, encode_progress(one, self._instance))

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from service.http import Pages
 from service.kafka.errors import Retriable
-from service.kafka.source import Trouble
+from service.kafka.events import Trouble
 from tests.loop import Loop, pay
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from service.core.model import LatePolicy, Partition
 from service.kafka.errors import Abortable, Fatal, Replaced, Retriable
-from service.kafka.source import End, OutOfRange, Run
+from service.kafka.events import End, OutOfRange, Run
 from service.runtime import LONGEST_TXN_MS
 from tests.driver import T0
 from tests.loop import FakeKafka, Loop, pay

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from service.kafka.errors import Abortable, Retriable
-from service.kafka.source import Trouble
+from service.kafka.events import Trouble
 from service.status import PartitionStatus
 from tests.driver import T0
 from tests.loop import TOPIC, Loop, pay

@@ -1,0 +1,113 @@
+"""Where partitions start.
+
+The committed offset with its watermark is read first, and the partition is assigned *at that offset*. Measured with
+librdkafka 2.16: assigning first and seeking after loses records (a pending look-up of the start overtakes the seek),
+and taking a partition out and in again at another offset may leave it silent; an explicit first offset, and a seek of
+a partition that is being fetched, are right every time.
+
+A topic that is deleted and made again within moments looks like the old one, and the client goes on in its middle. Its
+id tells: when it is the same at a commit as when the partitions started, all that was read between is of one topic.
+(What the group had committed to a topic goes with it; what it commits in between counts for the new one.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from service.core.model import Offset, Partition, Progress
+from service.kafka.errors import Fatal, Retriable, asking, kafka_error, sort_asked
+from service.wire.progress import decode_progress
+
+QUERY_TIMEOUT_S: Final = 2.0
+COMMITTED_TIMEOUT_S: Final = 1.0
+"""Committed offsets that are not told by then may belong to a txn that somebody left open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a partition starts."""
+
+    partition: Partition
+    progress: Progress
+    skipped: int
+    """Records between the committed offset and the first that still exists: they are gone."""
+
+
+class Starting:
+    """Starts partitions of one topic, and knows which topic that was."""
+
+    def __init__(self, consumer: Consumer, topic: str, topic_id: Callable[[str], str | None]) -> None:
+        """``topic_id`` asks a broker which topic has the name now; None where it does not answer."""
+        self._consumer = consumer
+        self._topic = topic
+        self._ask_topic_id = topic_id
+        self._topic_id: str | None = None
+        """Of the topic whose partitions are fetched; None where nobody has told."""
+
+    def is_same_topic(self, *, anew: bool = False) -> bool:
+        """Whether what is fetched is of the topic that has the name now. Where nobody tells, no commit is held up.
+
+        ``anew`` says that nothing is fetched, so that the present topic is the one to compare with from now on.
+
+        Raises:
+            Retriable: there is none at the moment.
+            Fatal: the broker refuses.
+        """
+        told = self._ask_topic_id(self._topic)
+        if anew:
+            self._topic_id = told
+            return True
+        self._topic_id = self._topic_id or told
+        return told is None or told == self._topic_id
+
+    def start(self, due: Collection[Partition], fetched: Collection[Partition]) -> list[Start]:
+        """Start the partitions that are due where the group committed, or at the earliest record if it never did.
+
+        1. Ask for the committed offsets and their metadata, and for what there is.
+        2. Assign the new partitions at their first offset.
+        3. Seek the ones that are fetched already; one that cannot be sought yet is not among those returned.
+
+        Raises:
+            Retriable: the broker does not say.
+            Fatal: it will never say.
+        """
+        asked = [TopicPartition(self._topic, partition) for partition in sorted(due)]
+        with asking("look up committed offsets"):
+            starts = [self._start(answer) for answer in self._consumer.committed(asked, COMMITTED_TIMEOUT_S)]
+            new = [start for start in starts if start.partition not in fetched]
+            self._consumer.incremental_assign([self._at(start) for start in new])
+        return new + [start for start in starts if start.partition in fetched and self._seek(start)]
+
+    def _at(self, start: Start) -> TopicPartition:
+        return TopicPartition(self._topic, start.partition, start.progress.offset)
+
+    def _seek(self, start: Start) -> bool:
+        try:
+            self._consumer.seek(self._at(start))
+        except KafkaException as exception:
+            problem = sort_asked(kafka_error(exception), f"seek partition {start.partition}")
+            if isinstance(problem, Fatal):
+                raise problem from exception
+            return False
+        return True
+
+    def _start(self, committed: TopicPartition) -> Start:
+        if committed.error is not None:
+            raise KafkaException(committed.error)
+        partition = Partition(committed.partition)
+        edges = self._consumer.get_watermark_offsets(committed, QUERY_TIMEOUT_S)
+        if edges is None:
+            raise Retriable(f"partition {partition}: no answer about its first and last offset")
+        low, high = edges
+        progress = decode_progress(Offset(committed.offset), committed.metadata)
+        if committed.offset < 0 or committed.offset > high:  # never committed, or the topic was made again since
+            return Start(partition, Progress(Offset(low), progress.watermark_ms), 0)
+        ahead = progress.ahead
+        if ahead is not None and ahead.read > high:  # the end of the topic was lost: what comes there is new
+            ahead = replace(ahead, read=Offset(high))
+        progress = replace(progress, offset=Offset(max(low, committed.offset)), ahead=ahead)
+        return Start(partition, progress, max(0, low - committed.offset))
