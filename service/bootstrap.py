@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 import service
 from service import log as logs
+from service.acls import needed_acl
 from service.clients import (
     another_instance,
     check_properties,
@@ -30,14 +31,13 @@ from service.clients import (
     consumer_config,
     offsets_config,
     producer_config,
-    transactional_id,
 )
 from service.core.detectors.threshold import Threshold
-from service.core.model import ClockName, LatePolicy, WallTimeMs
+from service.core.model import WallTimeMs
 from service.core.rules import TaskRules
 from service.http import HttpServer, Pages
 from service.intake import Topics
-from service.kafka.admin import ClusterAdmin, WantedTopic
+from service.kafka.admin import ClusterAdmin
 from service.kafka.dead_owners import DeadOwners, LastCommits
 from service.kafka.errors import Fatal, Misconfigured, Retriable, refused, sort
 from service.kafka.sink import TransactionalSink
@@ -47,6 +47,7 @@ from service.runtime import Worker
 from service.settings import Settings, SettingsError
 from service.status import Status, StatusBoard
 from service.stop import Stop
+from service.topics import prepare_topics
 
 STOP_TIMEOUT_S: Final = 10.0
 """From the signal to the end, whatever Kafka's client is doing."""
@@ -57,10 +58,6 @@ NOT_READY_AFTER_S: Final = 1.5
 GC_THRESHOLD: Final = 50_000
 """Records make no cycles; Python's default would look for some at every other batch."""
 SAY_EVERY_S: Final = 5.0
-LARGEST_ALERT_BYTES: Final = 300_000
-"""With the longest id, in its longest JSON form, as key and in the value."""
-TIMESTAMP_TYPE: Final = "message.timestamp.type"
-LOG_APPEND_TIME: Final = "LogAppendTime"
 
 
 def now_ms() -> WallTimeMs:
@@ -113,7 +110,7 @@ class Service:
         except Misconfigured as problem:
             raise SettingsError(str(problem)) from None
         except Fatal as problem:
-            needs = {"needs": acl} if (acl := self._needed_acl(problem.code)) else {}
+            needs = {"needs": acl} if (acl := needed_acl(problem.code, self._settings)) else {}
             self._log.critical("fatal", error=str(problem), **needs)
             return 1
         finally:
@@ -227,65 +224,10 @@ class Service:
             "limit": str(settings.detect.limit),
         }
 
-    def _needed_acl(self, code: int | None) -> str | None:
-        """What the broker's administrator has to allow, where that is what is wrong; docs/security.md has all of it."""
-        settings = self._settings
-        group, own = settings.kafka.group_id, transactional_id(settings.kafka, settings.kafka.instance_id)
-        topics = settings.topics
-        outputs = " ".join(filter(None, (topics.alerts, topics.aggregates, topics.late, topics.dead_letter)))
-        read = "READ and DESCRIBE_CONFIGS" if settings.window.clock is ClockName.INGESTION else "READ"
-        return {
-            KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: f"ACL WRITE on transactional id {own}",
-            KafkaError.GROUP_AUTHORIZATION_FAILED: f"ACL READ on group {group}",
-            KafkaError.TOPIC_AUTHORIZATION_FAILED: (
-                f"ACL {read} on topic {topics.transactions}, WRITE and DESCRIBE_CONFIGS on topics {outputs}"
-            ),
-            KafkaError.CLUSTER_AUTHORIZATION_FAILED: "ACL CREATE on the cluster, or the topics made beforehand",
-        }.get(code or 0)
-
     def _prepare_topics(self, admin: ClusterAdmin) -> Topics | None:
-        """Create what is missing and learn how large a record each output takes; None when told to stop."""
-        names = self._settings.topics
-        divert = self._settings.late.policy is LatePolicy.DIVERT
-        by_append_time = self._settings.window.clock is ClockName.INGESTION
-        wanted = [WantedTopic(names.transactions, {TIMESTAMP_TYPE: LOG_APPEND_TIME} if by_append_time else {})]
-        wanted += [WantedTopic(name) for name in (names.alerts, names.aggregates) if name]
-        # Room for the headers that are added to a record of the greatest usual size.
-        wanted += [WantedTopic(name, {"max.message.bytes": "2097152"}) for name in (names.late, names.dead_letter)]
-        result: list[dict[str, int]] = []
-
-        def prepare() -> None:
-            admin.ensure(wanted, names.partitions, names.replication, create=names.create)
-            if by_append_time and (found := admin.timestamp_type(names.transactions)) != LOG_APPEND_TIME:
-                raise Misconfigured(self._how_to_set_append_time(found))
-            result.append(admin.max_message_bytes([topic.name for topic in wanted[1:]]))
-
-        if not self._wait_for(prepare, "waiting_for_broker"):
-            return None
-        limits = result[0]
-        for name in filter(None, (names.alerts, names.aggregates)):
-            if limits[name] < LARGEST_ALERT_BYTES:
-                raise Misconfigured(
-                    f"topic {name}: max.message.bytes is {limits[name]}, an alert may take {LARGEST_ALERT_BYTES}"
-                )
-        return Topics(
-            alerts=names.alerts,
-            aggregates=names.aggregates,
-            late=names.late if divert else "",
-            dead_letter=names.dead_letter,
-            least_max_bytes=min(limits.values()),
-            late_max_bytes=limits[names.late],
-            dead_letter_max_bytes=limits[names.dead_letter],
-        )
-
-    def _how_to_set_append_time(self, found: str) -> str:
-        settings = self._settings
-        return (
-            f"WINDOW_CLOCK is ingestion, but topic {settings.topics.transactions} has {TIMESTAMP_TYPE}={found}; change"
-            f" it with: kafka-configs.sh --bootstrap-server {settings.kafka.bootstrap_servers} --alter"
-            f" --entity-type topics --entity-name {settings.topics.transactions}"
-            f" --add-config {TIMESTAMP_TYPE}={LOG_APPEND_TIME}"
-        )
+        result: list[Topics] = []
+        prepared = self._wait_for(lambda: result.append(prepare_topics(admin, self._settings)), "waiting_for_broker")
+        return result[0] if prepared else None
 
     def _wait_for(self, attempt: Callable[[], None], event: str) -> bool:
         """Try until it works, saying so now and then; returns False when told to stop."""
