@@ -14,7 +14,7 @@ from service.ports import Input
 from service.progress_watch import ProgressWatch
 from service.status import PartitionStatus, Status, StatusBoard
 
-LOOK_MS: Final = 1_000
+POST_EVERY_MS: Final = 1_000
 UNABLE_AFTER: Final = 3
 """So many commits in a row that did not work, and the service is not ready."""
 
@@ -32,7 +32,7 @@ class Condition:
         self._stuck: str | None = None
         self._failed_commits = 0
         self._why_failed = ""
-        self._next_look_ms = 0
+        self._next_post_ms = 0
 
     def heard_of_trouble(self, why: str) -> None:
         """Something does not work that is tried again."""
@@ -54,8 +54,8 @@ class Condition:
         self._failed_commits = 0
 
     def look_is_due(self, now_ms: WallTimeMs) -> bool:
-        """Whether it is time for look()."""
-        return not 0 < self._next_look_ms - now_ms <= LOOK_MS
+        """Whether the last post is old."""
+        return not 0 < self._next_post_ms - now_ms <= POST_EVERY_MS
 
     def look(self, now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask]) -> None:
         """Find out what nobody tells, then post what others may see."""
@@ -93,7 +93,7 @@ class Condition:
 
     def post(self, now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask]) -> None:
         """Post what others may see."""
-        self._next_look_ms = now_ms + LOOK_MS
+        self._next_post_ms = now_ms + POST_EVERY_MS
         partitions = []
         for partition, task in sorted(tasks.items()):
             end = self._source.end_offset(partition)

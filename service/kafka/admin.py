@@ -121,7 +121,7 @@ class ClusterAdmin:
             self._learn_brokers(topic, TOPIC_ID_TIMEOUT_S)
             return None
         if found is None:
-            raise Retriable(f"there is no topic {topic} at the moment")
+            raise Retriable(f"look for topic {topic}: there is none at the moment")
         return str(found.topic_id)
 
     def max_message_bytes(self, topics: list[str]) -> dict[str, int]:

@@ -99,14 +99,14 @@ def sort(error: KafkaError, doing: str) -> KafkaProblem:
 
 
 def sort_asked(error: KafkaError, doing: str) -> Fatal | Retriable:
-    """The same for a question, which changes nothing: what is not fatal can be asked again."""
+    """The same for what changes nothing, or what is begun anew as a whole: all that is not fatal can be tried again."""
     problem = sort(error, doing)
     return problem if isinstance(problem, Fatal) else Retriable(str(problem))
 
 
 @contextmanager
 def asking(doing: str) -> Iterator[None]:
-    """Ask the client something in the body.
+    """Sort what the client raises in the body, see sort_asked().
 
     Raises:
         Retriable, Fatal: what became of the client's exception.
@@ -118,8 +118,8 @@ def asking(doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def without_a_second_try(doing: str) -> Iterator[None]:
-    """Do what a new process does as well, if it does not work at once.
+def or_end(doing: str) -> Iterator[None]:
+    """Whatever the client raises in the body ends the process: the next one starts by doing the same.
 
     Raises:
         Fatal: what became of the client's exception.

@@ -15,10 +15,12 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.core.model import Offset, Partition, Progress
-from service.kafka.errors import Fatal, Retriable, kafka_error, sort, without_a_second_try
+from service.kafka.errors import Fatal, Retriable, kafka_error, or_end, sort
 from service.kafka.events import End, Event, Given, OutOfRange, Run, Taken, Trouble
-from service.kafka.starting import QUERY_TIMEOUT_S, Start, Starting
+from service.kafka.starting import Start, Starting
 from service.wire.progress import encode_progress
+
+QUERY_TIMEOUT_S: Final = 2.0
 
 _partition_of = Message.partition
 _error_of = Message.error
@@ -208,7 +210,9 @@ class PartitionSource:
         state = self._state
         if not state.due or self._leaving:
             return []
-        if not self._starting.is_same_topic(anew=not state.fetched):
+        if not state.fetched:
+            self._starting.note_topic()
+        elif not self._starting.is_same_topic():
             self._join_anew()
             return []
         starts = self._starting.start(state.due, state.fetched)
@@ -224,12 +228,12 @@ class PartitionSource:
         subscribe at once would not do: in the middle of a rebalance the client forgets to hand back what it has.
         """
         self._leaving, self._joined = True, False
-        with without_a_second_try("leave the group"):
+        with or_end("leave the group"):
             self._consumer.unsubscribe()
 
     def _subscribe_again(self) -> None:
         self._leaving = False
-        with without_a_second_try("join the group anew"):
+        with or_end("join the group anew"):
             self._subscribe()
 
     def end_offset(self, partition: Partition) -> Offset | None:

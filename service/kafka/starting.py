@@ -7,7 +7,7 @@ a partition that is being fetched, are right every time.
 
 A topic that is deleted and made again within moments looks like the old one, and the client goes on in its middle. Its
 id tells: when it is the same at a commit as when the partitions started, all that was read between is of one topic.
-(What the group had committed to a topic goes with it; what it commits in between counts for the new one.)
+(What the group committed to a topic goes when that is deleted; what it commits after that counts for the new one.)
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from service.core.model import Offset, Partition, Progress
-from service.kafka.errors import Fatal, Retriable, asking, kafka_error, sort_asked
+from service.kafka.errors import Fatal, Retriable, asking, kafka_error, sort
 from service.wire.progress import decode_progress
 
-QUERY_TIMEOUT_S: Final = 2.0
+EDGES_TIMEOUT_S: Final = 2.0
 COMMITTED_TIMEOUT_S: Final = 1.0
 """Committed offsets that are not told by then may belong to a txn that somebody left open."""
 
@@ -48,19 +48,22 @@ class Starting:
         self._topic_id: str | None = None
         """Of the topic whose partitions are fetched; None where nobody has told."""
 
-    def is_same_topic(self, *, anew: bool = False) -> bool:
-        """Whether what is fetched is of the topic that has the name now. Where nobody tells, no commit is held up.
-
-        ``anew`` says that nothing is fetched, so that the present topic is the one to compare with from now on.
+    def note_topic(self) -> None:
+        """The topic that has the name now is the one to compare with: nothing is fetched of another.
 
         Raises:
             Retriable: there is none at the moment.
             Fatal: the broker refuses.
         """
+        self._topic_id = self._ask_topic_id(self._topic)
+
+    def is_same_topic(self) -> bool:
+        """Whether what is fetched is of the topic that has the name now. Where nobody tells, no commit is held up.
+
+        Raises:
+            Retriable, Fatal: as above.
+        """
         told = self._ask_topic_id(self._topic)
-        if anew:
-            self._topic_id = told
-            return True
         self._topic_id = self._topic_id or told
         return told is None or told == self._topic_id
 
@@ -76,7 +79,7 @@ class Starting:
             Fatal: it will never say.
         """
         asked = [TopicPartition(self._topic, partition) for partition in sorted(due)]
-        with asking("look up committed offsets"):
+        with asking("start at the committed offsets"):
             starts = [self._start(answer) for answer in self._consumer.committed(asked, COMMITTED_TIMEOUT_S)]
             new = [start for start in starts if start.partition not in fetched]
             self._consumer.incremental_assign([self._at(start) for start in new])
@@ -89,7 +92,7 @@ class Starting:
         try:
             self._consumer.seek(self._at(start))
         except KafkaException as exception:
-            problem = sort_asked(kafka_error(exception), f"seek partition {start.partition}")
+            problem = sort(kafka_error(exception), f"seek partition {start.partition}")
             if isinstance(problem, Fatal):
                 raise problem from exception
             return False
@@ -99,7 +102,7 @@ class Starting:
         if committed.error is not None:
             raise KafkaException(committed.error)
         partition = Partition(committed.partition)
-        edges = self._consumer.get_watermark_offsets(committed, QUERY_TIMEOUT_S)
+        edges = self._consumer.get_watermark_offsets(committed, EDGES_TIMEOUT_S)
         if edges is None:
             raise Retriable(f"partition {partition}: no answer about its first and last offset")
         low, high = edges
