@@ -102,15 +102,18 @@ class PartitionSource:
         self._take(consumer, partitions, lost=True)
 
     def _take(self, consumer: Consumer, partitions: list[TopicPartition], *, lost: bool) -> None:
-        state = self._state
-        try:
-            consumer.incremental_unassign([p for p in partitions if p.partition in state.fetched])
-        except KafkaException as exception:
-            state.news.append(Trouble(f"unassign: {kafka_error(exception).str()}"))
         taken = tuple(Partition(p.partition) for p in partitions)
-        state.fetched.difference_update(taken)
-        state.due.difference_update(taken)
-        state.news.append(Taken(taken, lost))
+        self._let_go(consumer, self._state.fetched.intersection(taken))
+        self._state.due.difference_update(taken)
+        self._state.news.append(Taken(taken, lost))
+
+    def _let_go(self, consumer: Consumer, partitions: Iterable[Partition]) -> None:
+        """Fetch these no longer."""
+        try:
+            consumer.incremental_unassign([TopicPartition(self.topic, partition) for partition in partitions])
+        except KafkaException as exception:
+            self._state.news.append(Trouble(f"unassign: {kafka_error(exception).str()}"))
+        self._state.fetched.difference_update(partitions)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Event]:
         """Wait for records and tell what happened, in the order in which it matters: ownership first.
@@ -203,6 +206,9 @@ class PartitionSource:
     def restore(self) -> list[Start]:
         """Start the partitions that are due, or join the group anew where the topic is another one.
 
+        A partition that cannot be sought is not fetched at the moment: after an offset that does not exist the client
+        has given it up. It is let go, and the next call assigns it like a new one.
+
         Raises:
             Retriable: the broker does not say; the partitions stay due.
             Fatal: it will never say.
@@ -219,6 +225,8 @@ class PartitionSource:
         started = {start.partition for start in starts}
         state.fetched |= started
         state.due -= started
+        if refused := state.due & state.fetched:
+            self._let_go(self._consumer, refused)
         return starts
 
     def _join_anew(self) -> None:

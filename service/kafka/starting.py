@@ -3,7 +3,8 @@
 The committed offset with its watermark is read first, and the partition is assigned *at that offset*. Measured with
 librdkafka 2.16: assigning first and seeking after loses records (a pending look-up of the start overtakes the seek),
 and taking a partition out and in again at another offset may leave it silent; an explicit first offset, and a seek of
-a partition that is being fetched, are right every time.
+a partition that is being fetched, are right every time. One that the client has given up, since its offset does not
+exist any more, refuses to be sought for good (_STATE); it is taken out and in again, which is right every time then.
 
 A topic that is deleted and made again within moments looks like the old one, and the client goes on in its middle. Its
 id tells: when it is the same at a commit as when the partitions started, all that was read between is of one topic.
@@ -72,7 +73,7 @@ class Starting:
 
         1. Ask for the committed offsets and their metadata, and for what there is.
         2. Assign the new partitions at their first offset.
-        3. Seek the ones that are fetched already; one that cannot be sought yet is not among those returned.
+        3. Seek the ones that are fetched already; one that cannot be sought is not among those returned.
 
         Raises:
             Retriable: the broker does not say.

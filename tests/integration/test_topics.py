@@ -1,19 +1,22 @@
-"""Topics that are deleted under a running service."""
+"""Topics, and records in them, that are deleted under a running service."""
 
 import ctypes
 import random
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import confluent_kafka
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -182,6 +185,51 @@ def test_an_input_topic_that_is_made_again_unnoticed_with_more_records_is_read_f
         wait_until(lambda: counted("new") >= 800, 60)
         assert service.stop() == 0
     assert (counted("old"), counted("new")) == (100, 800)
+
+
+@pytest.mark.parametrize("protocol", ["consumer", "classic"])
+def test_records_that_expire_where_the_service_reads_are_counted_as_lost_and_it_goes_on_behind_them(
+    broker: Broker, unique: Callable[[str], str], protocol: str
+) -> None:
+    names = Names(unique)
+    create_topics(broker, names.transactions, partitions=4)
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    counts = {"old": 100, "gone": 200, "new": 400}
+
+    def write(prefix: str) -> dict[int, int]:
+        produce(broker, names.transactions, [transaction(f"{prefix}{n}", NOW_MS, 1) for n in range(counts[prefix])])
+        asked = {TopicPartition(names.transactions, partition): OffsetSpec.latest() for partition in range(4)}  # type: ignore[no-untyped-call]
+        return {one.partition: future.result(30).offset for one, future in admin.list_offsets(asked).items()}
+
+    def counted(prefix: str) -> int:
+        found = payloads(broker, names.aggregates)
+        return sum(one["count"] for one in found if one["transaction_id"].startswith(prefix))
+
+    with running(broker, names, {"KAFKA_PROPERTIES": f'{{"group.protocol": "{protocol}"}}'}) as service:
+        service.wait_ready(4)
+        before = write("old")
+        wait_until(lambda: counted("old") == counts["old"])
+        service.process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(0.5)  # until the fetch that waits at the broker has come back empty
+            after = write("gone")
+            # All of two partitions, half of the third.
+            lows = {0: after[0], 1: after[1], 2: (before[2] + after[2]) // 2}
+            wanted = [TopicPartition(names.transactions, partition, low) for partition, low in lows.items()]
+            for future in admin.delete_records(wanted).values():
+                future.result(30)
+            write("new")
+        finally:
+            service.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: counted("new") == counts["new"], 60)
+        lost = sum(low - before[partition] for partition, low in lows.items())
+        skipped = [
+            service.metric(f'txwatch_records_skipped_total{{partition="{partition}",topic="{names.transactions}"}}')
+            for partition in lows
+        ]
+        assert service.stop() == 0
+    assert [low - before[partition] for partition, low in lows.items()] == skipped
+    assert (counted("old"), counted("gone"), counted("new")) == (100, 200 - lost, 400)
 
 
 def made(admin: AdminClient, topic: NewTopic) -> bool:
