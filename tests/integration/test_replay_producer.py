@@ -271,7 +271,7 @@ def test_a_broker_that_stays_away_leaves_a_summary_that_resumes_without_a_loss(
         assert first.code == 1
         assert sent == delivered + failed < count
         assert failed > 0
-        assert 2000 <= next_row <= delivered + 1
+        assert 1000 <= next_row <= delivered + 1  # of the last rows in the topic the broker may not have told
         broker.restart()
         second = replay(broker, topic, path, "--pace", "max", "--start-row", str(next_row))
         assert second.code == 0
