@@ -109,6 +109,17 @@ class Secured:
         for future in self.admin.create_acls(bindings).values():
             future.result(TIMEOUT_S)
 
+    def forbid(self, principal: str, acl: Acl) -> None:
+        """Take this one away."""
+        kind, name, operation = acl
+        one = AclBindingFilter(
+            _KINDS[kind], name, ResourcePatternType.LITERAL, principal, "*", AclOperation[operation],
+            AclPermissionType.ALLOW,
+        )  # fmt: skip
+        for future in self.admin.delete_acls([one]).values():
+            if not future.result(TIMEOUT_S):
+                raise LookupError(f"{principal} was not allowed {acl}")
+
     def forbid_everything(self, principal: str) -> None:
         """Take it all away."""
         everything = AclBindingFilter(

@@ -52,9 +52,10 @@ class Misconfigured(Fatal):
 
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001
 
-# No retry mends these: the operator has to.
+# No retry mends these: the operator has to, or a new process.
 _HOPELESS = frozenset(
     {
+        KafkaError._FATAL,  # noqa: SLF001 - what comes as a message of the consumer does not say so otherwise
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,

@@ -236,8 +236,7 @@ def test_a_permission_that_is_taken_away_ends_the_service_and_loses_nothing(secu
     secured.allow(SERVICE, *acls)
     with running(secured.secure, names, secured.properties("service")) as service:
         alerts_are_there(secured, names)
-        secured.forbid_everything(SERVICE)
-        secured.allow(SERVICE, *[acl for acl in acls if acl != ("TOPIC", names.dead_letter, "WRITE")])
+        secured.forbid(SERVICE, ("TOPIC", names.dead_letter, "WRITE"))
         time.sleep(0.5)
         produce(secured, names.transactions, [("tx1", "more rubbish")])
         assert service.process.wait(60) == 1
@@ -247,6 +246,15 @@ def test_a_permission_that_is_taken_away_ends_the_service_and_loses_nothing(secu
         wait_until(lambda: len(read_all(secured, names.dead_letter)) == 2, 60)
         assert service.stop() == 0
     assert audit(secured, names).faults == []
+
+
+def test_a_group_that_is_forbidden_to_a_running_member_ends_it(secured: Secured, names: Names) -> None:
+    secured.allow(SERVICE, *service_acls(names))
+    with running(secured.secure, names, secured.properties("service")) as service:
+        alerts_are_there(secured, names)
+        secured.forbid(SERVICE, ("GROUP", names.group, "READ"))
+        assert service.process.wait(60) == 1
+        assert "Group authorization failed" in last_words(service)
 
 
 # ---- secrets --------------------------------------------------------------------------------------------------

@@ -424,6 +424,7 @@ def test_a_record_that_the_client_refuses_names_its_topic() -> None:
         (KafkaError(KafkaError.INVALID_PRODUCER_EPOCH), Fenced),
         (FATAL, Fatal),
         (KafkaError(KafkaError._STATE, "x", fatal=True, retriable=True), Fatal),
+        (KafkaError(KafkaError._FATAL, "as the consumer's messages bring it"), Fatal),
         (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "x", txn_requires_abort=True), Fatal),
         (KafkaError(KafkaError._AUTHENTICATION), Fatal),
         (KafkaError(KafkaError.INVALID_TRANSACTION_TIMEOUT), Fatal),
