@@ -35,6 +35,12 @@ def delete(broker: Broker, topic: str) -> None:
     wait_until(lambda: topic not in admin.list_topics(timeout=10).topics)
 
 
+def counted(broker: Broker, names: Names, prefix: str) -> int:
+    """How many records of such transaction_ids the aggregates hold."""
+    found = payloads(broker, names.aggregates)
+    return sum(one["count"] for one in found if one["transaction_id"].startswith(prefix))
+
+
 @pytest.mark.parametrize("which", ["alerts", "dead_letter"])
 def test_an_output_topic_that_is_deleted_ends_the_service_and_the_next_start_makes_it_anew(
     broker: Broker, unique: Callable[[str], str], which: str
@@ -149,12 +155,9 @@ def test_an_input_topic_that_is_made_again_is_read_from_its_start(
         create_topics(broker, names.transactions, partitions=4)
         produce(broker, names.transactions, [transaction("new", NOW_MS, 1) for _ in range(3)])
 
-        def counted() -> int:
-            return sum(one["count"] for one in payloads(broker, names.aggregates) if one["transaction_id"] == "new")
-
-        wait_until(lambda: counted() >= 3, 90)
+        wait_until(lambda: counted(broker, names, "new") >= 3, 90)
         assert service.stop() == 0
-    assert counted() == 3
+    assert counted(broker, names, "new") == 3
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
@@ -165,14 +168,10 @@ def test_an_input_topic_that_is_made_again_unnoticed_with_more_records_is_read_f
     create_topics(broker, names.transactions, partitions=4)
     admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
 
-    def counted(prefix: str) -> int:
-        found = payloads(broker, names.aggregates)
-        return sum(one["count"] for one in found if one["transaction_id"].startswith(prefix))
-
     with running(broker, names, {"KAFKA_PROPERTIES": f'{{"group.protocol": "{protocol}"}}'}) as service:
         service.wait_ready(4)
         produce(broker, names.transactions, [transaction(f"old{n}", NOW_MS, 1) for n in range(100)])
-        wait_until(lambda: counted("old") == 100)
+        wait_until(lambda: counted(broker, names, "old") == 100)
         # While it does not look, the client finds what it expects: more records behind those that it has read.
         service.process.send_signal(signal.SIGSTOP)
         try:
@@ -182,9 +181,9 @@ def test_an_input_topic_that_is_made_again_unnoticed_with_more_records_is_read_f
             produce(broker, names.transactions, [transaction(f"new{n}", NOW_MS, 1) for n in range(800)])
         finally:
             service.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: counted("new") >= 800, 60)
+        wait_until(lambda: counted(broker, names, "new") >= 800, 60)
         assert service.stop() == 0
-    assert (counted("old"), counted("new")) == (100, 800)
+    assert (counted(broker, names, "old"), counted(broker, names, "new")) == (100, 800)
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])
@@ -201,14 +200,10 @@ def test_records_that_expire_where_the_service_reads_are_counted_as_lost_and_it_
         asked = {TopicPartition(names.transactions, partition): OffsetSpec.latest() for partition in range(4)}  # type: ignore[no-untyped-call]
         return {one.partition: future.result(30).offset for one, future in admin.list_offsets(asked).items()}
 
-    def counted(prefix: str) -> int:
-        found = payloads(broker, names.aggregates)
-        return sum(one["count"] for one in found if one["transaction_id"].startswith(prefix))
-
     with running(broker, names, {"KAFKA_PROPERTIES": f'{{"group.protocol": "{protocol}"}}'}) as service:
         service.wait_ready(4)
         before = write("old")
-        wait_until(lambda: counted("old") == counts["old"])
+        wait_until(lambda: counted(broker, names, "old") == counts["old"])
         service.process.send_signal(signal.SIGSTOP)
         try:
             time.sleep(0.5)  # until the fetch that waits at the broker has come back empty
@@ -221,7 +216,7 @@ def test_records_that_expire_where_the_service_reads_are_counted_as_lost_and_it_
             write("new")
         finally:
             service.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: counted("new") == counts["new"], 60)
+        wait_until(lambda: counted(broker, names, "new") == counts["new"], 60)
         lost = sum(low - before[partition] for partition, low in lows.items())
         skipped = [
             service.metric(f'txwatch_records_skipped_total{{partition="{partition}",topic="{names.transactions}"}}')
@@ -229,7 +224,11 @@ def test_records_that_expire_where_the_service_reads_are_counted_as_lost_and_it_
         ]
         assert service.stop() == 0
     assert [low - before[partition] for partition, low in lows.items()] == skipped
-    assert (counted("old"), counted("gone"), counted("new")) == (100, 200 - lost, 400)
+    assert (counted(broker, names, "old"), counted(broker, names, "gone"), counted(broker, names, "new")) == (
+        100,
+        200 - lost,
+        400,
+    )
 
 
 def made(admin: AdminClient, topic: NewTopic) -> bool:
