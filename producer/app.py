@@ -72,7 +72,8 @@ def replay(options: Options, stop: Stop) -> int:
         display.say(unsaid)
     if problem is not None:
         return EXIT_USAGE
-    return EXIT_FAILED if sink.failed or unsaid or (options.strict and session.tally.rejected) else EXIT_OK
+    failed = sink.failed or sink.broken or unsaid or (options.strict and session.tally.rejected)
+    return EXIT_FAILED if failed else EXIT_OK
 
 
 def _sink(options: Options) -> Sink:

@@ -117,7 +117,7 @@ class Sink(Protocol):
         """Serve what has come in, without waiting."""
         ...
 
-    def flush(self, wait_s: float) -> None:
+    def flush(self, wait_s: float) -> object:
         """Wait for outstanding rows."""
         ...
 

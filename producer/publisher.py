@@ -22,6 +22,8 @@ from producer.replay import Batch, RowId
 
 PARTITION_BY_KEY: Final = -1
 ROOM_WAIT_S: Final = 0.01
+FLUSH_SLICE_S: Final = 0.1
+"""Above 0.2 s confluent-kafka 2.16 goes on calling back after a fatal error has been raised, which loses reports."""
 _ROW_ONLY: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
 """Errors of one row: what comes after it may still be delivered."""
 _OUTAGES: Final = {
@@ -136,7 +138,7 @@ class Publisher:
                     produce(topic, value, key, PARTITION_BY_KEY, on_delivery)
                 except BufferError:
                     if keep_on():
-                        self._producer.poll(ROOM_WAIT_S)
+                        self._serve(self._producer.poll, ROOM_WAIT_S)
                         continue
                     self.sent += taken
                     return taken
@@ -150,19 +152,41 @@ class Publisher:
 
     def poll(self) -> None:
         """Serve delivery reports and errors, without waiting."""
-        self._producer.poll(0)
+        self._serve(self._producer.poll, 0)
 
-    def flush(self, wait_s: float) -> None:
-        """Send what lingers and serve reports until nothing is outstanding or the time is up."""
-        self._producer.flush(wait_s)
+    def flush(self, wait_s: float) -> int:
+        """Send what lingers and serve reports until nothing is outstanding, which it returns, or the time is up."""
+        outstanding = 0
+        for _ in range(max(1, round(wait_s / FLUSH_SLICE_S))):
+            outstanding = self._serve(self._producer.flush, FLUSH_SLICE_S)
+            if not outstanding:
+                break
+        return outstanding
 
     def give_up(self) -> None:
         """Count what is still outstanding as failed. Some of it may have reached the brokers all the same."""
         self._producer.purge()
-        outstanding = self._producer.flush(1.0)
+        outstanding = self.flush(1.0)
         if outstanding:
             self.failures["no answer in time"] += outstanding
         self._all_reported_at = self.sent
+
+    def _serve(self, call: Callable[[float], int], wait_s: float) -> int:
+        """Serve callbacks; returns what is still outstanding, or for poll() the number of events.
+
+        A client that is done for says so by raising here, once. It then reports as failed what it had not delivered.
+        """
+        try:
+            return call(wait_s)
+        except KafkaException as error:
+            self.broken = True
+            self._notices.append(f"the client gives up: {_text(error.args[0])}{self._needs(error.args[0])}")
+            return len(self._producer)
+
+    def _needs(self, error: KafkaError) -> str:
+        """What the brokers' administrator has to allow; without it they give the client no producer id either."""
+        missing = error.code() in {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
+        return f"; needs ACL WRITE on topic {self._topic}" if missing else ""
 
     def first_failed(self) -> RowId | None:
         """Return the first row in file order that was not delivered. Of equal records of a batch it is the first."""

@@ -20,14 +20,14 @@ class TopicMissingError(Exception):
 
 
 def await_topic(sink: Sink, clock: Clock, broker_wait_ns: int, say: Say, tick: Callable[[], None]) -> None:
-    """Return when the topic is there, when told to stop, or when no broker has answered for ``broker_wait_ns``.
+    """Return when the topic is there or no broker has answered for ``broker_wait_ns``, or when it is of no use to wait.
 
     Raises:
         TopicMissingError: brokers answer and don't know it for `TOPIC_WAIT_NS`.
     """
     began_ns = clock.monotonic_ns()
     missing_since_ns: int | None = None
-    while clock.going():
+    while clock.going() and not sink.broken:
         state = sink.topic_state(ASK_S)
         now_ns = clock.monotonic_ns()
         if state is TopicState.THERE:

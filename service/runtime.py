@@ -109,7 +109,7 @@ class Worker:
         if self._intake.pending_bytes > BUFFER_BYTES and self._ends_within(now_ms, LONGEST_TXN_MS):
             self._transactionally(self._send_pending)
         self._restore(now_ms)
-        self._sink.poll()
+        self._transactionally(self._sink.poll)
         self._board.beat()
         if ownership or self._condition.look_is_due(now_ms):
             self._condition.look(now_ms, self._tasks)

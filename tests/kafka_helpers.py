@@ -1,9 +1,12 @@
 """What tests do with a real broker: create topics, write, read, look at committed offsets."""
 
+import ctypes
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
+import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -35,6 +38,12 @@ Records = Iterable[
     | tuple[bytes | str | None, bytes | str | None, Iterable[tuple[str, bytes | None]]]
     | tuple[bytes | str | None, bytes | str | None, Iterable[tuple[str, bytes | None]], int]
 ]
+
+
+def librdkafka() -> ctypes.CDLL:
+    """The C library itself, for what the client in Python does not let through."""
+    (path,) = (Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs").glob("librdkafka*")
+    return ctypes.CDLL(str(path))
 
 
 def create_topics(

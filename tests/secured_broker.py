@@ -116,9 +116,8 @@ class Secured:
             _KINDS[kind], name, ResourcePatternType.LITERAL, principal, "*", AclOperation[operation],
             AclPermissionType.ALLOW,
         )  # fmt: skip
-        for future in self.admin.delete_acls([one]).values():
-            if not future.result(TIMEOUT_S):
-                raise LookupError(f"{principal} was not allowed {acl}")
+        if not self._delete(one):
+            raise LookupError(f"{principal} was not allowed {acl}")
 
     def forbid_everything(self, principal: str) -> None:
         """Take it all away."""
@@ -131,8 +130,11 @@ class Secured:
             AclOperation.ANY,
             AclPermissionType.ANY,
         )
-        for future in self.admin.delete_acls([everything]).values():
-            future.result(TIMEOUT_S)
+        self._delete(everything)
+
+    def _delete(self, what: AclBindingFilter) -> int:
+        (future,) = self.admin.delete_acls([what]).values()
+        return len(future.result(TIMEOUT_S))
 
 
 @contextmanager

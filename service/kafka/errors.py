@@ -77,6 +77,14 @@ def refused(error: KafkaError) -> bool:
     return error.code() == KafkaError._SSL and "Disconnected" not in error.str()  # noqa: SLF001
 
 
+def _code(error: KafkaError) -> int:
+    """The broker's code also where a message of the consumer has only the client's own, with the cause in words."""
+    if error.code() != KafkaError._FATAL:  # noqa: SLF001
+        return error.code()
+    causes = (_FENCED | _HOPELESS) - {error.code()}
+    return next((code for code in causes if KafkaError(code).str() in error.str()), error.code())
+
+
 def kafka_error(exception: KafkaException) -> KafkaError:
     """The error inside the client's exception."""
     error = exception.args[0]
@@ -88,10 +96,11 @@ def kafka_error(exception: KafkaException) -> KafkaError:
 def sort(error: KafkaError, doing: str) -> KafkaProblem:
     """Say what is to be done about an error that came while ``doing`` something."""
     line = f"{doing}: {error.str()} ({error.name()})"
-    if error.code() in _FENCED:
-        return Fenced(line, error.code())
-    if error.fatal() or error.code() in _HOPELESS:
-        return Fatal(line, error.code())
+    code = _code(error)
+    if code in _FENCED:
+        return Fenced(line, code)
+    if error.fatal() or code in _HOPELESS:
+        return Fatal(line, code)
     if error.txn_requires_abort():
         return Abortable(line)
     if error.retriable() or error.code() in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}:  # noqa: SLF001

@@ -143,7 +143,7 @@ class TransactionalSink:
         self.begin()
         for record in records:
             self._produce(record)
-        self._producer.poll(0)
+        self.poll()
 
     def begin(self) -> None:
         """Begin a txn if none is open."""
@@ -197,9 +197,16 @@ class TransactionalSink:
             return
         self._step(Step.ABORTED)
 
-    def poll(self) -> None:
-        """Serve the client's callbacks."""
-        self._producer.poll(0)
+    def poll(self, timeout_s: float = 0.0) -> None:
+        """Serve the client's callbacks. A producer that is done for, as one that was fenced, may say so here.
+
+        Raises:
+            Abortable, Fatal: see errors.
+        """
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as exception:
+            raise self._sorted(exception, "Kafka client") from exception
 
     def _replace(self) -> None:
         self._producer = self._make_producer()
@@ -215,7 +222,7 @@ class TransactionalSink:
             except BufferError:
                 if not self._keep_going():
                     raise Retriable("produce: told to stop while the local queue was full") from None
-                self._producer.poll(0.1)
+                self.poll(0.1)
             except KafkaException as exception:
                 raise self._sorted(exception, f"produce to {record.topic}") from exception
             else:
@@ -264,7 +271,7 @@ class TransactionalSink:
         done.result()
 
     def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
-        error = kafka_error(exception)
+        error = self._cause(kafka_error(exception))
         problem = sort(error, doing)
         if error.code() == KafkaError.INVALID_TXN_STATE:  # fatal to this producer, as librdkafka sees it
             self._replace()
@@ -276,6 +283,15 @@ class TransactionalSink:
         if isinstance(problem, Fatal):
             self._step(Step.FAILED)
         return problem
+
+    def _cause(self, error: KafkaError) -> KafkaError:
+        """The error that says why: produce() says only that the producer is done for, other calls tell the cause."""
+        if error.code() == KafkaError._FATAL:  # noqa: SLF001
+            try:
+                self._producer.begin_transaction()
+            except KafkaException as exception:
+                return kafka_error(exception)
+        return error
 
     def _step(self, step: Step) -> None:
         self._state = follow(self._state, step)

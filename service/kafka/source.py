@@ -95,22 +95,22 @@ class PartitionSource:
         self._state.due.update(given)
         self._state.news.append(Given(given))
 
-    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._take(consumer, partitions, lost=False)
+    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._take(partitions, lost=False)
 
-    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._take(consumer, partitions, lost=True)
+    def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        self._take(partitions, lost=True)
 
-    def _take(self, consumer: Consumer, partitions: list[TopicPartition], *, lost: bool) -> None:
+    def _take(self, partitions: list[TopicPartition], *, lost: bool) -> None:
         taken = tuple(Partition(p.partition) for p in partitions)
-        self._let_go(consumer, self._state.fetched.intersection(taken))
+        self._let_go(self._state.fetched.intersection(taken))
         self._state.due.difference_update(taken)
         self._state.news.append(Taken(taken, lost))
 
-    def _let_go(self, consumer: Consumer, partitions: Iterable[Partition]) -> None:
+    def _let_go(self, partitions: Iterable[Partition]) -> None:
         """Fetch these no longer."""
         try:
-            consumer.incremental_unassign([TopicPartition(self.topic, partition) for partition in partitions])
+            self._consumer.incremental_unassign([TopicPartition(self.topic, partition) for partition in partitions])
         except KafkaException as exception:
             self._state.news.append(Trouble(f"unassign: {kafka_error(exception).str()}"))
         self._state.fetched.difference_update(partitions)
@@ -226,7 +226,7 @@ class PartitionSource:
         state.fetched |= started
         state.due -= started
         if refused := state.due & state.fetched:
-            self._let_go(self._consumer, refused)
+            self._let_go(refused)
         return starts
 
     def _join_anew(self) -> None:

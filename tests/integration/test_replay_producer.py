@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -13,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, Producer
 
 from producer.csv_rows import Rows
 from producer.publisher import Publisher
-from producer.replay import Batch
+from producer.replay import Batch, RowId
 from tests.broker import Broker
-from tests.kafka_helpers import create_topics, read_all
+from tests.kafka_helpers import create_topics, librdkafka, read_all
 from tests.replay_process import EXAMPLE, HEADER, Done, finish, run, start
 
 AT = "2024-05-11 10:00:00"
@@ -245,6 +246,36 @@ def test_a_full_queue_without_a_broker_is_no_delivery(unique: Unique) -> None:
         assert "no broker answers" in said[0]
         assert "rows are delivered again" not in said
         publisher.give_up()
+
+
+@pytest.mark.parametrize("how", ["poll", "flush", "give_up"])
+def test_a_client_that_gives_up_says_why_and_each_row_is_accounted_for(topic: str, broker: Broker, how: str) -> None:
+    rows = Rows.of([(n, "tx", 1_715_421_600_000, "1") for n in range(3)])
+    publisher = Publisher(topic, broker.bootstrap_servers, {}, 60_000)
+    assert publisher.send(Batch(rows, None, 0, 1), lambda: True) == 3
+    fatal_error(publisher._producer)
+    match how:
+        case "poll":
+            publisher.poll()
+        case "flush":
+            publisher.flush(1.0)
+        case _:
+            publisher.give_up()
+    assert publisher.broken
+    (said,) = publisher.take_notices()
+    assert "the client gives up" in said
+    assert "planned" in said
+    while publisher.outstanding:
+        publisher.flush(1.0)
+    assert (publisher.sent, publisher.delivered, publisher.failed) == (3, 0, 3)
+    assert publisher.first_failed() == RowId(1, 0)
+
+
+def fatal_error(producer: Producer) -> None:
+    """What a broker that has lost records brings about; librdkafka has a call for tests like this one."""
+    client = ctypes.c_void_p.from_address(id(producer) + object.__basicsize__)
+    out_of_order = 45
+    assert librdkafka().rd_kafka_test_fatal_error(client, out_of_order, b"planned") == 0
 
 
 @pytest.mark.parametrize("stopped", [False, True])

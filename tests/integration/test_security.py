@@ -228,7 +228,10 @@ def test_a_reader_or_replay_without_permission_is_told_so(secured: Secured, name
     assert "authorization failed" in read.stderr.lower()
     done = replayed(tmp_path, names, secured.properties("replay"))
     assert done.code == 1
-    assert "authori" in done.err.lower()
+    (line,) = (line for line in done.err.splitlines() if "authorization failed" in line)
+    assert f"needs ACL WRITE on topic {names.transactions}" in line
+    assert "Traceback" not in done.err
+    assert done.counts("sent", "next_row") == (0, 1)
 
 
 def test_a_permission_that_is_taken_away_ends_the_service_and_loses_nothing(secured: Secured, names: Names) -> None:
@@ -255,6 +258,7 @@ def test_a_group_that_is_forbidden_to_a_running_member_ends_it(secured: Secured,
         secured.forbid(SERVICE, ("GROUP", names.group, "READ"))
         assert service.process.wait(60) == 1
         assert "Group authorization failed" in last_words(service)
+        assert f"ACL READ on group {names.group}" in last_words(service)
 
 
 # ---- secrets --------------------------------------------------------------------------------------------------

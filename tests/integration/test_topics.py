@@ -5,11 +5,9 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import confluent_kafka
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -21,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from tests.broker import Broker
-from tests.kafka_helpers import Rec, create_topics, produce, read_all
+from tests.kafka_helpers import Rec, create_topics, librdkafka, produce, read_all
 from tests.oracle import audit, headers_of
 from tests.service_process import Names, payloads, running, transaction, wait_until
 
@@ -109,8 +107,7 @@ def test_a_dead_letter_topic_that_does_not_take_a_record_stops_the_service_and_t
 
 def produce_with_header(broker: Broker, topic: str, value: bytes, name: bytes) -> None:
     """By librdkafka itself, for Python's client takes no name that is not UTF-8; other languages' clients do."""
-    (path,) = (Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs").glob("librdkafka*")
-    kafka = ctypes.CDLL(str(path))
+    kafka = librdkafka()
     kafka.rd_kafka_conf_new.restype = kafka.rd_kafka_new.restype = ctypes.c_void_p
     error = ctypes.create_string_buffer(512)
     config = ctypes.c_void_p(kafka.rd_kafka_conf_new())
@@ -235,6 +232,6 @@ def made(admin: AdminClient, topic: NewTopic) -> bool:
     """Make it, or tell that the brokers still remember another of its name."""
     try:
         admin.create_topics([topic])[topic.topic].result(30)
-    except confluent_kafka.KafkaException:
+    except KafkaException:
         return False
     return True

@@ -305,6 +305,28 @@ def test_after_a_fatal_error_nothing_more_is_asked_of_it(
     assert asked == driven.names()
 
 
+@pytest.mark.parametrize("how", ["poll", "send", "full"])
+def test_a_producer_that_is_done_for_tells_it_when_callbacks_are_served(how: str) -> None:
+    """As the client does where produce requests were refused in the background."""
+    driven = Driven()
+    driven.sink.begin()
+    if how == "full":
+        driven.fail("produce", BufferError())
+    driven.fail("poll", FENCED)
+    with pytest.raises(Fenced, match="a newer one"):
+        driven.sink.poll() if how == "poll" else driven.sink.send([RECORD])
+    assert not driven.sink.open
+
+
+def test_what_produce_does_not_say_is_asked_for() -> None:
+    driven = Driven()
+    driven.sink.begin()
+    driven.fail("produce", KafkaError(KafkaError._FATAL, "Local: Fatal error"))
+    driven.fail("begin_transaction", FENCED)
+    with pytest.raises(Fenced, match="a newer one"):
+        driven.sink.send([RECORD])
+
+
 NO_TXN = KafkaError(KafkaError.INVALID_TXN_STATE, "what txn?", fatal=True)
 
 
@@ -433,6 +455,16 @@ def test_a_record_that_the_client_refuses_names_its_topic() -> None:
 )
 def test_an_error_is_sorted_by_what_is_to_be_done(error: KafkaError, problem: type[KafkaProblem]) -> None:
     assert problem is type(sort(error, "commit"))
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"), [(KafkaError.GROUP_AUTHORIZATION_FAILED, Fatal), (KafkaError.INVALID_PRODUCER_EPOCH, Fenced)]
+)
+def test_the_cause_behind_the_clients_own_code_is_found_in_its_words(code: int, problem: type[Fatal]) -> None:
+    error = KafkaError(KafkaError._FATAL, f"Fatal error: {KafkaError(code).str()}: and so on")
+    found = sort(error, "consume")
+    assert isinstance(found, problem)
+    assert code == found.code
 
 
 def test_the_text_says_what_was_being_done_and_what_went_wrong() -> None:

@@ -158,6 +158,14 @@ def test_a_fatal_problem_while_reading_is_not_survived() -> None:
         loop.turn(1)
 
 
+def test_trouble_that_comes_while_callbacks_are_served_leads_back_to_what_is_committed() -> None:
+    loop = with_a_full_window()
+    loop.output.problems["poll"].append(Abortable("x"))
+    loop.turn(9_000)
+    loop.turn(9_001, 10_000)
+    assert 1 == len(loop.records("dead"))
+
+
 def test_an_abort_that_is_told_to_give_up_says_so() -> None:
     loop = with_a_full_window()
     loop.output.problems["commit"].append(Abortable("x"))

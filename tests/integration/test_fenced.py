@@ -1,0 +1,60 @@
+"""A producer that a newer one of its name has fenced says so in one line, whichever call finds it out."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from service.kafka.errors import Fenced, KafkaProblem, Retriable
+from service.kafka.sink import TransactionalSink
+from service.wire.records import OutRecord
+from tests.broker import Broker
+from tests.kafka_helpers import create_topics
+from tests.service_process import wait_until
+
+
+@pytest.mark.parametrize("how", ["poll", "send"])
+def test_a_fenced_producer_tells_why_at_the_next_call(broker: Broker, unique: Callable[[str], str], how: str) -> None:
+    topic, name = unique("alerts"), unique("one")
+    create_topics(broker, topic)
+    producers: list[Producer] = []
+
+    def make() -> Producer:
+        config: dict[str, Any] = {"bootstrap.servers": broker.bootstrap_servers, "transactional.id": name}
+        producers.append(Producer(config))
+        return producers[-1]
+
+    def initialised() -> TransactionalSink:
+        sink = TransactionalSink(make, lambda: True)
+
+        def attempt() -> bool:
+            try:
+                sink.initialise()
+            except Retriable:
+                return False
+            return True
+
+        wait_until(attempt, 30)
+        return sink
+
+    record = OutRecord(topic, b"tx1", b"{}", [])
+    older = initialised()
+    older.send([record])
+    producers[0].flush(10)
+    initialised()
+    older.send([record])
+    problems: list[KafkaProblem] = []
+
+    def refused() -> bool:
+        try:
+            older.poll() if how == "poll" else older.send([record])
+        except KafkaProblem as problem:
+            problems.append(problem)
+        return bool(problems)
+
+    wait_until(refused, 20)
+    assert [type(problem) for problem in problems] == [Fenced]
+    assert "fenced by newer producer instance" in str(problems[0])
+    assert not older.open
+    older.abort()  # nothing is left to be done, and to ask for it is no error
