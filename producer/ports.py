@@ -117,7 +117,7 @@ class Sink(Protocol):
         """Serve what has come in, without waiting."""
         ...
 
-    def flush(self, wait_s: float) -> object:
+    def flush(self, wait_s: float) -> None:
         """Wait for outstanding rows."""
         ...
 

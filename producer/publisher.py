@@ -154,34 +154,31 @@ class Publisher:
         """Serve delivery reports and errors, without waiting."""
         self._serve(self._producer.poll, 0)
 
-    def flush(self, wait_s: float) -> int:
-        """Send what lingers and serve reports until nothing is outstanding, which it returns, or the time is up."""
-        outstanding = 0
+    def flush(self, wait_s: float) -> None:
+        """Send what lingers and serve reports until nothing is outstanding or the time is up."""
         for _ in range(max(1, round(wait_s / FLUSH_SLICE_S))):
-            outstanding = self._serve(self._producer.flush, FLUSH_SLICE_S)
-            if not outstanding:
+            self._serve(self._producer.flush, FLUSH_SLICE_S)
+            if not self.outstanding:
                 break
-        return outstanding
 
     def give_up(self) -> None:
         """Count what is still outstanding as failed. Some of it may have reached the brokers all the same."""
         self._producer.purge()
-        outstanding = self.flush(1.0)
-        if outstanding:
+        self.flush(1.0)
+        if outstanding := self.outstanding:
             self.failures["no answer in time"] += outstanding
         self._all_reported_at = self.sent
 
-    def _serve(self, call: Callable[[float], int], wait_s: float) -> int:
-        """Serve callbacks; returns what is still outstanding, or for poll() the number of events.
+    def _serve(self, call: Callable[[float], int], wait_s: float) -> None:
+        """Serve callbacks, by poll() or flush().
 
         A client that is done for says so by raising here, once. It then reports as failed what it had not delivered.
         """
         try:
-            return call(wait_s)
+            call(wait_s)
         except KafkaException as error:
             self.broken = True
             self._notices.append(f"the client gives up: {_text(error.args[0])}{self._needs(error.args[0])}")
-            return len(self._producer)
 
     def _needs(self, error: KafkaError) -> str:
         """What the brokers' administrator has to allow; without it they give the client no producer id either."""

@@ -34,7 +34,7 @@ class Inside:
         topics = Topics(names.alerts, names.aggregates, "", names.dead_letter, 10**6, 10**6, 10**6)
         self.consumer = Consumer(consumer_config(settings, lambda _: None))
         self.sink = make_sink(lambda: Producer(producer_config(settings, lambda _: None, topics)), lambda: True)
-        wait_until(self._initialised, 20)
+        initialise(self.sink)
         self.board = StatusBoard(time.monotonic)
         self.worker = Worker(
             PartitionSource(
@@ -56,13 +56,6 @@ class Inside:
             log=structlog.get_logger("test"),
         )
 
-    def _initialised(self) -> bool:
-        try:
-            self.sink.initialise()
-        except Retriable:
-            return False
-        return True
-
     def turn_until(self, what: Callable[[], bool], timeout_s: float = 30) -> None:
         """Turn until it is so."""
 
@@ -75,3 +68,16 @@ class Inside:
     def close(self) -> None:
         """Leave the group."""
         self.consumer.close()
+
+
+def initialise(sink: TransactionalSink) -> None:
+    """Attempt it until the broker's coordinator is there."""
+
+    def attempt() -> bool:
+        try:
+            sink.initialise()
+        except Retriable:
+            return False
+        return True
+
+    wait_until(attempt, 30)

@@ -243,7 +243,7 @@ class FakeOutput:
         self.open, self.sent = False, []
 
     def poll(self) -> None:
-        """No callbacks."""
+        self._raise(self.problems["poll"])
 
     def _raise(self, problems: deque[KafkaProblem]) -> None:
         if not problems:

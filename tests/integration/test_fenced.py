@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from service.kafka.errors import Fenced, KafkaProblem, Retriable
+from service.kafka.errors import Fenced, KafkaProblem
 from service.kafka.sink import TransactionalSink
 from service.wire.records import OutRecord
 from tests.broker import Broker
+from tests.inside import initialise
 from tests.kafka_helpers import create_topics
 from tests.service_process import wait_until
 
@@ -27,15 +28,7 @@ def test_a_fenced_producer_tells_why_at_the_next_call(broker: Broker, unique: Ca
 
     def initialised() -> TransactionalSink:
         sink = TransactionalSink(make, lambda: True)
-
-        def attempt() -> bool:
-            try:
-                sink.initialise()
-            except Retriable:
-                return False
-            return True
-
-        wait_until(attempt, 30)
+        initialise(sink)
         return sink
 
     record = OutRecord(topic, b"tx1", b"{}", [])

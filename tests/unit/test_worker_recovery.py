@@ -162,7 +162,9 @@ def test_trouble_that_comes_while_callbacks_are_served_leads_back_to_what_is_com
     loop = with_a_full_window()
     loop.output.problems["poll"].append(Abortable("x"))
     loop.turn(9_000)
-    loop.turn(9_001, 10_000)
+    assert {0, 1} == loop.input.restoring
+    loop.turn(9_001, 9_002, 10_000)
+    assert EVERYTHING == loop.sums()
     assert 1 == len(loop.records("dead"))
 
 
