@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+from typing import NoReturn
 
-from producer.stop import Stop
+from producer.stop import Stop, end_process
 
 
-def main() -> int:
-    """Run the command line; returns the exit code."""
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
     stop = Stop()
     stop.install()
     from producer.cli import main as run  # noqa: PLC0415 - see above
 
-    return run(stop)
+    end_process(run(stop))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from service.stop import end_at_once_by_signals
+from typing import NoReturn
+
+from service.stop import end_at_once_by_signals, end_process
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run a command and exit with its code."""
     end_at_once_by_signals()
     from service.cli import main as run  # noqa: PLC0415 - see above
 
-    run()
+    end_process(run())
 
 
 if __name__ == "__main__":

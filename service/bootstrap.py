@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
-import os
 import threading
 import time
 from collections import deque
@@ -46,7 +44,7 @@ from service.metrics import Metrics
 from service.runtime import Worker
 from service.settings import Settings, SettingsError
 from service.status import Status, StatusBoard
-from service.stop import Stop
+from service.stop import Stop, end_process
 from service.topics import prepare_topics
 
 STOP_TIMEOUT_S: Final = 10.0
@@ -80,8 +78,6 @@ class Service:
         self._errors: deque[KafkaError] = deque(maxlen=100)
         self._waiting_since_s = 0.0
         self._ended = threading.Event()
-        self.hung = False
-        """Kafka did not answer at the end: librdkafka's threads would hold up the interpreter's end as well."""
 
     def run(self) -> int:
         """Run until told to stop; returns the exit code.
@@ -173,7 +169,7 @@ class Service:
                 self._waiting_since_s = 0.0
         finally:
             self._board.status = Status("stopping")
-            self.hung = not worker.abandon() or sink.hung
+            worker.abandon()
             self._close(source)
 
     def _end_in_time(self) -> None:
@@ -184,8 +180,7 @@ class Service:
         self._stop.event.wait()
         if not self._ended.wait(STOP_TIMEOUT_S):
             self._log.warning("stop_forced", after_s=STOP_TIMEOUT_S)
-            logging.shutdown()
-            os._exit(0)
+            end_process(0)
 
     def _keep_going(self) -> bool:
         """Asked between the attempts of blocking calls: a process that waits for Kafka is alive, but not ready."""
@@ -262,5 +257,4 @@ class Service:
         thread.start()
         thread.join(CLOSE_TIMEOUT_S)
         if thread.is_alive():
-            self.hung = True
             self._log.warning("close_given_up", after_s=CLOSE_TIMEOUT_S)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -55,12 +54,7 @@ def _run(loaded: Loaded) -> int:
     log_format = loaded.settings.log.format or ("console" if sys.stderr.isatty() else "json")
     log.configure(loaded.settings.log.level, log_format)
     with stop.stopped_by_signals() as asked:
-        service = bootstrap.Service(loaded.settings, asked)
-        code = service.run()
-    if service.hung:
-        logging.shutdown()
-        os._exit(code)
-    return code
+        return bootstrap.Service(loaded.settings, asked).run()
 
 
 @cli.command()
@@ -153,14 +147,10 @@ def schema(outer: Path | None, name: Literal["transaction", "alert", "aggregate"
     return OK
 
 
-def main() -> None:
-    """Run a command and exit with its code."""
+def main() -> int:
+    """Run a command; returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as JSON and TOML are, whatever the locale
-    sys.exit(_main())
-
-
-def _main() -> int:
     try:
         code: int | None = cli.main(prog_name="txwatch", standalone_mode=False)
     except click.ClickException as error:

@@ -355,11 +355,9 @@ class Worker:
 
     # ---- the end --------------------------------------------------------------------------------------------
 
-    def abandon(self) -> bool:
-        """Give up what has not been committed; whoever comes next reads it again. Returns whether Kafka heard of it."""
+    def abandon(self) -> None:
+        """Give up what has not been committed; whoever comes next reads it again."""
         try:
             self._sink.abort()
         except KafkaProblem as problem:
             self._log.warning("abort_given_up", error=str(problem))
-            return False
-        return True

@@ -106,8 +106,6 @@ class TransactionalSink:
         self._state = State.NEW
         self._refused = 0
         """Calls since the last commit that failed because a topic refuses what is sent."""
-        self.hung = False
-        """A client was left behind in a call: its threads would hold up the interpreter's end as well."""
 
     @property
     def ready(self) -> bool:
@@ -261,11 +259,9 @@ class TransactionalSink:
             waited_s += patience_s
             patience_s = LOOK_EVERY_S
             if not self._keep_going():
-                self.hung = True
                 self._step(Step.FAILED)
                 raise Retriable(f"{doing}: told to stop while the client did not come back")
             if waited_s >= HANG_S:
-                self.hung = True
                 self._replace()
                 raise Replaced(f"{doing}: the client did not come back in {HANG_S:.0f} s, a new one takes its place")
         done.result()

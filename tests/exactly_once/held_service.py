@@ -6,14 +6,14 @@ standard output and waits for a line on standard input; in `during-commit` it wr
 
 import os
 import sys
-from typing import Any, Final, cast
+from typing import Any, Final, NoReturn, cast
 
 from confluent_kafka import Producer
 
 from service import log
 from service.bootstrap import Service
 from service.settings import load
-from service.stop import stopped_by_signals
+from service.stop import end_process, stopped_by_signals
 
 STEPS: Final = ("before-begin", "after-begin", "after-send", "after-offsets", "during-commit", "after-commit")
 
@@ -64,7 +64,7 @@ class HeldProducer:
         self._at("after-commit")
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the service as its own command does, with the fault point."""
     step, txn = os.environ["HOLD_AT"], int(os.environ["HOLD_TXN"])
 
@@ -74,12 +74,8 @@ def main() -> int:
     settings = load(None).settings
     log.configure("info", "json")
     with stopped_by_signals() as stop:
-        service = Service(settings, stop, producer)
-        code = service.run()
-    if service.hung:
-        os._exit(code)
-    return code
+        end_process(Service(settings, stop, producer).run())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
