@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import NoReturn
 
 from producer.stop import Stop, end_process
@@ -13,7 +14,12 @@ def main() -> NoReturn:
     stop.install()
     from producer.cli import main as run  # noqa: PLC0415 - see above
 
-    end_process(run(stop))
+    code = 1
+    try:
+        code = run(stop)
+    except BaseException:  # noqa: BLE001 - told as the interpreter would, whose end is not ours
+        traceback.print_exc()
+    end_process(code)
 
 
 if __name__ == "__main__":

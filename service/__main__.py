@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import NoReturn
 
 from service.stop import end_at_once_by_signals, end_process
@@ -12,7 +13,12 @@ def main() -> NoReturn:
     end_at_once_by_signals()
     from service.cli import main as run  # noqa: PLC0415 - see above
 
-    end_process(run())
+    code = 1
+    try:
+        code = run()
+    except BaseException:  # noqa: BLE001 - told as the interpreter would, whose end is not ours
+        traceback.print_exc()
+    end_process(code)
 
 
 if __name__ == "__main__":

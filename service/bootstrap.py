@@ -38,7 +38,7 @@ from service.intake import Topics
 from service.kafka.admin import ClusterAdmin
 from service.kafka.dead_owners import DeadOwners, LastCommits
 from service.kafka.errors import Fatal, Misconfigured, Retriable, refused, sort
-from service.kafka.sink import TransactionalSink
+from service.kafka.sink import TransactionalSink, connected
 from service.kafka.source import PartitionSource
 from service.metrics import Metrics
 from service.runtime import Worker
@@ -118,13 +118,12 @@ class Service:
     def _run(self, metrics: Metrics) -> None:
         # What its log says comes as errors, too, and is told in one line by whoever waits.
         config = {"log_level": 0, **client_config(self._settings, "admin", self._errors.append)}
-        config["allow.auto.create.topics"] = "false"  # to ask for a topic that was deleted is not to want it
         admin = ClusterAdmin(partial(construct, AdminClient, config))
         topics = self._prepare_topics(admin)
         if topics is None:
             return
         config = producer_config(self._settings, self._errors.append, topics)
-        sink = TransactionalSink(partial(construct, self._producer, config), self._keep_going)
+        sink = TransactionalSink(partial(self._connected_producer, config), self._keep_going)
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
         consumer = construct(Consumer, consumer_config(self._settings, self._errors.append))
@@ -135,7 +134,7 @@ class Service:
             group=kafka.group_id,
             instance=kafka.instance_id,
             client_id=client_id,
-            make_producer=lambda name: construct(self._producer, {**config, **another_instance(kafka, name)}),
+            make_producer=lambda name: self._connected_producer({**config, **another_instance(kafka, name)}),
             keep_going=self._keep_going,
         )
         source = PartitionSource(
@@ -171,6 +170,9 @@ class Service:
             self._board.status = Status("stopping")
             worker.abandon()
             self._close(source)
+
+    def _connected_producer(self, config: dict[str, Any]) -> Producer:
+        return connected(construct(self._producer, config), self._settings.topics.alerts)
 
     def _end_in_time(self) -> None:
         """See to it that a stop is a stop: calls with a timeout of 1 s were seen to block for 20 without a broker.

@@ -51,6 +51,7 @@ def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], 
             for name, value in settings.kafka.properties.items()
             if not name.startswith(others)
         },
+        "allow.auto.create.topics": "false",  # to ask for a topic that was deleted is not to want it
     }
 
 

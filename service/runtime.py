@@ -17,6 +17,7 @@ from service.kafka.errors import Abortable, KafkaProblem, Retriable
 from service.kafka.events import End, Event, Given, OutOfRange, Run, Taken, Trouble
 from service.metrics import Metrics
 from service.ports import Input, Output
+from service.starts import Starts
 from service.status import StatusBoard
 from service.wire.alerts import aggregate_record, alert_record
 from service.wire.records import OutRecord, Source
@@ -25,8 +26,7 @@ BATCH_RECORDS: Final = 500
 """Small batches stay in the processor's cache: DESIGN.md, "Batches of 500"."""
 POLL_S: Final = 0.1
 PAUSE_MS: Final = 500
-BUSY_PAUSE_MS: Final = 10_000
-"""Between attempts to start a partition, without and with others that run."""
+"""After a question where partitions end that nobody answered."""
 DRAIN_COMMIT_MS: Final = 200
 """Between commits while a backlog is drained whose windows close faster than that."""
 LOOK_MS: Final = 10
@@ -67,13 +67,15 @@ class Worker:
         self._metrics = metrics
         self._board = board
         self._condition = Condition(source, board, log)
+        self._starts = Starts(
+            source, sink, rules=rules, clock=clock, condition=self._condition, metrics=metrics, log=log
+        )
         self._log = log
         self._tasks: dict[Partition, PartitionTask] = {}
         self._committed: dict[Partition, Offset] = {}
         self._intake = Intake(source.topic, topics, metrics)
         self._window: Window | None = None
         """The span of the wall clock by whose end all that has been read is to be committed; one for all tasks."""
-        self._restore_at_ms = 0
         self._look_at_ms = 0
         self._ask_at_ms = 0
         self._checkpoint_ms = 0
@@ -107,9 +109,9 @@ class Worker:
         if self._due(events, now_ms, self._close_silent(events, now_ms)):
             self._checkpoint(now_ms)
         if self._intake.pending_bytes > BUFFER_BYTES and self._ends_within(now_ms, LONGEST_TXN_MS):
-            self._transactionally(self._send_pending)
-        self._restore(now_ms)
-        self._transactionally(self._sink.poll)
+            self._or_rewind(self._send_pending)
+        self._start_partitions(now_ms)
+        self._or_rewind(self._sink.poll)
         self._board.beat()
         if ownership or self._condition.look_is_due(now_ms):
             self._condition.look(now_ms, self._tasks)
@@ -177,6 +179,13 @@ class Worker:
         if self._window is None:
             self._window = window_at(now_ms, self._rules.commit_within_ms)
         self._intake.feed(partition, task, messages, now_ms)
+
+    def _start_partitions(self, now_ms: WallTimeMs) -> None:
+        started = self._starts.attempt(now_ms, others_run=bool(self._tasks))
+        if started:
+            self._tasks.update(started)
+            self._committed.update({partition: task.position for partition, task in started.items()})
+            self._condition.post(now_ms, self._tasks)
 
     def _send_pending(self) -> None:
         self._sink.send(self._intake.pending)
@@ -250,7 +259,7 @@ class Worker:
             self._sink.commit(*self._source.checkpoint(progress))
 
         set_aside = len(self._intake.pending)
-        if not self._transactionally(write):
+        if not self._or_rewind(write):
             return
         self._condition.commits_may_work()
         done_ms = self._clock()
@@ -286,8 +295,8 @@ class Worker:
             "checkpoint", window_end=window_end, windows=keys, anomalies=anomalies, commit_ms=done_ms - now_ms, **counts
         )
 
-    def _transactionally(self, work: Callable[[], None]) -> bool:
-        """Do the work of a txn, or take the one path back; returns whether the work was done."""
+    def _or_rewind(self, work: Callable[[], None]) -> bool:
+        """Do what concerns the txn, or take the one path back; returns whether the work was done."""
         try:
             work()
         except (Abortable, Retriable) as problem:
@@ -307,51 +316,6 @@ class Worker:
         self._tasks.clear()
         self._committed.clear()
         self._sink.abort()
-
-    # ---- partitions start -----------------------------------------------------------------------------------
-
-    def _restore(self, now_ms: WallTimeMs) -> None:
-        if not self._source.restoring or 0 < self._restore_at_ms - now_ms <= BUSY_PAUSE_MS:
-            return
-        try:
-            if not self._sink.ready:  # first of all: what the old producer may still do must be over
-                self._sink.initialise()
-            starts = self._source.restore()
-        except Retriable as problem:
-            self._condition.heard_of_trouble(str(problem))
-            if not self._ended_txns_of_dead_owners(self._source.restoring):
-                # Each attempt may block for seconds: partitions that run must not wait for one that cannot start.
-                self._restore_at_ms = now_ms + (BUSY_PAUSE_MS if self._tasks else PAUSE_MS)
-            return
-        self._condition.well_again()
-        for start in starts:
-            task = PartitionTask(self._rules, now_ms, start.progress)
-            self._tasks[start.partition] = task
-            self._committed[start.partition] = task.position
-            if start.skipped:
-                self._metrics.skipped.labels(self._source.topic, str(start.partition)).inc(start.skipped)
-                self._log.error("records_expired_unread", partition=start.partition, records=start.skipped)
-            self._log.info(
-                "partition_started",
-                partition=start.partition,
-                offset=task.next_offset,
-                read=task.read,
-                watermark=task.watermark_ms,
-            )
-            if task.cuts_windows:
-                self._log.warning("windows_cut", partition=start.partition, why="settings of windows have changed")
-        if starts:
-            self._ended_txns_of_dead_owners([start.partition for start in starts])
-        self._condition.post(now_ms, self._tasks)
-
-    def _ended_txns_of_dead_owners(self, partitions: Iterable[Partition]) -> bool:
-        try:
-            names = self._source.end_txns_of_dead_owners(partitions) if self._sink.ready else []
-        except Retriable:  # then their txns end by their own timeout
-            return False
-        if names:
-            self._log.warning("dead_owners_fenced", instances=names)
-        return bool(names)
 
     # ---- the end --------------------------------------------------------------------------------------------
 

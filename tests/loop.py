@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 
 from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTimeMs
 from service.intake import Topics
-from service.kafka.errors import KafkaProblem, Replaced
+from service.kafka.errors import KafkaProblem, Replaced, Retriable
 from service.kafka.events import End, Event, Given, Run, Taken
 from service.kafka.starting import Start
 from service.metrics import Metrics
@@ -94,8 +94,9 @@ class FakeInput:
 
     topic = TOPIC
 
-    def __init__(self, kafka: FakeKafka) -> None:
+    def __init__(self, kafka: FakeKafka, clock: Clock) -> None:
         self.kafka = kafka
+        self._clock = clock
         self.joined = False
         self.known_to_the_group = False
         self.news: list[Event] = []
@@ -104,9 +105,10 @@ class FakeInput:
         self.waits: list[float] = []
         self.problems: dict[str, deque[KafkaProblem]] = defaultdict(deque)
         self.skipped = 0
+        self.restore_takes_ms = 0
         self.asked_for_dead_owners: list[tuple[Partition, ...]] = []
         self.dead: list[str] = []
-        """Instances that died and left a txn open."""
+        """Instances that died and left a txn open: until that is ended, nothing starts."""
         self.batch = 500
         """How many records a partition brings at most in one poll."""
         self.slow: set[int] = set()
@@ -169,7 +171,10 @@ class FakeInput:
         return names
 
     def restore(self) -> list[Start]:
+        self._clock.now_ms = WallTimeMs(self._clock.now_ms + self.restore_takes_ms)
         _raise(self.problems["restore"])
+        if self.dead:
+            raise Retriable("no answer")
         starts = []
         for partition in sorted(self._due):
             offset, _ = self.kafka.committed.get(partition, (0, None))
@@ -286,7 +291,7 @@ class Loop:
         """Start it, with these partitions running; ``changed`` are rules other than the default ones."""
         self.kafka = kafka or FakeKafka()
         self.clock = Clock(now)
-        self.input = FakeInput(self.kafka)
+        self.input = FakeInput(self.kafka, self.clock)
         self.output = FakeOutput(self.kafka, self.clock)
         self.registry = CollectorRegistry()
         self.board = StatusBoard(lambda: self.clock.now_ms / 1000)

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from service.core.model import Partition
 from service.kafka.admin import ClusterAdmin
-from service.kafka.errors import KafkaProblem, asking
+from service.kafka.errors import KafkaProblem, Retriable, asking
 from service.kafka.sink import TransactionalSink
 from service.wire.progress import writer_of
 
 TIMEOUT_S: Final = 1.0
+ATTEMPTS_S: Final = (0.2, 0.2, 0.4, 1.0)
+"""How long each producer may take. Where there is a txn to end the broker's first answer is CONCURRENT_TRANSACTIONS,
+after which the client waits for half a second; a new one asks at once.
+"""
+AT_ONCE: Final = 8
+"""Names whose txns are ended at the same time."""
 
 
 class LastCommits:
@@ -83,11 +90,19 @@ class DeadOwners:
         members = self._admin.client_ids(self._group)
         if self._client_id(self._instance) not in members:  # ours is another one: then theirs may be, too
             return []
-        return [name for name in sorted(writers) if self._client_id(name) not in members and self._ended(name)]
+        dead = [name for name in sorted(writers) if self._client_id(name) not in members]
+        with ThreadPoolExecutor(AT_ONCE, "fence") as threads:
+            return [name for name, ended in zip(dead, threads.map(self._ended, dead), strict=True) if ended]
 
     def _ended(self, name: str) -> bool:
-        try:
-            TransactionalSink(lambda: self._make_producer(name), self._keep_going).initialise()
-        except KafkaProblem:  # not allowed, or another heir was quicker: then time will tell
-            return False
-        return True
+        for timeout_s in ATTEMPTS_S:
+            if not self._keep_going():
+                return False
+            try:
+                TransactionalSink(lambda: self._make_producer(name), self._keep_going).initialise(timeout_s)
+            except Retriable:
+                continue
+            except KafkaProblem:  # not allowed, or another heir was quicker: then time will tell
+                return False
+            return True
+        return False

@@ -3,7 +3,7 @@
 KafkaProblem
 ├── Retriable    the same call again
 ├── Abortable    abort the txn, rewind to the committed offsets, go on
-│   └── Replaced     the same, with a new producer: the old one hangs
+│   └── Replaced     the same, with a new producer: the old one hangs, or is out of step with the broker
 └── Fatal        leave the group and exit; the supervisor starts a new process
 ├── Fenced           a newer instance has taken over this one's name
 └── Misconfigured    the settings and the cluster do not fit together
@@ -30,7 +30,7 @@ class Abortable(KafkaProblem):
 
 
 class Replaced(Abortable):
-    """The producer did not come back from a call; a new one stands in its place and aborts the txn first of all."""
+    """The producer is of no more use; a new one stands in its place and aborts the txn first of all."""
 
 
 class Fatal(KafkaProblem):

@@ -51,12 +51,12 @@ def timeline(settings: Settings, stop: Stop, *, from_ms: int, to_ms: int, most: 
         if not picture.points:
             raise Retriable(f"topic {settings.topics.transactions} has no transactions in that span")
         draw(picture, output)
+        print(f"{output}: {len(picture.points)} transactions, {len(picture.bars)} windows", flush=True)  # noqa: T201
     except (KafkaProblem, OSError) as problem:
         print(f"txwatch: {problem}", file=sys.stderr)  # noqa: T201
         return 1
     finally:
         history.close()
-    print(f"{output}: {len(picture.points)} transactions, {len(picture.bars)} windows")  # noqa: T201
     return 0
 
 

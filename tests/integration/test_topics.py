@@ -43,7 +43,16 @@ def counted(broker: Broker, names: Names, prefix: str) -> int:
 def test_an_output_topic_that_is_deleted_ends_the_service_and_the_next_start_makes_it_anew(
     broker: Broker, unique: Callable[[str], str], which: str
 ) -> None:
-    names = Names(unique)
+    ends_and_starts_anew(broker, Names(unique), which)
+
+
+def test_so_it_does_where_the_broker_would_create_topics_that_are_asked_for(unique: Callable[[str], str]) -> None:
+    with Broker(properties={"auto.create.topics.enable": "true"}) as obliging:  # as Kafka comes
+        ends_and_starts_anew(obliging, Names(unique), "dead_letter")
+
+
+def ends_and_starts_anew(broker: Broker, names: Names, which: str) -> None:
+    """Delete a topic under a running service."""
     # The client hopes for so long that a topic is only new to the broker.
     with running(broker, names, {"KAFKA_PROPERTIES": '{"topic.metadata.propagation.max.ms": 1000}'}) as service:
         service.wait_ready(4)

@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from service.kafka.errors import Abortable, Fatal, Fenced, KafkaProblem, Replaced, Retriable, kafka_error, sort
-from service.kafka.sink import CALL_TIMEOUT_S, TABLE, State, Step, TransactionalSink, follow
+from service.kafka.sink import CALL_TIMEOUT_S, CONNECT_S, TABLE, State, Step, TransactionalSink, connected, follow
 from service.wire.records import OutRecord
 
 TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, "slow", fatal=False, retriable=True)
@@ -45,6 +45,9 @@ class FakeProducer:
             self.released.wait()
         if self.raises[name]:
             raise self.raises[name].popleft()
+
+    def list_topics(self, topic: str, timeout: float) -> None:
+        self._call("list_topics", topic, timeout)
 
     def init_transactions(self, timeout: float) -> None:
         self._call("init_transactions", timeout)
@@ -111,6 +114,24 @@ class Driven:
         """All of a txn."""
         self.sink.send([RECORD])
         self.commit()
+
+
+# ---- its connection -----------------------------------------------------------------------------------------
+
+
+def test_a_producer_has_asked_the_brokers_own_address_before_it_is_used() -> None:
+    fake = FakeProducer()
+    producer = cast("Producer", fake)
+    assert producer is connected(producer, "alerts")
+    assert [("list_topics", "alerts", CONNECT_S)] * 2 == fake.calls
+
+
+def test_a_producer_without_a_broker_is_handed_out_all_the_same_and_soon() -> None:
+    fake = FakeProducer()
+    fake.raises["list_topics"] += [KafkaException(TIMED_OUT)] * 2
+    producer = cast("Producer", fake)
+    assert producer is connected(producer, "alerts")
+    assert 1 == len(fake.calls)
 
 
 # ---- the table ----------------------------------------------------------------------------------------------
@@ -327,15 +348,19 @@ def test_what_produce_does_not_say_is_asked_for() -> None:
         driven.sink.send([RECORD])
 
 
-NO_TXN = KafkaError(KafkaError.INVALID_TXN_STATE, "what txn?", fatal=True)
+NO_TXN = KafkaError(KafkaError.INVALID_TXN_STATE, "what?", fatal=True)
+DESYNCHRONISED = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "what?", fatal=True)
 
 
-@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction"])
-def test_where_client_and_broker_do_not_agree_on_what_is_open_a_new_producer_takes_over(call: str) -> None:
+@pytest.mark.parametrize("error", [NO_TXN, DESYNCHRONISED])
+@pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction", "produce", "poll"])
+def test_where_client_and_broker_do_not_agree_on_what_was_done_a_new_producer_takes_over(
+    call: str, error: KafkaError
+) -> None:
     """Seen after a broker was killed in the middle of a commit; the committed offsets tell what came of it."""
     driven = Driven()
-    driven.fail(call, NO_TXN)
-    with pytest.raises(Replaced, match="what txn"):
+    driven.fail(call, error)
+    with pytest.raises(Replaced, match="what"):
         driven.send_and_commit()
     assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
     driven.sink.abort()
@@ -343,7 +368,7 @@ def test_where_client_and_broker_do_not_agree_on_what_is_open_a_new_producer_tak
     driven.send_and_commit()
 
 
-@pytest.mark.parametrize("error", [WRONG_STATE, NO_TXN])
+@pytest.mark.parametrize("error", [WRONG_STATE, NO_TXN, DESYNCHRONISED])
 def test_an_abort_that_is_refused_is_left_to_a_new_producer(error: KafkaError) -> None:
     driven = Driven()
     driven.sink.send([RECORD])
@@ -355,6 +380,17 @@ def test_an_abort_that_is_refused_is_left_to_a_new_producer(error: KafkaError) -
     assert ["init_transactions", "begin_transaction", "send_offsets_to_transaction", "commit_transaction"] == (
         driven.names()
     )
+
+
+def test_a_producer_that_is_done_for_is_not_replaced_any_more() -> None:
+    driven = Driven()
+    driven.fail("begin_transaction", FENCED)
+    with pytest.raises(Fenced):
+        driven.send_and_commit()
+    driven.fail("poll", NO_TXN)
+    with pytest.raises(Fatal, match="what"):
+        driven.sink.poll()
+    assert 1 == len(driven.producers)
 
 
 @pytest.mark.parametrize(("error", "problem"), [(FENCED, Fenced), (FATAL, Fatal)])

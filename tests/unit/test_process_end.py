@@ -1,0 +1,45 @@
+"""How both programs end: with their code and all that they printed, past whatever would run at exit."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.service_process import ROOT
+
+CRASHES_AT_EXIT = "import atexit, os; atexit.register(os.abort)"
+
+
+def ended(program: str, body: str) -> subprocess.CompletedProcess[str]:
+    """The program, with this for its command line."""
+    code = f"""
+{CRASHES_AT_EXIT}
+import {program}.cli
+def run(*_):
+    {body}
+{program}.cli.main = run
+from {program}.__main__ import main
+main()
+"""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("program", ["service", "producer"])
+def test_the_code_is_kept_and_what_was_printed_is_there(program: str) -> None:
+    done = ended(program, "print('all of it', end=''); return 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "all of it", "")
+
+
+@pytest.mark.parametrize("program", ["service", "producer"])
+def test_a_bug_is_told_and_ends_it_with_1(program: str) -> None:
+    done = ended(program, "return 1 // 0")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.splitlines()[-1].startswith("ZeroDivisionError")
+
+
+@pytest.mark.parametrize("program", ["service", "producer"])
+def test_closed_streams_do_no_harm(program: str) -> None:
+    done = ended(program, "import sys; sys.stdout = sys.stderr = None; return 2")
+    assert done.returncode == 2
