@@ -123,7 +123,7 @@ class Service:
         if topics is None:
             return
         config = producer_config(self._settings, self._errors.append, topics)
-        sink = TransactionalSink(partial(self._connected_producer, config), self._keep_going)
+        sink = TransactionalSink(partial(construct, self._producer, config), self._keep_going)
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
         consumer = construct(Consumer, consumer_config(self._settings, self._errors.append))
@@ -134,7 +134,9 @@ class Service:
             group=kafka.group_id,
             instance=kafka.instance_id,
             client_id=client_id,
-            make_producer=lambda name: self._connected_producer({**config, **another_instance(kafka, name)}),
+            make_producer=lambda name: connected(
+                construct(self._producer, {**config, **another_instance(kafka, name)}), topics.alerts
+            ),
             keep_going=self._keep_going,
         )
         source = PartitionSource(
@@ -170,9 +172,6 @@ class Service:
             self._board.status = Status("stopping")
             worker.abandon()
             self._close(source)
-
-    def _connected_producer(self, config: dict[str, Any]) -> Producer:
-        return connected(construct(self._producer, config), self._settings.topics.alerts)
 
     def _end_in_time(self) -> None:
         """See to it that a stop is a stop: calls with a timeout of 1 s were seen to block for 20 without a broker.

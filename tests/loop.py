@@ -23,6 +23,7 @@ from service.kafka.errors import KafkaProblem, Replaced, Retriable
 from service.kafka.events import End, Event, Given, Run, Taken
 from service.kafka.starting import Start
 from service.metrics import Metrics
+from service.ports import Input
 from service.runtime import Worker
 from service.status import PartitionStatus, StatusBoard
 from service.wire.progress import decode_progress, encode_progress
@@ -283,12 +284,16 @@ class Loop:
         *,
         now: int = 0,
         partitions: tuple[int, ...] = (0,),
+        source: Input | None = None,
         late: str = "",
         aggregates: str = "aggregates",
         dead_letter_max_bytes: int = 2_097_152,
         **changed: Any,  # noqa: ANN401
     ) -> None:
-        """Start it, with these partitions running; ``changed`` are rules other than the default ones."""
+        """Start it, with these partitions running; ``changed`` are rules other than the default ones.
+
+        With another ``source`` nothing comes from the fake Kafka.
+        """
         self.kafka = kafka or FakeKafka()
         self.clock = Clock(now)
         self.input = FakeInput(self.kafka, self.clock)
@@ -301,7 +306,7 @@ class Loop:
             None, processors=[logs], wrapper_class=structlog.make_filtering_bound_logger("debug")
         )
         self.worker = Worker(
-            self.input,
+            source or self.input,
             self.output,
             topics=Topics("alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes),
             rules=rules(**changed),

@@ -70,8 +70,7 @@ class Driven:
             topic_id=lambda _: "",
             instance="one",
         )
-        self.loop = Loop(partitions=())
-        self.loop.worker._source = source
+        self.loop = Loop(partitions=(), source=source)
         self.consumer.on_assign(self.consumer, [TopicPartition("transactions", one) for one in range(partitions)])
         self.loop.clock.now_ms = WallTimeMs(T0 + 1)
         self.loop.worker.turn()
