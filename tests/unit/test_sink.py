@@ -348,8 +348,8 @@ def test_what_produce_does_not_say_is_asked_for() -> None:
         driven.sink.send([RECORD])
 
 
-NO_TXN = KafkaError(KafkaError.INVALID_TXN_STATE, "what?", fatal=True)
-DESYNCHRONISED = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "what?", fatal=True)
+NO_TXN = KafkaError(KafkaError.INVALID_TXN_STATE, "what txn?", fatal=True)
+DESYNCHRONISED = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "what txn was that of?", fatal=True)
 
 
 @pytest.mark.parametrize("error", [NO_TXN, DESYNCHRONISED])
@@ -360,7 +360,7 @@ def test_where_client_and_broker_do_not_agree_on_what_was_done_a_new_producer_ta
     """Seen after a broker was killed in the middle of a commit; the committed offsets tell what came of it."""
     driven = Driven()
     driven.fail(call, error)
-    with pytest.raises(Replaced, match="what"):
+    with pytest.raises(Replaced, match="what txn"):
         driven.send_and_commit()
     assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
     driven.sink.abort()
@@ -388,7 +388,7 @@ def test_a_producer_that_is_done_for_is_not_replaced_any_more() -> None:
     with pytest.raises(Fenced):
         driven.send_and_commit()
     driven.fail("poll", NO_TXN)
-    with pytest.raises(Fatal, match="what"):
+    with pytest.raises(Fatal, match="what txn"):
         driven.sink.poll()
     assert 1 == len(driven.producers)
 
