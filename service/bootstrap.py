@@ -36,9 +36,9 @@ from service.core.rules import TaskRules
 from service.http import HttpServer, Pages
 from service.intake import Topics
 from service.kafka.admin import ClusterAdmin
-from service.kafka.dead_owners import DeadOwners, LastCommits
+from service.kafka.dead_owners import DeadOwners, LastCommits, connected
 from service.kafka.errors import Fatal, Misconfigured, Retriable, refused, sort
-from service.kafka.sink import TransactionalSink, connected
+from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
 from service.metrics import Metrics
 from service.runtime import Worker
@@ -77,6 +77,7 @@ class Service:
         self._board = StatusBoard(time.monotonic)
         self._errors: deque[KafkaError] = deque(maxlen=100)
         self._waiting_since_s = 0.0
+        self._said_s = float("-inf")
         self._ended = threading.Event()
 
     def run(self) -> int:
@@ -123,7 +124,7 @@ class Service:
         if topics is None:
             return
         config = producer_config(self._settings, self._errors.append, topics)
-        sink = TransactionalSink(partial(construct, self._producer, config), self._keep_going)
+        sink = TransactionalSink(partial(construct, self._producer, config), self._keep_going, topics.names)
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
         consumer = construct(Consumer, consumer_config(self._settings, self._errors.append))
@@ -188,8 +189,12 @@ class Service:
         self._board.beat()
         now_s = time.monotonic()
         self._waiting_since_s = self._waiting_since_s or now_s
-        if now_s - self._waiting_since_s > NOT_READY_AFTER_S:
+        waiting_s = now_s - self._waiting_since_s
+        if waiting_s > NOT_READY_AFTER_S:
             self._board.status = replace(self._board.status, not_ready="a commit waits for Kafka")
+            if now_s - self._said_s >= SAY_EVERY_S:
+                self._said_s = now_s
+                self._log.warning("commit_waits_for_kafka", for_s=round(waiting_s, 1))
         return not self._stop.asked()
 
     def _rules(self) -> TaskRules:

@@ -28,6 +28,11 @@ class Topics:
     late_max_bytes: int
     dead_letter_max_bytes: int
 
+    @property
+    def names(self) -> list[str]:
+        """Every topic that things go to."""
+        return [name for name in (self.alerts, self.aggregates, self.late, self.dead_letter) if name]
+
 
 class Intake:
     """Feeds tasks. What it puts aside waits in ``pending`` for the txn that commits past it."""

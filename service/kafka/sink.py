@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, wait
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum, auto
-from threading import Thread
+from itertools import count
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from service.kafka.calls import CALL_TIMEOUT_S, Hung, Stopped, call
 from service.kafka.errors import Abortable, Fatal, KafkaProblem, Replaced, Retriable, kafka_error, sort
 from service.wire.records import OutRecord
 
-CALL_TIMEOUT_S: Final = 1.0
-"""One attempt of a blocking call. A timeout means the same call again, after a look at whether to go on."""
-HANG_S: Final = 3.0
-"""A call that is not back by then may never come back: see TransactionalSink."""
-LOOK_EVERY_S: Final = 0.25
-CONNECT_S: Final = 0.5
+QUEUE_WAIT_S: Final = 0.1
+LOOK_AFTER_POLLS: Final = 30
+LOOK_AFTER_CALLS: Final = 3
+"""So many attempts in vain, three seconds either way, and the topics are looked for."""
+ASK_TIMEOUT_S: Final = 0.5
 REFUSED_LIMIT: Final = 3
 """Brokers may not know a topic for a moment, or its new settings; what is refused so often in a row is refused."""
 _OUT_OF_STEP: Final = frozenset({KafkaError.INVALID_TXN_STATE, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER})
@@ -43,20 +41,6 @@ _REFUSED: Final = {
         _NOT_TAKEN,
     ),
 }
-
-
-def connected(producer: Producer, topic: str) -> Producer:
-    """The producer, when it has a connection at hand or a moment has passed.
-
-    init_transactions() looks for one when it is called, and the next time half a second later. Asked for a topic twice,
-    since the first answer has the client drop the bootstrap server for the brokers' own addresses: 0 of 100
-    initialisations took that half second, while 10 did without this, and 22 when asked once (librdkafka 2.16). For
-    producers that send nothing: one that had asked for a topic before that was deleted waited for it (1 run of 12).
-    """
-    with suppress(KafkaException):  # whoever uses it will find out
-        for _ in range(2):
-            producer.list_topics(topic, CONNECT_S)
-    return producer
 
 
 class State(Enum):
@@ -118,9 +102,12 @@ class TransactionalSink:
     its txn, whatever became of the call.
     """
 
-    def __init__(self, make_producer: Callable[[], Producer], keep_going: Callable[[], bool]) -> None:
-        """``make_producer`` makes one that has a transactional.id, the same each time."""
+    def __init__(
+        self, make_producer: Callable[[], Producer], keep_going: Callable[[], bool], topics: Collection[str] = ()
+    ) -> None:
+        """``make_producer`` makes one with a transactional.id, the same each time; ``topics`` are all it sends to."""
         self._make_producer = make_producer
+        self._topics = topics
         self._producer = make_producer()
         self._keep_going = keep_going
         self._state = State.NEW
@@ -234,59 +221,59 @@ class TransactionalSink:
         extra: dict[str, Any] = {}
         if record.timestamp_ms is not None:
             extra["timestamp"] = record.timestamp_ms
-        while True:
+        for attempt in count(1):
             try:
                 self._producer.produce(record.topic, record.value, record.key, headers=record.headers, **extra)
             except BufferError:
                 if not self._keep_going():
                     raise Retriable("produce: told to stop while the local queue was full") from None
-                self.poll(0.1)
+                self.poll(QUEUE_WAIT_S)
+                if attempt % LOOK_AFTER_POLLS == 0:
+                    self._look_for_topics()
             except KafkaException as exception:
                 raise self._sorted(exception, f"produce to {record.topic}") from exception
             else:
                 return
 
-    def _until_done(self, doing: str, call: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
-        while True:
+    def _until_done(self, doing: str, function: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
+        for attempt in count(1):
             try:
-                self._call(doing, call, *args)
+                self._call(doing, function, *args)
             except Retriable:
                 if not self._keep_going():
                     raise
+                if attempt % LOOK_AFTER_CALLS == 0:
+                    self._look_for_topics()
             else:
                 return
 
-    def _call(self, doing: str, call: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
-        done: Future[None] = Future()
+    def _look_for_topics(self) -> None:
+        """Find out whether the txn waits for a topic that is gone.
 
-        def run() -> None:
+        librdkafka takes that for a passing trouble of the coordinator, and asks it for the message's whole lifetime
+        to have the partition in the txn. The question helps by itself: its answer has the messages fail.
+        """
+        for topic in self._topics:
             try:
-                done.set_result(call(*args))
-            except BaseException as exception:  # noqa: BLE001 - raised below, where somebody waits for it
-                done.set_exception(exception)
+                error = self._producer.list_topics(topic, ASK_TIMEOUT_S).topics[topic].error
+            except KafkaException:  # who does not answer does not say that it is gone
+                return
+            if error is not None:
+                problem = self._sorted(KafkaException(error), f"look for topic {topic}")
+                if isinstance(problem, Fatal):
+                    raise problem
 
-        Thread(target=run, name=doing, daemon=True).start()
+    def _call(self, doing: str, function: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
         try:
-            self._wait(done, doing)
+            call(doing, function, *args, keep_going=self._keep_going)
         except KafkaException as exception:
-            # Without its traceback: that leads to ``done``, which leads back to it, and the producer that was given up
-            # would go on trying until somebody collects garbage.
             raise self._sorted(exception, doing) from exception.with_traceback(None)
-
-    def _wait(self, done: Future[None], doing: str) -> None:
-        """Raises what the call raised; Retriable when told to give up, Replaced when it does not come back."""
-        patience_s = CALL_TIMEOUT_S + LOOK_EVERY_S
-        waited_s = 0.0
-        while not wait([done], patience_s).done:
-            waited_s += patience_s
-            patience_s = LOOK_EVERY_S
-            if not self._keep_going():
-                self._step(Step.FAILED)
-                raise Retriable(f"{doing}: told to stop while the client did not come back")
-            if waited_s >= HANG_S:
-                self._replace()
-                raise Replaced(f"{doing}: the client did not come back in {HANG_S:.0f} s, a new one takes its place")
-        done.result()
+        except Stopped as stopped:
+            self._step(Step.FAILED)
+            raise Retriable(str(stopped)) from None
+        except Hung as hung:
+            self._replace()
+            raise Replaced(f"{hung}, a new one takes its place") from None
 
     def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
         error = self._cause(kafka_error(exception))

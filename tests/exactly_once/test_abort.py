@@ -5,8 +5,9 @@ from typing import Any
 
 from confluent_kafka import TopicPartition
 
+from service.kafka.calls import CALL_TIMEOUT_S
 from service.kafka.errors import Abortable
-from service.kafka.sink import CALL_TIMEOUT_S, TransactionalSink
+from service.kafka.sink import TransactionalSink
 from tests.broker import Broker
 from tests.inside import Inside
 from tests.kafka_helpers import committed, create_topics, produce, read_all

@@ -313,12 +313,14 @@ def test_a_broker_that_goes_away_makes_it_unready_and_back_it_makes_it_ready(uni
 
 def test_it_stops_in_time_also_in_a_commit_that_cannot_be_done(unique: Callable[[str], str]) -> None:
     names = Names(unique)
-    with Broker() as own, running(own, names) as service:
+    with Broker() as own, running(own, names, {"WINDOW_SIZE_MS": "3000"}) as service:
         service.wait_ready(4)
+        wait_until(lambda: time.time() % 3 < 0.5)  # the window ends, and commits, when there is no broker any more
         produce(own, names.transactions, [transaction("tx1", NOW_MS, 9000)])
+        wait_until(lambda: any(one["open_keys"] for one in service.status()["partitions"]))
         own.kill()
-        wait_until(lambda: service.get("/readyz")[0] == 503, 20)
-        time.sleep(2 * WINDOW_MS / 1000)
+        assert service.wait_for_event("commit_waits_for_kafka")["for_s"] < 5
+        assert service.get("/readyz") == (503, "a commit waits for Kafka\n")
         began = time.monotonic()
         assert service.stop() == 0
         assert time.monotonic() - began < 15

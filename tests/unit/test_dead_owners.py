@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from service.core.model import EventTimeMs, Offset, Partition, Progress
 from service.kafka.admin import ClusterAdmin
-from service.kafka.dead_owners import ATTEMPTS_S, DeadOwners, LastCommits
+from service.kafka.dead_owners import ATTEMPTS_S, CONNECT_S, DeadOwners, LastCommits, connected
 from service.wire.progress import encode_progress
 
 TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, "slow", retriable=True)
@@ -149,3 +149,24 @@ def test_several_are_fenced_at_the_same_time() -> None:
     group = Group(writers=["one", "two", "three"], members=["me"])
     group.together = Barrier(3)
     assert ["one", "three", "two"] == group.ended()
+
+
+class Asked:
+    """Remembers what it was asked; it answers, or does not in time."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self._answers = answers
+        self.questions: list[tuple[str, float]] = []
+
+    def list_topics(self, topic: str, timeout_s: float) -> None:
+        self.questions.append((topic, timeout_s))
+        if not self._answers:
+            raise KafkaException(TIMED_OUT)
+
+
+@pytest.mark.parametrize(("answers", "times"), [(True, 2), (False, 1)])
+def test_a_producer_has_asked_the_brokers_own_address_or_is_handed_out_without_it(*, answers: bool, times: int) -> None:
+    asked = Asked(answers=answers)
+    producer = cast("Producer", asked)
+    assert producer is connected(producer, "alerts")
+    assert [("alerts", CONNECT_S)] * times == asked.questions

@@ -8,13 +8,24 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
 from itertools import product
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from service.kafka.calls import CALL_TIMEOUT_S
 from service.kafka.errors import Abortable, Fatal, Fenced, KafkaProblem, Replaced, Retriable, kafka_error, sort
-from service.kafka.sink import CALL_TIMEOUT_S, CONNECT_S, TABLE, State, Step, TransactionalSink, connected, follow
+from service.kafka.sink import (
+    ASK_TIMEOUT_S,
+    LOOK_AFTER_CALLS,
+    LOOK_AFTER_POLLS,
+    TABLE,
+    State,
+    Step,
+    TransactionalSink,
+    follow,
+)
 from service.wire.records import OutRecord
 
 TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, "slow", fatal=False, retriable=True)
@@ -37,6 +48,8 @@ class FakeProducer:
         self.hangs: set[str] = set()
         """The next call of this name does not come back until `released`."""
         self.released = threading.Event()
+        self.troubles: dict[str, KafkaError] = {}
+        """What the broker says of topics; of others, that they are there."""
 
     def _call(self, name: str, *args: object) -> None:
         self.calls.append((name, *args))
@@ -46,8 +59,9 @@ class FakeProducer:
         if self.raises[name]:
             raise self.raises[name].popleft()
 
-    def list_topics(self, topic: str, timeout: float) -> None:
+    def list_topics(self, topic: str, timeout: float) -> SimpleNamespace:
         self._call("list_topics", topic, timeout)
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=self.troubles.get(topic))})
 
     def init_transactions(self, timeout: float) -> None:
         self._call("init_transactions", timeout)
@@ -78,7 +92,7 @@ class Driven:
     def __init__(self, patience: int = 1_000, *, initialised: bool = True) -> None:
         self.producers: list[FakeProducer] = []
         self.patience = patience
-        self.sink = TransactionalSink(self._make, self._keep_going)
+        self.sink = TransactionalSink(self._make, self._keep_going, ["alerts", "late"])
         if initialised:
             self.sink.initialise()
             self.producer.calls.clear()
@@ -114,24 +128,6 @@ class Driven:
         """All of a txn."""
         self.sink.send([RECORD])
         self.commit()
-
-
-# ---- its connection -----------------------------------------------------------------------------------------
-
-
-def test_a_producer_has_asked_the_brokers_own_address_before_it_is_used() -> None:
-    fake = FakeProducer()
-    producer = cast("Producer", fake)
-    assert producer is connected(producer, "alerts")
-    assert [("list_topics", "alerts", CONNECT_S)] * 2 == fake.calls
-
-
-def test_a_producer_without_a_broker_is_handed_out_all_the_same_and_soon() -> None:
-    fake = FakeProducer()
-    fake.raises["list_topics"] += [KafkaException(TIMED_OUT)] * 2
-    producer = cast("Producer", fake)
-    assert producer is connected(producer, "alerts")
-    assert 1 == len(fake.calls)
 
 
 # ---- the table ----------------------------------------------------------------------------------------------
@@ -433,6 +429,72 @@ def test_what_a_topic_refuses_three_times_in_a_row_is_fatal(code: int, why: str)
         refuse()
 
 
+# ---- a commit that takes long -------------------------------------------------------------------------------
+
+GONE = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "gone")
+
+
+def asked_for(driven: Driven) -> list[str]:
+    """The topics that were looked for."""
+    return [call[1] for call in driven.producer.calls if call[0] == "list_topics"]
+
+
+def test_a_commit_that_takes_long_looks_for_its_topics_now_and_then() -> None:
+    driven = Driven()
+    driven.fail("commit_transaction", *[TIMED_OUT] * (LOOK_AFTER_CALLS - 1))
+    driven.send_and_commit()
+    assert [] == asked_for(driven)
+    driven.fail("commit_transaction", *[TIMED_OUT] * (2 * LOOK_AFTER_CALLS))
+    driven.send_and_commit()
+    assert ["alerts", "late"] * 2 == asked_for(driven)
+    assert ("list_topics", "alerts", ASK_TIMEOUT_S) in driven.producer.calls
+
+
+@pytest.mark.parametrize("gone", ["alerts", "late"])
+def test_a_commit_whose_topic_is_gone_at_three_looks_is_fatal(gone: str) -> None:
+    driven = Driven()
+    driven.producer.troubles[gone] = GONE
+    for _ in range(2):  # gone for a moment, which is forgotten with the commit
+        driven.fail("commit_transaction", *[TIMED_OUT] * (2 * LOOK_AFTER_CALLS))
+        driven.send_and_commit()
+    driven.fail("commit_transaction", *[TIMED_OUT] * (10 * LOOK_AFTER_CALLS))
+    driven.producer.calls.clear()
+    with pytest.raises(Fatal, match=f"look for topic {gone}: .*a topic is gone"):
+        driven.send_and_commit()
+    assert 3 * LOOK_AFTER_CALLS == driven.names().count("commit_transaction")
+    driven.sink.abort()
+    assert "abort_transaction" not in driven.names()
+
+
+def test_a_queue_that_stays_full_for_a_topic_that_is_gone_is_fatal() -> None:
+    driven = Driven()
+    driven.producer.troubles["late"] = GONE
+    driven.fail("produce", *[BufferError()] * (2 * LOOK_AFTER_POLLS))
+    driven.send_and_commit()
+    driven.fail("produce", *[BufferError()] * (10 * LOOK_AFTER_POLLS))
+    driven.producer.calls.clear()
+    with pytest.raises(Fatal, match=r"look for topic late: .*a topic is gone"):
+        driven.send_and_commit()
+    assert 3 * LOOK_AFTER_POLLS == driven.names().count("produce")
+
+
+def test_a_topic_without_a_leader_is_not_gone() -> None:
+    driven = Driven()
+    driven.producer.troubles["alerts"] = KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "soon")
+    driven.fail("commit_transaction", *[TIMED_OUT] * (10 * LOOK_AFTER_CALLS))
+    driven.send_and_commit()
+    assert ["alerts", "late"] * 10 == asked_for(driven)
+
+
+def test_a_broker_that_does_not_answer_does_not_say_that_a_topic_is_gone() -> None:
+    driven = Driven()
+    driven.producer.troubles["late"] = GONE
+    driven.fail("commit_transaction", *[TIMED_OUT] * (10 * LOOK_AFTER_CALLS))
+    driven.fail("list_topics", *[TIMED_OUT] * 10)
+    driven.send_and_commit()
+    assert ["alerts"] * 10 == asked_for(driven)
+
+
 def test_an_initialisation_that_cannot_be_done_is_fatal() -> None:
     driven = Driven(initialised=False)
     driven.fail("init_transactions", KafkaError(KafkaError.UNKNOWN, "broken"))
@@ -523,9 +585,9 @@ def test_an_exception_that_is_not_the_clients_is_not_taken_for_one() -> None:
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hours of waiting in a tenth of a second."""
-    monkeypatch.setattr("service.kafka.sink.CALL_TIMEOUT_S", 0.02)
-    monkeypatch.setattr("service.kafka.sink.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("service.kafka.sink.HANG_S", 0.06)
+    monkeypatch.setattr("service.kafka.calls.CALL_TIMEOUT_S", 0.02)
+    monkeypatch.setattr("service.kafka.calls.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("service.kafka.calls.HANG_S", 0.06)
 
 
 @pytest.mark.usefixtures("_impatient")
