@@ -124,7 +124,8 @@ class Service:
         if topics is None:
             return
         config = producer_config(self._settings, self._errors.append, topics)
-        sink = TransactionalSink(partial(construct, self._producer, config), self._keep_going, topics.names)
+        lost_topic = partial(admin.lost_topic, topics.names)
+        sink = TransactionalSink(partial(construct, self._producer, config), self._keep_going, lost_topic)
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
         consumer = construct(Consumer, consumer_config(self._settings, self._errors.append))
@@ -168,7 +169,7 @@ class Service:
         try:
             while not self._stop.asked():
                 worker.turn()
-                self._waiting_since_s = 0.0
+                self._waiting_since_s, self._said_s = 0.0, float("-inf")
         finally:
             self._board.status = Status("stopping")
             worker.abandon()
@@ -189,12 +190,11 @@ class Service:
         self._board.beat()
         now_s = time.monotonic()
         self._waiting_since_s = self._waiting_since_s or now_s
-        waiting_s = now_s - self._waiting_since_s
-        if waiting_s > NOT_READY_AFTER_S:
-            self._board.status = replace(self._board.status, not_ready="a commit waits for Kafka")
+        if now_s - self._waiting_since_s > NOT_READY_AFTER_S:
+            self._board.status = replace(self._board.status, not_ready="waiting for Kafka")
             if now_s - self._said_s >= SAY_EVERY_S:
                 self._said_s = now_s
-                self._log.warning("commit_waits_for_kafka", for_s=round(waiting_s, 1))
+                self._log.warning("waiting_for_kafka")
         return not self._stop.asked()
 
     def _rules(self) -> TaskRules:

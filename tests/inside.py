@@ -33,7 +33,8 @@ class Inside:
         settings = load(None, {**names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}).settings
         topics = Topics(names.alerts, names.aggregates, "", names.dead_letter, 10**6, 10**6, 10**6)
         self.consumer = Consumer(consumer_config(settings, lambda _: None))
-        self.sink = make_sink(lambda: Producer(producer_config(settings, lambda _: None, topics)), lambda: True)
+        config = producer_config(settings, lambda _: None, topics)
+        self.sink = make_sink(lambda: Producer(config), lambda: True, lambda: None)
         initialise(self.sink)
         self.board = StatusBoard(time.monotonic)
         self.worker = Worker(

@@ -16,12 +16,14 @@ class Proxy:
 
     While `silent`, connections are accepted and stay open, and not a byte passes (as when a firewall drops packets);
     what was sent meanwhile arrives afterwards, as TCP has it. `delay_s` holds back each chunk in each direction.
+    While `deaf`, what the broker says is lost.
     """
 
     def __init__(self, port: int, target_port: int) -> None:
         """Listens nowhere yet."""
         self.port: Final = port
         self.silent = False
+        self.deaf = False
         self.delay_s = 0.0
         self._target = target_port
         self._listener: socket.socket | None = None
@@ -69,15 +71,17 @@ class Proxy:
                 continue
             with self._lock:
                 self._pairs.add((client, server))
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+            threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
+            threading.Thread(target=self._pump, args=(server, client), kwargs={"back": True}, daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, *, back: bool = False) -> None:
         with contextlib.suppress(OSError):
             while chunk := source.recv(CHUNK):
                 time.sleep(self.delay_s)
                 while self.silent:
                     time.sleep(LOOK_EVERY_S)
+                if back and self.deaf:
+                    continue
                 sink.sendall(chunk)
         for end in (source, sink):
             with contextlib.suppress(OSError):

@@ -124,6 +124,13 @@ class ClusterAdmin:
             raise Retriable(f"look for topic {topic}: there is none at the moment")
         return str(found.topic_id)
 
+    def lost_topic(self, topics: Iterable[str]) -> str | None:
+        """One of the topics that is gone, as the cluster says; None where all are there or nobody answers in time."""
+        try:
+            return next((topic for topic in topics if self._look_up(topic, TOPIC_ID_TIMEOUT_S) is None), None)
+        except KafkaException:
+            return None
+
     def max_message_bytes(self, topics: list[str]) -> dict[str, int]:
         """``max.message.bytes`` of each topic.
 

@@ -115,7 +115,8 @@ class DeadOwners:
             if not self._keep_going():
                 return False
             try:
-                TransactionalSink(lambda: self._make_producer(name), self._keep_going).initialise(timeout_s)
+                sink = TransactionalSink(lambda: self._make_producer(name), self._keep_going, lambda: None)
+                sink.initialise(timeout_s)
             except Retriable:
                 continue
             except KafkaProblem:  # not allowed, or another heir was quicker: then time will tell

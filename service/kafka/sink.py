@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+import time
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
-from itertools import count
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from service.kafka.calls import CALL_TIMEOUT_S, Hung, Stopped, call
 from service.kafka.errors import Abortable, Fatal, KafkaProblem, Replaced, Retriable, kafka_error, sort
+from service.kafka.lost_topics import Search
 from service.wire.records import OutRecord
 
-QUEUE_WAIT_S: Final = 0.1
-LOOK_AFTER_POLLS: Final = 30
-LOOK_AFTER_CALLS: Final = 3
-"""So many attempts in vain, three seconds either way, and the topics are looked for."""
-ASK_TIMEOUT_S: Final = 0.5
+SETTLE_S: Final = 0.25
+"""What is on its way to a broker that is well gets its answer by then."""
 REFUSED_LIMIT: Final = 3
 """Brokers may not know a topic for a moment, or its new settings; what is refused so often in a row is refused."""
 _OUT_OF_STEP: Final = frozenset({KafkaError.INVALID_TXN_STATE, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER})
@@ -103,11 +101,17 @@ class TransactionalSink:
     """
 
     def __init__(
-        self, make_producer: Callable[[], Producer], keep_going: Callable[[], bool], topics: Collection[str] = ()
+        self,
+        make_producer: Callable[[], Producer],
+        keep_going: Callable[[], bool],
+        lost_topic: Callable[[], str | None],
     ) -> None:
-        """``make_producer`` makes one with a transactional.id, the same each time; ``topics`` are all it sends to."""
+        """``make_producer`` makes one that has a transactional.id, the same each time.
+
+        ``lost_topic`` is asked where something takes long: a topic that is sent to and is gone, if there is one.
+        """
         self._make_producer = make_producer
-        self._topics = topics
+        self._lost_topic = lost_topic
         self._producer = make_producer()
         self._keep_going = keep_going
         self._state = State.NEW
@@ -184,14 +188,20 @@ class TransactionalSink:
     def abort(self) -> None:
         """Abort the open txn, if there is one.
 
-        Where it is refused, a new producer takes over here, too: after a broker's death in the middle of a commit,
-        client and broker may not agree on what is open (INVALID_TXN_STATE).
+        A new producer takes over, whose initialise() aborts it,
+        - where records have no answer yet. librdkafka 2.16 forgets them and gives their sequence numbers to the next
+          ones. A broker that has the former takes the latter for the same, says that it has them, and writes nothing;
+        - where the abort is refused: after a broker's death in the middle of a commit, client and broker may not agree
+          on what is open (INVALID_TXN_STATE).
 
         Raises:
             Fatal: the producer is of no more use.
             Retriable: told to give up.
         """
         if self._state is not State.OPEN:
+            return
+        if self._unanswered():
+            self._replace()
             return
         try:
             self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
@@ -213,6 +223,16 @@ class TransactionalSink:
         except KafkaException as exception:
             raise self._sorted(exception, "Kafka client") from exception
 
+    def _unanswered(self) -> bool:
+        """Whether the broker may or may not have some of the records, after a moment's patience."""
+        try:
+            return self._producer.flush(SETTLE_S) > 0
+        except KafkaException as exception:
+            problem = self._sorted(exception, "flush")
+            if isinstance(problem, Fatal):
+                raise problem from exception
+            return True
+
     def _replace(self) -> None:
         self._producer = self._make_producer()
         self._step(Step.REPLACED)
@@ -221,47 +241,41 @@ class TransactionalSink:
         extra: dict[str, Any] = {}
         if record.timestamp_ms is not None:
             extra["timestamp"] = record.timestamp_ms
-        for attempt in count(1):
+        search = None
+        while True:
             try:
                 self._producer.produce(record.topic, record.value, record.key, headers=record.headers, **extra)
             except BufferError:
                 if not self._keep_going():
                     raise Retriable("produce: told to stop while the local queue was full") from None
-                self.poll(QUEUE_WAIT_S)
-                if attempt % LOOK_AFTER_POLLS == 0:
-                    self._look_for_topics()
+                self.poll(0.1)
+                search = search or self._search()
+                self._look(search)
             except KafkaException as exception:
                 raise self._sorted(exception, f"produce to {record.topic}") from exception
             else:
                 return
 
     def _until_done(self, doing: str, function: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
-        for attempt in count(1):
+        search = self._search()
+        while True:
             try:
                 self._call(doing, function, *args)
             except Retriable:
                 if not self._keep_going():
                     raise
-                if attempt % LOOK_AFTER_CALLS == 0:
-                    self._look_for_topics()
+                self._look(search)
             else:
                 return
 
-    def _look_for_topics(self) -> None:
-        """Find out whether the txn waits for a topic that is gone.
+    def _search(self) -> Search:
+        return Search(self._lost_topic, time.monotonic)
 
-        librdkafka takes that for a passing trouble of the coordinator, and asks it for the message's whole lifetime
-        to have the partition in the txn. The question helps by itself: its answer has the messages fail.
-        """
-        for topic in self._topics:
-            try:
-                error = self._producer.list_topics(topic, ASK_TIMEOUT_S).topics[topic].error
-            except KafkaException:  # who does not answer does not say that it is gone
-                return
-            if error is not None:
-                problem = self._sorted(KafkaException(error), f"look for topic {topic}")
-                if isinstance(problem, Fatal):
-                    raise problem
+    def _look(self, search: Search) -> None:
+        """Give up where all waiting is in vain."""
+        if topic := search.look():
+            self._step(Step.FAILED)
+            raise Fatal(f"look for topic {topic}: Unknown topic; {_GONE}", KafkaError.UNKNOWN_TOPIC_OR_PART)
 
     def _call(self, doing: str, function: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
         try:

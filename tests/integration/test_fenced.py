@@ -27,7 +27,7 @@ def test_a_fenced_producer_tells_why_at_the_next_call(broker: Broker, unique: Ca
         return producers[-1]
 
     def initialised() -> TransactionalSink:
-        sink = TransactionalSink(make, lambda: True)
+        sink = TransactionalSink(make, lambda: True, lambda: None)
         initialise(sink)
         return sink
 

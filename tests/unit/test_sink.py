@@ -8,7 +8,6 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
 from itertools import product
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -16,16 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from service.kafka.calls import CALL_TIMEOUT_S
 from service.kafka.errors import Abortable, Fatal, Fenced, KafkaProblem, Replaced, Retriable, kafka_error, sort
-from service.kafka.sink import (
-    ASK_TIMEOUT_S,
-    LOOK_AFTER_CALLS,
-    LOOK_AFTER_POLLS,
-    TABLE,
-    State,
-    Step,
-    TransactionalSink,
-    follow,
-)
+from service.kafka.sink import SETTLE_S, TABLE, State, Step, TransactionalSink, follow
 from service.wire.records import OutRecord
 
 TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, "slow", fatal=False, retriable=True)
@@ -48,8 +38,7 @@ class FakeProducer:
         self.hangs: set[str] = set()
         """The next call of this name does not come back until `released`."""
         self.released = threading.Event()
-        self.troubles: dict[str, KafkaError] = {}
-        """What the broker says of topics; of others, that they are there."""
+        self.unanswered = 0
 
     def _call(self, name: str, *args: object) -> None:
         self.calls.append((name, *args))
@@ -59,9 +48,9 @@ class FakeProducer:
         if self.raises[name]:
             raise self.raises[name].popleft()
 
-    def list_topics(self, topic: str, timeout: float) -> SimpleNamespace:
-        self._call("list_topics", topic, timeout)
-        return SimpleNamespace(topics={topic: SimpleNamespace(error=self.troubles.get(topic))})
+    def flush(self, timeout: float) -> int:
+        self._call("flush", timeout)
+        return self.unanswered
 
     def init_transactions(self, timeout: float) -> None:
         self._call("init_transactions", timeout)
@@ -92,7 +81,9 @@ class Driven:
     def __init__(self, patience: int = 1_000, *, initialised: bool = True) -> None:
         self.producers: list[FakeProducer] = []
         self.patience = patience
-        self.sink = TransactionalSink(self._make, self._keep_going, ["alerts", "late"])
+        self.lost: list[str | None] = []
+        """What the next looks for lost topics find; after them none is lost."""
+        self.sink = TransactionalSink(self._make, self._keep_going, self._lost_topic)
         if initialised:
             self.sink.initialise()
             self.producer.calls.clear()
@@ -110,6 +101,9 @@ class Driven:
         self.patience -= 1
         return self.patience >= 0
 
+    def _lost_topic(self) -> str | None:
+        return self.lost.pop(0) if self.lost else None
+
     def fail(self, name: str, *errors: KafkaError | BufferError) -> None:
         """Have the next calls of this name raise."""
         self.producer.raises[name] += [
@@ -117,8 +111,8 @@ class Driven:
         ]
 
     def names(self) -> list[str]:
-        """What was asked, in order, without the polls."""
-        return [name for name, *_ in self.producer.calls if name != "poll"]
+        """What was asked, in order, without what only waits."""
+        return [name for name, *_ in self.producer.calls if name not in {"poll", "flush"}]
 
     def commit(self) -> None:
         """Commit as the loop does."""
@@ -429,70 +423,79 @@ def test_what_a_topic_refuses_three_times_in_a_row_is_fatal(code: int, why: str)
         refuse()
 
 
-# ---- a commit that takes long -------------------------------------------------------------------------------
-
-GONE = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, "gone")
+# ---- waiting for a topic that is gone -----------------------------------------------------------------------
 
 
-def asked_for(driven: Driven) -> list[str]:
-    """The topics that were looked for."""
-    return [call[1] for call in driven.producer.calls if call[0] == "list_topics"]
+@pytest.fixture
+def _looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.kafka.lost_topics.EVERY_S", 0.0)
 
 
-def test_a_commit_that_takes_long_looks_for_its_topics_now_and_then() -> None:
+@pytest.mark.usefixtures("_looks_each_time")
+def test_a_commit_that_waits_for_a_topic_that_is_gone_is_fatal() -> None:
     driven = Driven()
-    driven.fail("commit_transaction", *[TIMED_OUT] * (LOOK_AFTER_CALLS - 1))
-    driven.send_and_commit()
-    assert [] == asked_for(driven)
-    driven.fail("commit_transaction", *[TIMED_OUT] * (2 * LOOK_AFTER_CALLS))
-    driven.send_and_commit()
-    assert ["alerts", "late"] * 2 == asked_for(driven)
-    assert ("list_topics", "alerts", ASK_TIMEOUT_S) in driven.producer.calls
-
-
-@pytest.mark.parametrize("gone", ["alerts", "late"])
-def test_a_commit_whose_topic_is_gone_at_three_looks_is_fatal(gone: str) -> None:
-    driven = Driven()
-    driven.producer.troubles[gone] = GONE
-    for _ in range(2):  # gone for a moment, which is forgotten with the commit
-        driven.fail("commit_transaction", *[TIMED_OUT] * (2 * LOOK_AFTER_CALLS))
+    driven.fail("commit_transaction", *[TIMED_OUT] * 100)
+    driven.lost = ["late", "late", None, "late", "late", "late"]
+    with pytest.raises(Fatal, match=r"look for topic late: .*a topic is gone"):
         driven.send_and_commit()
-    driven.fail("commit_transaction", *[TIMED_OUT] * (10 * LOOK_AFTER_CALLS))
-    driven.producer.calls.clear()
-    with pytest.raises(Fatal, match=f"look for topic {gone}: .*a topic is gone"):
-        driven.send_and_commit()
-    assert 3 * LOOK_AFTER_CALLS == driven.names().count("commit_transaction")
+    assert 6 == driven.names().count("commit_transaction")
     driven.sink.abort()
     assert "abort_transaction" not in driven.names()
 
 
+@pytest.mark.usefixtures("_looks_each_time")
 def test_a_queue_that_stays_full_for_a_topic_that_is_gone_is_fatal() -> None:
     driven = Driven()
-    driven.producer.troubles["late"] = GONE
-    driven.fail("produce", *[BufferError()] * (2 * LOOK_AFTER_POLLS))
-    driven.send_and_commit()
-    driven.fail("produce", *[BufferError()] * (10 * LOOK_AFTER_POLLS))
-    driven.producer.calls.clear()
+    driven.fail("produce", *[BufferError()] * 100)
+    driven.lost = ["late"] * 3
     with pytest.raises(Fatal, match=r"look for topic late: .*a topic is gone"):
         driven.send_and_commit()
-    assert 3 * LOOK_AFTER_POLLS == driven.names().count("produce")
+    assert 3 == driven.names().count("produce")
 
 
-def test_a_topic_without_a_leader_is_not_gone() -> None:
+def test_nobody_looks_for_topics_while_nothing_waits_for_long() -> None:
     driven = Driven()
-    driven.producer.troubles["alerts"] = KafkaError(KafkaError.LEADER_NOT_AVAILABLE, "soon")
-    driven.fail("commit_transaction", *[TIMED_OUT] * (10 * LOOK_AFTER_CALLS))
+    driven.lost = ["late"] * 3
+    driven.fail("produce", *[BufferError()] * 5)
+    driven.fail("commit_transaction", *[TIMED_OUT] * 5)
     driven.send_and_commit()
-    assert ["alerts", "late"] * 10 == asked_for(driven)
+    assert 3 == len(driven.lost)
 
 
-def test_a_broker_that_does_not_answer_does_not_say_that_a_topic_is_gone() -> None:
+# ---- an abort with records that have no answer --------------------------------------------------------------
+
+
+def test_where_records_have_no_answer_a_new_producer_aborts_and_their_sequence_numbers_go_with_the_old_one() -> None:
     driven = Driven()
-    driven.producer.troubles["late"] = GONE
-    driven.fail("commit_transaction", *[TIMED_OUT] * (10 * LOOK_AFTER_CALLS))
-    driven.fail("list_topics", *[TIMED_OUT] * 10)
+    driven.sink.send([RECORD])
+    driven.producer.unanswered = 1
+    driven.sink.abort()
+    assert ("flush", SETTLE_S) == driven.producers[0].calls[-1]
+    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
+    driven.sink.initialise()
     driven.send_and_commit()
-    assert ["alerts"] * 10 == asked_for(driven)
+
+
+def test_where_all_records_have_an_answer_the_producer_aborts_and_goes_on() -> None:
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.sink.abort()
+    assert [("flush", SETTLE_S), ("abort_transaction", CALL_TIMEOUT_S)] == driven.producer.calls[-2:]
+    assert (1, True) == (len(driven.producers), driven.sink.ready)
+
+
+def test_a_client_that_cannot_say_whether_there_are_answers_is_replaced_but_not_where_it_was_fenced() -> None:
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.fail("flush", MUST_ABORT)
+    driven.sink.abort()
+    assert 2 == len(driven.producers)
+    driven.sink.initialise()
+    driven.sink.send([RECORD])
+    driven.fail("flush", FENCED)
+    with pytest.raises(Fenced):
+        driven.sink.abort()
+    assert 2 == len(driven.producers)
 
 
 def test_an_initialisation_that_cannot_be_done_is_fatal() -> None:
