@@ -323,7 +323,5 @@ class Worker:
         """Give up what has not been committed; whoever comes next reads it again."""
         try:
             self._sink.abort()
-            if not self._sink.ready:  # or the txn stays open, and whoever comes next has to end it
-                self._sink.initialise()
         except KafkaProblem as problem:
             self._log.warning("abort_given_up", error=str(problem))

@@ -126,10 +126,15 @@ class ClusterAdmin:
 
     def lost_topic(self, topics: Iterable[str]) -> str | None:
         """One of the topics that is gone, as the cluster says; None where all are there or nobody answers in time."""
-        try:
-            return next((topic for topic in topics if self._look_up(topic, TOPIC_ID_TIMEOUT_S) is None), None)
-        except KafkaException:
-            return None
+        for topic in topics:
+            try:
+                found = self._look_up(topic, TOPIC_ID_TIMEOUT_S)
+            except KafkaException:
+                self._learn_brokers(topic, TOPIC_ID_TIMEOUT_S)
+                return None
+            if found is None:
+                return topic
+        return None
 
     def max_message_bytes(self, topics: list[str]) -> dict[str, int]:
         """``max.message.bytes`` of each topic.

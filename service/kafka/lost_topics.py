@@ -7,7 +7,7 @@ from typing import Final
 
 EVERY_S: Final = 3.0
 LIMIT: Final = 3
-"""Answers in a row: a broker may not know a topic for a moment."""
+"""Answers in a row that a topic is gone: a broker may not know one for a moment."""
 
 
 class Search:

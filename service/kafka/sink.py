@@ -14,8 +14,6 @@ from service.kafka.errors import Abortable, Fatal, KafkaProblem, Replaced, Retri
 from service.kafka.lost_topics import Search
 from service.wire.records import OutRecord
 
-SETTLE_S: Final = 0.25
-"""What is on its way to a broker that is well gets its answer by then."""
 REFUSED_LIMIT: Final = 3
 """Brokers may not know a topic for a moment, or its new settings; what is refused so often in a row is refused."""
 _OUT_OF_STEP: Final = frozenset({KafkaError.INVALID_TXN_STATE, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER})
@@ -56,7 +54,6 @@ class Step(Enum):
     INITIALISED = auto()
     BEGUN = auto()
     COMMITTED = auto()
-    ABORTED = auto()
     FAILED = auto()
     REPLACED = auto()
 
@@ -65,7 +62,6 @@ TABLE: Final[dict[tuple[State, Step], State]] = {
     (State.NEW, Step.INITIALISED): State.READY,
     (State.READY, Step.BEGUN): State.OPEN,
     (State.OPEN, Step.COMMITTED): State.READY,
-    (State.OPEN, Step.ABORTED): State.READY,
     (State.NEW, Step.REPLACED): State.NEW,
     (State.READY, Step.REPLACED): State.NEW,
     (State.OPEN, Step.REPLACED): State.NEW,
@@ -95,8 +91,8 @@ class TransactionalSink:
     Retriable, and what it was about has not been committed as far as anyone knows.
 
     librdkafka's send_offsets_to_transaction() may ignore its timeout and, after a broker's restart, never come back
-    (librdkafka#5456, #5511). So every call is made on a thread of its own. The producer that hangs in one is left
-    behind, and a new one of the same transactional.id takes its place: initialise() fences the old one and aborts
+    (librdkafka#5456, #5511). So every step of a txn is made on a thread of its own. The producer that hangs in one is
+    left behind, and a new one of the same transactional.id takes its place: initialise() fences the old one and aborts
     its txn, whatever became of the call.
     """
 
@@ -186,13 +182,12 @@ class TransactionalSink:
         self._refused = 0
 
     def abort(self) -> None:
-        """Abort the open txn, if there is one.
+        """Abort the open txn, if there is one; a new producer goes on, and initialise() is due.
 
-        A new producer takes over, whose initialise() aborts it,
-        - where records have no answer yet. librdkafka 2.16 forgets them and gives their sequence numbers to the next
-          ones. A broker that has the former takes the latter for the same, says that it has them, and writes nothing;
-        - where the abort is refused: after a broker's death in the middle of a commit, client and broker may not agree
-          on what is open (INVALID_TXN_STATE).
+        librdkafka 2.16 forgets records without an answer when a txn fails or is aborted, and gives their sequence
+        numbers to the next ones. A broker that has the former takes the latter for the same, says that it has them, and
+        writes nothing. A new producer has an epoch of its own. It also ends a txn whose abort is refused: after a
+        broker's death in the middle of a commit, client and broker may not agree on what is open (INVALID_TXN_STATE).
 
         Raises:
             Fatal: the producer is of no more use.
@@ -200,17 +195,13 @@ class TransactionalSink:
         """
         if self._state is not State.OPEN:
             return
-        if self._unanswered():
-            self._replace()
-            return
         try:
             self._until_done("abort_transaction", self._producer.abort_transaction, CALL_TIMEOUT_S)
-        except Replaced:  # the new producer's initialise() aborts it
+        except Replaced:
             return
         except Abortable:
-            self._replace()
-            return
-        self._step(Step.ABORTED)
+            pass
+        self._replace()
 
     def poll(self, timeout_s: float = 0.0) -> None:
         """Serve the client's callbacks. A producer that is done for, as one that was fenced, may say so here.
@@ -222,16 +213,6 @@ class TransactionalSink:
             self._producer.poll(timeout_s)
         except KafkaException as exception:
             raise self._sorted(exception, "Kafka client") from exception
-
-    def _unanswered(self) -> bool:
-        """Whether the broker may or may not have some of the records, after a moment's patience."""
-        try:
-            return self._producer.flush(SETTLE_S) > 0
-        except KafkaException as exception:
-            problem = self._sorted(exception, "flush")
-            if isinstance(problem, Fatal):
-                raise problem from exception
-            return True
 
     def _replace(self) -> None:
         self._producer = self._make_producer()

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from service.kafka.calls import CALL_TIMEOUT_S
 from service.kafka.errors import Abortable, Fatal, Fenced, KafkaProblem, Replaced, Retriable, kafka_error, sort
-from service.kafka.sink import SETTLE_S, TABLE, State, Step, TransactionalSink, follow
+from service.kafka.sink import TABLE, State, Step, TransactionalSink, follow
 from service.wire.records import OutRecord
 
 TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, "slow", fatal=False, retriable=True)
@@ -38,7 +38,6 @@ class FakeProducer:
         self.hangs: set[str] = set()
         """The next call of this name does not come back until `released`."""
         self.released = threading.Event()
-        self.unanswered = 0
 
     def _call(self, name: str, *args: object) -> None:
         self.calls.append((name, *args))
@@ -47,10 +46,6 @@ class FakeProducer:
             self.released.wait()
         if self.raises[name]:
             raise self.raises[name].popleft()
-
-    def flush(self, timeout: float) -> int:
-        self._call("flush", timeout)
-        return self.unanswered
 
     def init_transactions(self, timeout: float) -> None:
         self._call("init_transactions", timeout)
@@ -110,9 +105,13 @@ class Driven:
             KafkaException(error) if isinstance(error, KafkaError) else error for error in errors
         ]
 
+    def calls_of(self, number: int) -> list[tuple[Any, ...]]:
+        """What one of the producers was asked, without the polls."""
+        return [call for call in self.producers[number].calls if call[0] != "poll"]
+
     def names(self) -> list[str]:
-        """What was asked, in order, without what only waits."""
-        return [name for name, *_ in self.producer.calls if name not in {"poll", "flush"}]
+        """What was asked, in order, without the polls."""
+        return [name for name, *_ in self.producer.calls if name != "poll"]
 
     def commit(self) -> None:
         """Commit as the loop does."""
@@ -130,7 +129,6 @@ LEGAL = {
     ("NEW", "INITIALISED", "READY"),
     ("READY", "BEGUN", "OPEN"),
     ("OPEN", "COMMITTED", "READY"),
-    ("OPEN", "ABORTED", "READY"),
     *((state, "REPLACED", "NEW") for state in ("NEW", "READY", "OPEN")),
     *((state, "FAILED", "BROKEN") for state in ("NEW", "READY", "OPEN", "BROKEN")),
 }
@@ -226,13 +224,16 @@ def test_an_abort_without_a_txn_asks_nothing() -> None:
     assert [] == driven.names()
 
 
-def test_after_an_abort_the_next_send_begins_a_txn() -> None:
+def test_after_an_abort_a_new_producer_goes_on() -> None:
+    """The old one may give sequence numbers to the next records that the broker knows already."""
     driven = Driven()
     driven.sink.send([RECORD])
     driven.sink.abort()
-    assert not driven.sink.open
+    assert ["begin_transaction", "produce", "abort_transaction"] == [call[0] for call in driven.calls_of(0)]
+    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
+    driven.sink.initialise()
     driven.sink.send([RECORD])
-    assert ["begin_transaction", "produce", "abort_transaction", "begin_transaction", "produce"] == driven.names()
+    assert ["init_transactions", "begin_transaction", "produce"] == driven.names()
 
 
 def test_polling_serves_callbacks_without_waiting() -> None:
@@ -265,7 +266,7 @@ def test_a_retriable_abort_is_called_again() -> None:
     driven.sink.send([RECORD])
     driven.fail("abort_transaction", TIMED_OUT)
     driven.sink.abort()
-    assert ["abort_transaction"] * 2 == driven.names()[2:]
+    assert [("abort_transaction", CALL_TIMEOUT_S)] * 2 == driven.calls_of(0)[2:]
 
 
 @pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction"])
@@ -297,6 +298,7 @@ def test_what_no_retry_mends_is_abortable_and_the_abort_works(call: str, error: 
         driven.commit()
     assert driven.sink.open
     driven.sink.abort()
+    driven.sink.initialise()
     driven.commit()
     assert not driven.sink.open
 
@@ -414,11 +416,13 @@ def test_what_a_topic_refuses_three_times_in_a_row_is_fatal(code: int, why: str)
         with pytest.raises(Abortable):
             refuse()
         driven.sink.abort()
+        driven.sink.initialise()
     driven.send_and_commit()  # that was in time: it begins anew
     for _ in range(2):
         with pytest.raises(Abortable):
             refuse()
         driven.sink.abort()
+        driven.sink.initialise()
     with pytest.raises(Fatal, match=why):
         refuse()
 
@@ -460,42 +464,6 @@ def test_nobody_looks_for_topics_while_nothing_waits_for_long() -> None:
     driven.fail("commit_transaction", *[TIMED_OUT] * 5)
     driven.send_and_commit()
     assert 3 == len(driven.lost)
-
-
-# ---- an abort with records that have no answer --------------------------------------------------------------
-
-
-def test_where_records_have_no_answer_a_new_producer_aborts_and_their_sequence_numbers_go_with_the_old_one() -> None:
-    driven = Driven()
-    driven.sink.send([RECORD])
-    driven.producer.unanswered = 1
-    driven.sink.abort()
-    assert ("flush", SETTLE_S) == driven.producers[0].calls[-1]
-    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
-    driven.sink.initialise()
-    driven.send_and_commit()
-
-
-def test_where_all_records_have_an_answer_the_producer_aborts_and_goes_on() -> None:
-    driven = Driven()
-    driven.sink.send([RECORD])
-    driven.sink.abort()
-    assert [("flush", SETTLE_S), ("abort_transaction", CALL_TIMEOUT_S)] == driven.producer.calls[-2:]
-    assert (1, True) == (len(driven.producers), driven.sink.ready)
-
-
-def test_a_client_that_cannot_say_whether_there_are_answers_is_replaced_but_not_where_it_was_fenced() -> None:
-    driven = Driven()
-    driven.sink.send([RECORD])
-    driven.fail("flush", MUST_ABORT)
-    driven.sink.abort()
-    assert 2 == len(driven.producers)
-    driven.sink.initialise()
-    driven.sink.send([RECORD])
-    driven.fail("flush", FENCED)
-    with pytest.raises(Fenced):
-        driven.sink.abort()
-    assert 2 == len(driven.producers)
 
 
 def test_an_initialisation_that_cannot_be_done_is_fatal() -> None:

@@ -346,15 +346,6 @@ def test_abandoning_aborts_what_is_open() -> None:
     assert (False, []) == (loop.txn_open(), loop.kafka.out)
 
 
-@pytest.mark.parametrize(("ready", "times"), [(False, 1), (True, 0)])
-def test_abandoning_leaves_no_txn_to_a_new_producer_that_would_have_ended_it(*, ready: bool, times: int) -> None:
-    loop = Loop()
-    before = loop.kafka.initialised
-    loop.output.ready = ready
-    loop.worker.abandon()
-    assert times == loop.kafka.initialised - before
-
-
 @pytest.mark.parametrize("problem", [Retriable("told to give up"), Fatal("fenced"), Abortable("x")])
 def test_abandoning_survives_an_abort_that_does_not_work(problem: Retriable | Fatal | Abortable) -> None:
     loop = Loop()
