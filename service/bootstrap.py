@@ -29,6 +29,7 @@ from service.clients import (
     consumer_config,
     offsets_config,
     producer_config,
+    with_reports,
 )
 from service.core.detectors.threshold import Threshold
 from service.core.model import WallTimeMs
@@ -124,8 +125,13 @@ class Service:
         if topics is None:
             return
         config = producer_config(self._settings, self._errors.append, topics)
-        lost_topic = partial(admin.lost_topic, topics.names)
-        sink = TransactionalSink(partial(construct, self._producer, config), self._keep_going, lost_topic)
+        undelivered: deque[KafkaError] = deque(maxlen=100)
+        sink = TransactionalSink(
+            partial(construct, self._producer, with_reports(config, undelivered)),
+            self._keep_going,
+            partial(admin.lost_topic, topics.names),
+            undelivered,
+        )
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
         consumer = construct(Consumer, consumer_config(self._settings, self._errors.append))

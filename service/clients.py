@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -117,6 +118,15 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
         "message.max.bytes": max(topics.late_max_bytes, topics.dead_letter_max_bytes),
         "batch.size": min(1_000_000, topics.least_max_bytes),
         "partitioner": "murmur2_random",
+    }
+
+
+def with_reports(config: dict[str, Any], undelivered: deque[KafkaError]) -> dict[str, Any]:
+    """The same for a producer that puts there why records are not delivered."""
+    return {
+        **config,
+        "delivery.report.only.error": True,
+        "on_delivery": lambda error, _message: undelivered.append(error),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -115,7 +116,7 @@ class DeadOwners:
             if not self._keep_going():
                 return False
             try:
-                sink = TransactionalSink(lambda: self._make_producer(name), self._keep_going, lambda: None)
+                sink = TransactionalSink(lambda: self._make_producer(name), self._keep_going, lambda: None, deque())
                 sink.initialise(timeout_s)
             except Retriable:
                 continue

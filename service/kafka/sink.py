@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import Any, Final
@@ -20,6 +21,7 @@ _OUT_OF_STEP: Final = frozenset({KafkaError.INVALID_TXN_STATE, KafkaError.OUT_OF
 """Client and broker do not agree on what was done, after a broker has died. As librdkafka sees it that is fatal to this
 producer; but whatever became of the txn, the committed offsets tell.
 """
+_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001
 _GONE: Final = "a topic is gone, and the next start may make it anew"
 _NOT_TAKEN: Final = "a topic does not take what is due there, whatever is tried: look at its settings, and start again"
 _REFUSED: Final = {
@@ -101,13 +103,16 @@ class TransactionalSink:
         make_producer: Callable[[], Producer],
         keep_going: Callable[[], bool],
         lost_topic: Callable[[], str | None],
+        undelivered: deque[KafkaError],
     ) -> None:
         """``make_producer`` makes one that has a transactional.id, the same each time.
 
         ``lost_topic`` is asked where something takes long: a topic that is sent to and is gone, if there is one.
+        ``undelivered`` is where its delivery callback puts why records fail.
         """
         self._make_producer = make_producer
         self._lost_topic = lost_topic
+        self._undelivered = undelivered
         self._producer = make_producer()
         self._keep_going = keep_going
         self._state = State.NEW
@@ -154,6 +159,7 @@ class TransactionalSink:
         """Begin a txn if none is open."""
         if self._state is not State.OPEN:
             begun = follow(self._state, Step.BEGUN)
+            self._undelivered.clear()
             self._call("begin_transaction", self._producer.begin_transaction)
             self._state = begun
 
@@ -271,8 +277,11 @@ class TransactionalSink:
             raise Replaced(f"{hung}, a new one takes its place") from None
 
     def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
-        error = self._cause(kafka_error(exception))
+        told = kafka_error(exception)
+        error = self._cause(told)
         problem = sort(error, doing)
+        if error is not told and isinstance(problem, Retriable):  # its cause may pass, but the call has failed
+            problem = Abortable(str(problem))
         if error.code() in _OUT_OF_STEP and self._state is not State.BROKEN:
             self._replace()
             return Replaced(f"{problem}; a new producer takes its place")
@@ -285,12 +294,18 @@ class TransactionalSink:
         return problem
 
     def _cause(self, error: KafkaError) -> KafkaError:
-        """The error that says why: produce() says only that the producer is done for, other calls tell the cause."""
+        """The error that says why.
+
+        produce() says only that the producer is done for, other calls tell the cause. A commit says only that records
+        have failed, their reports tell; those that went with the others (_PURGE_QUEUE) do not.
+        """
         if error.code() == KafkaError._FATAL:  # noqa: SLF001
             try:
                 self._producer.begin_transaction()
             except KafkaException as exception:
                 return kafka_error(exception)
+        if error.code() == KafkaError._INCONSISTENT:  # noqa: SLF001
+            return next((one for one in list(self._undelivered) if one.code() not in _PURGED), error)
         return error
 
     def _step(self, step: Step) -> None:

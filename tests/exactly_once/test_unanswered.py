@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -78,7 +79,7 @@ def test_a_record_is_not_taken_for_one_that_the_broker_has_of_an_aborted_txn(
     def values(isolation: str) -> list[bytes | None]:
         return [record.value() for record in read_all(broker, topic, isolation)]
 
-    sink = TransactionalSink(make, lambda: True, lambda: None)
+    sink = TransactionalSink(make, lambda: True, lambda: None, deque())
     initialise(sink)
     send(b"answered")
     assert producers[0].flush(10) == 0

@@ -1,5 +1,6 @@
 """A producer that a newer one of its name has fenced says so in one line, whichever call finds it out."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ def test_a_fenced_producer_tells_why_at_the_next_call(broker: Broker, unique: Ca
         return producers[-1]
 
     def initialised() -> TransactionalSink:
-        sink = TransactionalSink(make, lambda: True, lambda: None)
+        sink = TransactionalSink(make, lambda: True, lambda: None, deque())
         initialise(sink)
         return sink
 

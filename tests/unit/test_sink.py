@@ -76,9 +76,10 @@ class Driven:
     def __init__(self, patience: int = 1_000, *, initialised: bool = True) -> None:
         self.producers: list[FakeProducer] = []
         self.patience = patience
+        self.undelivered: deque[KafkaError] = deque()
         self.lost: list[str | None] = []
         """What the next looks for lost topics find; after them none is lost."""
-        self.sink = TransactionalSink(self._make, self._keep_going, self._lost_topic)
+        self.sink = TransactionalSink(self._make, self._keep_going, self._lost_topic, self.undelivered)
         if initialised:
             self.sink.initialise()
             self.producer.calls.clear()
@@ -425,6 +426,39 @@ def test_what_a_topic_refuses_three_times_in_a_row_is_fatal(code: int, why: str)
         driven.sink.initialise()
     with pytest.raises(Fatal, match=why):
         refuse()
+
+
+INCONSISTENT = KafkaError(KafkaError._INCONSISTENT, "see individual delivery reports", txn_requires_abort=True)
+PURGED = KafkaError(KafkaError._PURGE_QUEUE, "with the others")
+
+
+@pytest.mark.parametrize(
+    ("cause", "problem", "text"),
+    [
+        (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not you"), Fatal, "not you"),
+        (KafkaError(KafkaError._MSG_TIMED_OUT, "slow"), Abortable, "slow"),
+        (KafkaError(KafkaError.NOT_ENOUGH_REPLICAS, "few", retriable=True), Abortable, "few"),
+        (PURGED, Abortable, "see individual"),
+    ],
+)
+def test_a_commit_whose_records_are_not_delivered_says_why(
+    cause: KafkaError, problem: type[KafkaProblem], text: str
+) -> None:
+    driven = Driven()
+    driven.sink.send([RECORD])
+    driven.undelivered += [PURGED, cause]
+    driven.fail("commit_transaction", INCONSISTENT)
+    with pytest.raises(problem, match=f"commit_transaction: .*{text}"):
+        driven.commit()
+
+
+def test_what_was_not_delivered_in_an_earlier_txn_is_no_cause() -> None:
+    driven = Driven()
+    driven.undelivered.append(FATAL)
+    driven.sink.send([RECORD])
+    driven.fail("commit_transaction", INCONSISTENT)
+    with pytest.raises(Abortable, match="see individual"):
+        driven.commit()
 
 
 # ---- waiting for a topic that is gone -----------------------------------------------------------------------
