@@ -122,7 +122,7 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
 
 
 def with_reports(config: dict[str, Any], undelivered: deque[KafkaError]) -> dict[str, Any]:
-    """The same for a producer that puts there why records are not delivered."""
+    """The config, for a producer that puts into ``undelivered`` why a record fails; one that does not costs no call."""
     return {
         **config,
         "delivery.report.only.error": True,

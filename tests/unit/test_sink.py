@@ -112,7 +112,7 @@ class Driven:
 
     def names(self) -> list[str]:
         """What was asked, in order, without the polls."""
-        return [name for name, *_ in self.producer.calls if name != "poll"]
+        return [name for name, *_ in self.calls_of(-1)]
 
     def commit(self) -> None:
         """Commit as the loop does."""
