@@ -63,6 +63,8 @@ class Load:
         self._txn: dict[Place, tuple[bytes | None, bytes | None]] = {}
         self.inputs: dict[Place, tuple[bytes | None, bytes | None]] = {}
         """Key and value of each record, by partition and offset."""
+        self.unplaced: list[tuple[bytes | None, bytes | None]] = []
+        """Key and value of each record that a broker says it had already, without saying where."""
         self.stopped = False
         self.lost: list[str] = []
         """What the broker did not take, by its error."""
@@ -103,11 +105,14 @@ class Load:
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         partition, offset = message.partition(), message.offset()
-        if error is not None or partition is None or offset is None:
+        record = message.key(), message.value()
+        if error is not None or partition is None:
             self.lost.append(str(error))
+        elif offset is None:
+            self.unplaced.append(record)
         else:
             books = self._txn if self._transactional else self.inputs
-            books[partition, offset] = (message.key(), message.value())
+            books[partition, offset] = record
 
     def _one(self) -> tuple[str, str | bytes]:
         self._number += 1

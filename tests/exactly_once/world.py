@@ -6,7 +6,7 @@ import shutil
 import signal
 import statistics
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -155,7 +155,7 @@ class World:
             HistoryError: the history is not right; says where it was saved and how to play it again.
         """
         self.load.stop()
-        self._note_repeated()
+        self._complete_books()
         if not self.alive():
             self.start("last")
         try:
@@ -169,15 +169,20 @@ class World:
             raise HistoryError(self.save(faults))
         return account
 
-    def _note_repeated(self) -> None:
-        """Enter what the load wrote twice without knowing: each of them is a record that counts.
+    def _complete_books(self) -> None:
+        """Enter what the load wrote without being told where: each of them is a record that counts.
 
-        Seen once when a leader died: its client began its sequence numbers anew, and sent a batch again that was there.
+        Seen when a leader died. Its client sent a batch again that was there, and was told that it is, without its
+        offset; or it began its sequence numbers anew, and the batch was there twice.
         """
+        unplaced = Counter(self.load.unplaced)
         for message in read_all(self.broker, self.names.transactions):
             partition, offset = message.partition(), message.offset()
-            if partition is not None and offset is not None:
-                self.load.inputs.setdefault((partition, offset), (message.key(), message.value()))
+            if partition is not None and offset is not None and (partition, offset) not in self.load.inputs:
+                self.load.inputs[partition, offset] = record = message.key(), message.value()
+                unplaced[record] -= 1
+        if missing := +unplaced:
+            raise AssertionError(f"the load itself lost records: {missing.total()} are said to be there, and are not")
 
     def _account(self) -> Account:
         if self.rules is not None:
