@@ -110,12 +110,15 @@ class World:
         self.note(f"SIGKILL {name}")
         self.instances[name].kill()
 
-    def stop(self, name: str = "one") -> None:
-        """SIGTERM, which is to end with 0, or by the signal itself if the interpreter had just begun to start."""
+    def stop(self, name: str = "one", *, may_be_fenced: bool = False) -> None:
+        """SIGTERM, which is to end with 0, or by the signal itself if the interpreter had just begun to start.
+
+        Where it `may_be_fenced`, it may as well have been about to end for that.
+        """
         self.note(f"SIGTERM {name}")
         service = self.instances[name]
         code = service.stop()
-        if code != 0 and (code != -signal.SIGTERM or service.log):
+        if code != 0 and (code != -signal.SIGTERM or service.log) and not (may_be_fenced and fenced(service)):
             raise AssertionError(f"{name} ended with {code} at SIGTERM: {service.log[-3:]}")
 
     def everyone(self) -> list[tuple[str, ServiceProcess]]:
@@ -307,6 +310,12 @@ def _key_of(key: bytes | None) -> str:
 
 def _epoch_s(entry: dict[str, Any]) -> float:
     return datetime.fromisoformat(entry["timestamp"]).timestamp()
+
+
+def fenced(service: ServiceProcess) -> bool:
+    """Whether an ended service says that another of its name has fenced it."""
+    said = service.events("fatal")
+    return service.process.returncode == 1 and bool(said) and "fenced" in said[0]["error"].lower()
 
 
 @contextmanager
