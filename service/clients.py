@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
 
 from service.intake import Topics
@@ -22,6 +22,7 @@ _PRODUCER_ONLY: Final = (
     "batch.", "compression.", "linger.", "max.in.flight", "message.send.", "queue.buffering.", "retries", "retry.",
     "sticky.",
 )  # fmt: skip
+_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001
 
 
 def client_id(instance: str) -> str:
@@ -122,12 +123,16 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
 
 
 def with_reports(config: dict[str, Any], undelivered: deque[KafkaError]) -> dict[str, Any]:
-    """The config, for a producer that puts into ``undelivered`` why a record fails; one that does not costs no call."""
-    return {
-        **config,
-        "delivery.report.only.error": True,
-        "on_delivery": lambda error, _message: undelivered.append(error),
-    }
+    """The config, for a producer that puts into ``undelivered`` why a record fails; one that does not costs no call.
+
+    Those that go with the others do not say why, and they are many.
+    """
+
+    def report(error: KafkaError, _message: Message) -> None:
+        if error.code() not in _PURGED:
+            undelivered.append(error)
+
+    return {**config, "delivery.report.only.error": True, "on_delivery": report}
 
 
 def another_instance(kafka: KafkaSettings, instance: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ _OUT_OF_STEP: Final = frozenset({KafkaError.INVALID_TXN_STATE, KafkaError.OUT_OF
 """Client and broker do not agree on what was done, after a broker has died. As librdkafka sees it that is fatal to this
 producer; but whatever became of the txn, the committed offsets tell.
 """
-_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001
+_DONE_FOR: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})  # noqa: SLF001
 _GONE: Final = "a topic is gone, and the next start may make it anew"
 _NOT_TAKEN: Final = "a topic does not take what is due there, whatever is tried: look at its settings, and start again"
 _REFUSED: Final = {
@@ -296,16 +296,16 @@ class TransactionalSink:
     def _cause(self, error: KafkaError) -> KafkaError:
         """The error that says why.
 
-        produce() says only that the producer is done for, other calls tell the cause. A commit says only that records
-        have failed, their reports tell; those that went with the others (_PURGE_QUEUE) do not.
+        produce() says only that the producer or its txn is done for, other calls tell the cause. A commit says only
+        that records have failed, their reports tell.
         """
-        if error.code() == KafkaError._FATAL:  # noqa: SLF001
+        if error.code() in _DONE_FOR:
             try:
                 self._producer.begin_transaction()
             except KafkaException as exception:
                 return kafka_error(exception)
         if error.code() == KafkaError._INCONSISTENT:  # noqa: SLF001
-            return next((one for one in list(self._undelivered) if one.code() not in _PURGED), error)
+            return next(iter(list(self._undelivered)), error)
         return error
 
     def _step(self, step: Step) -> None:

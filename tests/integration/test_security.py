@@ -250,7 +250,8 @@ def test_a_permission_that_is_taken_away_ends_the_service_and_loses_nothing(secu
         alerts_are_there(secured, names)
         secured.forbid(SERVICE, ("TOPIC", names.dead_letter, "WRITE"))
         time.sleep(0.5)
-        produce(secured, names.transactions, [("tx1", "more rubbish")])
+        others = [transaction(f"tx{number}", NOW_MS, "9000") for number in range(1_000)]  # which go with the one
+        produce(secured, names.transactions, [("tx1", "more rubbish"), *others])
         assert service.process.wait(60) == 1
         assert names.dead_letter in last_words(service)
     secured.allow(SERVICE, ("TOPIC", names.dead_letter, "WRITE"))

@@ -332,12 +332,23 @@ def test_a_producer_that_is_done_for_tells_it_when_callbacks_are_served(how: str
     assert not driven.sink.open
 
 
-def test_what_produce_does_not_say_is_asked_for() -> None:
+FORBIDDEN = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not you", txn_requires_abort=True)
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "problem"),
+    [
+        (KafkaError._FATAL, FENCED, Fenced),
+        (KafkaError._STATE, FORBIDDEN, Fatal),
+        (KafkaError._STATE, KafkaError(KafkaError._TIMED_OUT, "slow", txn_requires_abort=True), Abortable),
+    ],
+)
+def test_what_produce_does_not_say_is_asked_for(code: int, cause: KafkaError, problem: type[KafkaProblem]) -> None:
     driven = Driven()
     driven.sink.begin()
-    driven.fail("produce", KafkaError(KafkaError._FATAL, "Local: Fatal error"))
-    driven.fail("begin_transaction", FENCED)
-    with pytest.raises(Fenced, match="a newer one"):
+    driven.fail("produce", KafkaError(code, "Local: it just does not"))
+    driven.fail("begin_transaction", cause)
+    with pytest.raises(problem, match=f"produce to alerts: .*{cause.str()}"):
         driven.sink.send([RECORD])
 
 
@@ -429,7 +440,6 @@ def test_what_a_topic_refuses_three_times_in_a_row_is_fatal(code: int, why: str)
 
 
 INCONSISTENT = KafkaError(KafkaError._INCONSISTENT, "see individual delivery reports", txn_requires_abort=True)
-PURGED = KafkaError(KafkaError._PURGE_QUEUE, "with the others")
 
 
 @pytest.mark.parametrize(
@@ -438,7 +448,6 @@ PURGED = KafkaError(KafkaError._PURGE_QUEUE, "with the others")
         (KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not you"), Fatal, "not you"),
         (KafkaError(KafkaError._MSG_TIMED_OUT, "slow"), Abortable, "slow"),
         (KafkaError(KafkaError.NOT_ENOUGH_REPLICAS, "few", retriable=True), Abortable, "few"),
-        (PURGED, Abortable, "see individual"),
     ],
 )
 def test_a_commit_whose_records_are_not_delivered_says_why(
@@ -446,7 +455,7 @@ def test_a_commit_whose_records_are_not_delivered_says_why(
 ) -> None:
     driven = Driven()
     driven.sink.send([RECORD])
-    driven.undelivered += [PURGED, cause]
+    driven.undelivered += [cause, FATAL]
     driven.fail("commit_transaction", INCONSISTENT)
     with pytest.raises(problem, match=f"commit_transaction: .*{text}"):
         driven.commit()
