@@ -125,12 +125,10 @@ class Service:
         if topics is None:
             return
         config = producer_config(self._settings, self._errors.append, topics)
-        undelivered: deque[KafkaError] = deque(maxlen=100)
         sink = TransactionalSink(
-            partial(construct, self._producer, with_reports(config, undelivered)),
+            lambda undelivered: construct(self._producer, with_reports(config, undelivered)),
             self._keep_going,
             partial(admin.lost_topic, topics.names),
-            undelivered,
         )
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -122,14 +121,14 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
     }
 
 
-def with_reports(config: dict[str, Any], undelivered: deque[KafkaError]) -> dict[str, Any]:
+def with_reports(config: dict[str, Any], undelivered: list[KafkaError]) -> dict[str, Any]:
     """The config, for a producer that puts into ``undelivered`` why a record fails; one that does not costs no call.
 
-    Those that go with the others do not say why, and they are many.
+    The first that fails says it; those that go with it do not, and they are many.
     """
 
     def report(error: KafkaError, _message: Message) -> None:
-        if error.code() not in _PURGED:
+        if not undelivered and error.code() not in _PURGED:
             undelivered.append(error)
 
     return {**config, "delivery.report.only.error": True, "on_delivery": report}

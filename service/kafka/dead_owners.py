@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -116,7 +115,7 @@ class DeadOwners:
             if not self._keep_going():
                 return False
             try:
-                sink = TransactionalSink(lambda: self._make_producer(name), self._keep_going, lambda: None, deque())
+                sink = TransactionalSink(lambda _: self._make_producer(name), self._keep_going, lambda: None)
                 sink.initialise(timeout_s)
             except Retriable:
                 continue

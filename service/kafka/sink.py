@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import Any, Final
@@ -100,20 +99,20 @@ class TransactionalSink:
 
     def __init__(
         self,
-        make_producer: Callable[[], Producer],
+        make_producer: Callable[[list[KafkaError]], Producer],
         keep_going: Callable[[], bool],
         lost_topic: Callable[[], str | None],
-        undelivered: deque[KafkaError],
     ) -> None:
         """``make_producer`` makes one that has a transactional.id, the same each time.
 
+        It is told where that one's delivery callback is to put why records fail.
         ``lost_topic`` is asked where something takes long: a topic that is sent to and is gone, if there is one.
-        ``undelivered`` is where its delivery callback puts why records fail.
         """
         self._make_producer = make_producer
         self._lost_topic = lost_topic
-        self._undelivered = undelivered
-        self._producer = make_producer()
+        self._undelivered: list[KafkaError] = []
+        """Of this producer and txn: one that was left behind may go on to report."""
+        self._producer = make_producer(self._undelivered)
         self._keep_going = keep_going
         self._state = State.NEW
         self._refused = 0
@@ -221,7 +220,8 @@ class TransactionalSink:
             raise self._sorted(exception, "Kafka client") from exception
 
     def _replace(self) -> None:
-        self._producer = self._make_producer()
+        self._undelivered = []
+        self._producer = self._make_producer(self._undelivered)
         self._step(Step.REPLACED)
 
     def _produce(self, record: OutRecord) -> None:
@@ -303,9 +303,11 @@ class TransactionalSink:
             try:
                 self._producer.begin_transaction()
             except KafkaException as exception:
-                return kafka_error(exception)
-        if error.code() == KafkaError._INCONSISTENT:  # noqa: SLF001
-            return next(iter(list(self._undelivered)), error)
+                cause = kafka_error(exception)
+                if cause.fatal() or cause.txn_requires_abort():  # else it is about this very call
+                    return cause
+        if error.code() == KafkaError._INCONSISTENT and self._undelivered:  # noqa: SLF001
+            return self._undelivered[0]
         return error
 
     def _step(self, step: Step) -> None:

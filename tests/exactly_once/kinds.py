@@ -85,7 +85,7 @@ def zombie(world: World) -> None:
         if sleeper.process.poll() is None:
             world.stop(heir)
         else:
-            if not sleeper.events("fatal") or sleeper.process.returncode != 1:
+            if not fenced(sleeper):
                 raise AssertionError(f"the zombie ended with {sleeper.process.returncode}: {sleeper.log[-3:]}")
             world.note("the zombie has ended")
             world.start()
@@ -232,7 +232,7 @@ def mixed(world: World) -> None:
                 world.kill()
                 world.start()
             case 1 if world.instances["one"].process.poll() is None:
-                world.stop(may_be_fenced=True)  # the other one of the name, if there is one, may have been quicker
+                world.stop()
                 world.start()
             case 2:
                 world.note("SIGSTOP one for a while")

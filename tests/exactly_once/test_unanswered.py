@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -68,7 +67,7 @@ def test_a_record_is_not_taken_for_one_that_the_broker_has_of_an_aborted_txn(
     }
     producers: list[Producer] = []
 
-    def make() -> Producer:
+    def make(_: object) -> Producer:
         producers.append(Producer(config))
         return producers[-1]
 
@@ -78,7 +77,7 @@ def test_a_record_is_not_taken_for_one_that_the_broker_has_of_an_aborted_txn(
     def values(isolation: str) -> list[bytes | None]:
         return [record.value() for record in read_all(broker, topic, isolation)]
 
-    sink = TransactionalSink(make, lambda: True, lambda: None, deque())
+    sink = TransactionalSink(make, lambda: True, lambda: None)
     initialise(sink)
     send(b"answered")
     assert producers[0].flush(10) == 0

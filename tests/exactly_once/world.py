@@ -110,15 +110,16 @@ class World:
         self.note(f"SIGKILL {name}")
         self.instances[name].kill()
 
-    def stop(self, name: str = "one", *, may_be_fenced: bool = False) -> None:
+    def stop(self, name: str = "one") -> None:
         """SIGTERM, which is to end with 0, or by the signal itself if the interpreter had just begun to start.
 
-        Where it `may_be_fenced`, it may as well have been about to end for that.
+        Where another process of the name runs, that one may have been quicker to end it.
         """
         self.note(f"SIGTERM {name}")
         service = self.instances[name]
+        rivals = [one for other, one in self.ended if other == name and one.process.poll() is None]
         code = service.stop()
-        if code != 0 and (code != -signal.SIGTERM or service.log) and not (may_be_fenced and fenced(service)):
+        if code != 0 and (code != -signal.SIGTERM or service.log) and not (rivals and fenced(service)):
             raise AssertionError(f"{name} ended with {code} at SIGTERM: {service.log[-3:]}")
 
     def everyone(self) -> list[tuple[str, ServiceProcess]]:
@@ -165,7 +166,7 @@ class World:
             account = self._account()
         except TimeoutError as error:
             raise HistoryError(self.save([str(error)])) from None
-        faults = account.faults + self._wrong_starts()
+        faults = account.faults + self._wrong_starts() + self._wrong_ends()
         if not account.aggregates:
             faults.append("nothing was counted: the history shows nothing")
         if faults:
@@ -253,6 +254,15 @@ class World:
                 due = marks.before(partition, offset)
                 if found != due:
                     wrong.append(f"{name} began {partition} at {offset} with watermark {found} where {due} is due")
+        return wrong
+
+    def _wrong_ends(self) -> list[str]:
+        """Nobody may have ended but by a signal or for being fenced."""
+        wrong = []
+        for name, service in self.everyone():
+            code = service.process.poll()
+            if code not in {None, 0, -signal.SIGKILL, -signal.SIGTERM} and not fenced(service):
+                wrong.append(f"{name} (pid {service.process.pid}) ended with {code}: {service.log[-3:]}")
         return wrong
 
     def save(self, faults: list[str]) -> str:

@@ -1,6 +1,5 @@
 """A producer that a newer one of its name has fenced says so in one line, whichever call finds it out."""
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,13 +21,13 @@ def test_a_fenced_producer_tells_why_at_the_next_call(broker: Broker, unique: Ca
     create_topics(broker, topic)
     producers: list[Producer] = []
 
-    def make() -> Producer:
+    def make(_: object) -> Producer:
         config: dict[str, Any] = {"bootstrap.servers": broker.bootstrap_servers, "transactional.id": name}
         producers.append(Producer(config))
         return producers[-1]
 
     def initialised() -> TransactionalSink:
-        sink = TransactionalSink(make, lambda: True, lambda: None, deque())
+        sink = TransactionalSink(make, lambda: True, lambda: None)
         initialise(sink)
         return sink
 

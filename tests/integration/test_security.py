@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import replay_process
-from tests.kafka_helpers import create_topics, produce, read_all
+from tests.kafka_helpers import committed, create_topics, produce, read_all
 from tests.oracle import audit
 from tests.secured_broker import PASSWORD, Acl, Secured, secured_broker
 from tests.service_process import ROOT, Names, ServiceProcess, running, transaction, wait_until
@@ -256,9 +256,11 @@ def test_a_permission_that_is_taken_away_ends_the_service_and_loses_nothing(secu
         assert names.dead_letter in last_words(service)
     secured.allow(SERVICE, ("TOPIC", names.dead_letter, "WRITE"))
     with running(secured.secure, names, {**secured.properties("service"), "KAFKA_INSTANCE_ID": "one"}) as service:
-        wait_until(lambda: len(read_all(secured, names.dead_letter)) == 2, 60)
+        in_all = len(read_all(secured, names.transactions))
+        wait_until(lambda: sum(p.offset for p in committed(secured, names.group, names.transactions)) == in_all, 60)
         assert service.stop() == 0
     assert audit(secured, names).faults == []
+    assert len(read_all(secured, names.dead_letter)) == 2
 
 
 def test_a_group_that_is_forbidden_to_a_running_member_ends_it(secured: Secured, names: Names) -> None:

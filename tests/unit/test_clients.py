@@ -1,6 +1,5 @@
 """What the clients are given besides settings."""
 
-from collections import deque
 from typing import cast
 
 import pytest
@@ -9,11 +8,11 @@ from confluent_kafka import KafkaError, Message
 from service.clients import with_reports
 
 
-@pytest.mark.parametrize("purged", [KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT])
-def test_a_cause_is_not_pushed_out_by_those_that_go_with_it(purged: int) -> None:
-    undelivered: deque[KafkaError] = deque(maxlen=2)
+@pytest.mark.parametrize("more", [KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT, KafkaError._MSG_TIMED_OUT])
+def test_the_first_record_that_fails_of_itself_says_why(more: int) -> None:
+    undelivered: list[KafkaError] = []
     report = with_reports({"linger.ms": 5}, undelivered)["on_delivery"]
     cause = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
-    for error in (cause, *[KafkaError(purged)] * 2):
+    for error in (KafkaError(KafkaError._PURGE_QUEUE), cause, KafkaError(more)):
         report(error, cast("Message", None))
-    assert [cause] == list(undelivered)
+    assert [cause] == undelivered

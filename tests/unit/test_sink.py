@@ -76,15 +76,16 @@ class Driven:
     def __init__(self, patience: int = 1_000, *, initialised: bool = True) -> None:
         self.producers: list[FakeProducer] = []
         self.patience = patience
-        self.undelivered: deque[KafkaError] = deque()
+        self.undelivered: list[KafkaError] = []
         self.lost: list[str | None] = []
         """What the next looks for lost topics find; after them none is lost."""
-        self.sink = TransactionalSink(self._make, self._keep_going, self._lost_topic, self.undelivered)
+        self.sink = TransactionalSink(self._make, self._keep_going, self._lost_topic)
         if initialised:
             self.sink.initialise()
             self.producer.calls.clear()
 
-    def _make(self) -> Producer:
+    def _make(self, undelivered: list[KafkaError]) -> Producer:
+        self.undelivered = undelivered
         self.producers.append(FakeProducer())
         return cast("Producer", self.producers[-1])
 
@@ -352,6 +353,16 @@ def test_what_produce_does_not_say_is_asked_for(code: int, cause: KafkaError, pr
         driven.sink.send([RECORD])
 
 
+@pytest.mark.parametrize("answers", [(), (WRONG_STATE,)])
+def test_where_no_cause_is_known_it_says_what_produce_says(answers: tuple[KafkaError, ...]) -> None:
+    driven = Driven()
+    driven.sink.begin()
+    driven.fail("produce", KafkaError(KafkaError._STATE, "Local: it just does not"))
+    driven.fail("begin_transaction", *answers)
+    with pytest.raises(Abortable, match="produce to alerts: Local: it just does not"):
+        driven.sink.send([RECORD])
+
+
 NO_TXN = KafkaError(KafkaError.INVALID_TXN_STATE, "what txn?", fatal=True)
 DESYNCHRONISED = KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "what txn was that of?", fatal=True)
 
@@ -465,6 +476,19 @@ def test_what_was_not_delivered_in_an_earlier_txn_is_no_cause() -> None:
     driven = Driven()
     driven.undelivered.append(FATAL)
     driven.sink.send([RECORD])
+    driven.fail("commit_transaction", INCONSISTENT)
+    with pytest.raises(Abortable, match="see individual"):
+        driven.commit()
+
+
+def test_what_a_producer_that_was_left_behind_reports_is_no_cause() -> None:
+    driven = Driven()
+    driven.sink.begin()
+    old = driven.undelivered
+    driven.sink.abort()
+    driven.sink.initialise()
+    driven.sink.send([RECORD])
+    old.append(FENCED)
     driven.fail("commit_transaction", INCONSISTENT)
     with pytest.raises(Abortable, match="see individual"):
         driven.commit()
