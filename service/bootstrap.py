@@ -37,11 +37,14 @@ from service.core.rules import TaskRules
 from service.http import HttpServer, Pages
 from service.intake import Topics
 from service.kafka.admin import ClusterAdmin
+from service.kafka.background import Background
 from service.kafka.dead_owners import DeadOwners, LastCommits, connected
 from service.kafka.errors import Fatal, Misconfigured, Retriable, refused, sort
 from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
+from service.kafka.starting import Starting
 from service.metrics import Metrics
+from service.ports import Probe
 from service.runtime import Worker
 from service.settings import Settings, SettingsError
 from service.status import Status, StatusBoard
@@ -143,21 +146,28 @@ class Service:
             make_producer=lambda name: connected(
                 construct(self._producer, {**config, **another_instance(kafka, name)}), topics.alerts
             ),
-            keep_going=self._keep_going,
+            keep_going=lambda: not self._stop.asked(),  # its thread is not the loop's, and is no sign of life of it
+        )
+        topic = self._settings.topics.transactions
+        starting = Starting(
+            consumer, topic, topic_id=admin.topic_id, edges=admin.edges, end_txns=dead_owners.end_their_txns
         )
         source = PartitionSource(
             consumer,
-            self._settings.topics.transactions,
+            topic,
             self._errors,
+            starting=starting,
             is_member=partial(admin.is_member, kafka.group_id),
-            ends=admin.end_offsets,
-            end_txns=dead_owners.end_their_txns,
-            topic_id=admin.topic_id,
             instance=kafka.instance_id,
         )
         worker = Worker(
             source,
             sink,
+            Probe(
+                end_offsets=Background("end_offsets", partial(admin.end_offsets, topic)),
+                ends=Background("ends", partial(admin.ends, topic)),
+                reach=Background("reach", lambda _: admin.reach(topic)),
+            ),
             topics=topics,
             rules=self._rules(),
             clock=now_ms,

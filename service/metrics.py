@@ -78,6 +78,9 @@ class _Gauges(Collector):
         idle = GaugeMetricFamily("txwatch_partition_idle", "1 where caught up and silent", labels=names)
         lag = GaugeMetricFamily("txwatch_consumer_lag_records", "Records still to be read", labels=names)
         keys = GaugeMetricFamily("txwatch_open_windows", "Keys in open windows", labels=names)
+        blocked = GaugeMetricFamily(
+            "txwatch_input_blocked_seconds", "How long an open txn of the input's own has held it up", labels=names
+        )
         for partition in status.partitions:
             labels = (partition.topic, str(partition.partition))
             idle.add_metric(labels, partition.idle)
@@ -86,7 +89,9 @@ class _Gauges(Collector):
                 watermark.add_metric(labels, partition.watermark / 1000)
             if partition.lag is not None:
                 lag.add_metric(labels, partition.lag)
-        yield from (watermark, idle, lag, keys)
+            if partition.blocked_ms is not None:
+                blocked.add_metric(labels, partition.blocked_ms / 1000)
+        yield from (watermark, idle, lag, keys, blocked)
         if status.watermark is not None:
             yield GaugeMetricFamily(
                 "txwatch_watermark_min_timestamp_seconds",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from service.core.model import Offset, Partition, Progress
 from service.kafka.events import Event
 from service.kafka.starting import Start
 from service.wire.records import OutRecord
 
+About_contra = TypeVar("About_contra", contravariant=True)
+Answer_co = TypeVar("Answer_co", covariant=True)
+
 
 class Input(Protocol):
-    """What the loop needs of the input topic; service.kafka.source says what each does."""
+    """What the loop needs of the input topic; service.kafka.source says what each does. Only poll() waits."""
 
     @property
     def topic(self) -> str:
@@ -32,29 +36,52 @@ class Input(Protocol):
     def rewind(self, partitions: Iterable[Partition]) -> None:
         """Have restore() start these again."""
 
-    def end_txns_of_dead_owners(self, partitions: Iterable[Partition]) -> list[str]:
-        """End what dead owners of these partitions left open; returns their names."""
-
     def restore(self) -> list[Start]:
-        """Start the partitions that wait for it."""
+        """Start the partitions that wait for it and whose committed offsets are known by now."""
 
     def look_whether_joined(self) -> None:
-        """Ask, where nobody told."""
-
-    def check(self) -> None:
-        """Ask the broker anything."""
+        """Ask, where nobody told; a later call takes the answer."""
 
     def end_offset(self, partition: Partition) -> Offset | None:
-        """Where the partition ended lately."""
-
-    def ask_end_offset(self, partition: Partition) -> Offset:
-        """Where the partition ends for readers of committed records, as the broker says now."""
-
-    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, Offset]:
-        """Ask where partitions end at this moment."""
+        """Where the partition ended when it was last fetched, whatever txns are open there."""
 
     def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[Any], Any]:
         """Offsets and group metadata for Output.commit."""
+
+
+class Question(Protocol[About_contra, Answer_co]):
+    """Something to ask Kafka without waiting for the answer, which a later turn takes."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether a question was asked whose answer has not been taken."""
+
+    def ask(self, about: About_contra) -> None:
+        """Ask, unless an earlier question is pending."""
+
+    def answer(self) -> Answer_co | None:
+        """Take the answer; None where there is none yet. Raises what the question raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where a partition ends: for readers of committed records, and for all."""
+
+    stable: Offset
+    """The last stable offset: where the earliest open txn begins, or the end."""
+    end: Offset
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the loop asks of the cluster besides reading and writing."""
+
+    end_offsets: Question[Collection[Partition], dict[Partition, Offset]]
+    """Where partitions end at this moment, records of open txns included; without those whose leaders are away."""
+    ends: Question[Collection[Partition], dict[Partition, Ends]]
+    """The same with the last stable offsets."""
+    reach: Question[None, bool]
+    """Whether the broker answers: True, or Retriable."""
 
 
 class Output(Protocol):

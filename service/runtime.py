@@ -14,9 +14,9 @@ from service.core.task import PartitionTask
 from service.core.window import SteadyClock, is_over, window_at
 from service.intake import Intake, Topics
 from service.kafka.errors import Abortable, KafkaProblem, Retriable
-from service.kafka.events import End, Event, Given, OutOfRange, Run, Taken, Trouble
+from service.kafka.events import DeadOwnersFenced, End, Event, Given, OutOfRange, Run, Taken, Trouble
 from service.metrics import Metrics
-from service.ports import Input, Output
+from service.ports import Input, Output, Probe
 from service.starts import Starts
 from service.status import StatusBoard
 from service.wire.alerts import aggregate_record, alert_record
@@ -25,6 +25,8 @@ from service.wire.records import OutRecord, Source
 BATCH_RECORDS: Final = 500
 """Small batches stay in the processor's cache: DESIGN.md, "Batches of 500"."""
 POLL_S: Final = 0.1
+ANSWER_POLL_S: Final = 0.01
+"""While an answer is waited for that lets partitions start or windows close."""
 PAUSE_MS: Final = 500
 """After a question where partitions end that nobody answered."""
 DRAIN_COMMIT_MS: Final = 200
@@ -49,6 +51,7 @@ class Worker:
         self,
         source: Input,
         sink: Output,
+        probe: Probe,
         *,
         topics: Topics,
         rules: TaskRules,
@@ -60,13 +63,14 @@ class Worker:
         """Put together by bootstrap."""
         self._source = source
         self._sink = sink
+        self._probe = probe
         self._topics = topics
         self._rules = rules
         self._clock = clock
         self._steady = SteadyClock(rules.window_size_ms)
         self._metrics = metrics
         self._board = board
-        self._condition = Condition(source, board, log)
+        self._condition = Condition(source, probe, board, log)
         self._starts = Starts(
             source, sink, rules=rules, clock=clock, condition=self._condition, metrics=metrics, log=log
         )
@@ -78,6 +82,8 @@ class Worker:
         """The span of the wall clock by whose end all that has been read is to be committed; one for all tasks."""
         self._look_at_ms = 0
         self._ask_at_ms = 0
+        self._asked_ms = WallTimeMs(0)
+        """When the question where partitions end was asked whose answer is waited for."""
         self._checkpoint_ms = 0
         self._held = False
         """Whether windows are over that wait for DRAIN_COMMIT_MS."""
@@ -119,9 +125,10 @@ class Worker:
     def _patience_s(self) -> float:
         if self._held:
             return 0.0
+        longest_s = ANSWER_POLL_S if self._source.restoring or self._probe.end_offsets.pending else POLL_S
         if self._window is None:
-            return POLL_S
-        return min(POLL_S, max(0.0, (self._window.end_ms - self._clock()) / 1000))
+            return longest_s
+        return min(longest_s, max(0.0, (self._window.end_ms - self._clock()) / 1000))
 
     def _ends_within(self, now_ms: WallTimeMs, span_ms: int) -> bool:
         return self._window is not None and self._window.end_ms - now_ms <= span_ms
@@ -161,11 +168,15 @@ class Worker:
                 task = self._tasks.get(partition)
                 if task is not None:
                     task.reached_end(offset)
+                    if self._news_of(partition):  # behind markers or aborted records, which nobody is handed
+                        self._begin_window(now_ms)
             case OutOfRange(partition, why):
                 self._log.warning("offset_out_of_range", partition=partition, error=why)
                 self._drop((partition,))
             case Trouble(why):
                 self._condition.heard_of_trouble(why)
+            case DeadOwnersFenced(instances):
+                self._log.warning("dead_owners_fenced", instances=list(instances))
             case Given() | Taken():
                 pass
             case _:
@@ -176,12 +187,16 @@ class Worker:
             messages = [message for message in messages if message.offset() >= task.next_offset]
             if not messages:
                 return
-        if self._window is None:
-            self._window = window_at(now_ms, self._rules.commit_within_ms)
+        self._begin_window(now_ms)
         self._intake.feed(partition, task, messages, now_ms)
 
+    def _begin_window(self, now_ms: WallTimeMs) -> None:
+        """See to it that what was read is committed at the end of this window of the wall clock."""
+        if self._window is None:
+            self._window = window_at(now_ms, self._rules.commit_within_ms)
+
     def _start_partitions(self, now_ms: WallTimeMs) -> None:
-        started = self._starts.attempt(now_ms, others_run=bool(self._tasks))
+        started = self._starts.attempt(now_ms)
         if started:
             self._tasks.update(started)
             self._committed.update({partition: task.position for partition, task in started.items()})
@@ -197,24 +212,27 @@ class Worker:
         """Close windows that only a later record would close, once it is sure that none came before.
 
         That the client has nothing more is no proof: it may not have heard of it yet. So their leaders are asked
-        where the partitions end *after* the windows' end. Returns the partitions that were closed.
+        where the partitions end *after* the windows' end; a later turn takes the answer. Returns the partitions that
+        were closed.
         """
         if 0 < self._look_at_ms - now_ms <= LOOK_MS and any(isinstance(event, Run) for event in events):
             return ()
         self._look_at_ms = now_ms + LOOK_MS
-        waiting = [p for p, task in self._tasks.items() if task.waits_for_end(now_ms)]
-        if not waiting or 0 < self._ask_at_ms - now_ms <= PAUSE_MS:
-            return ()
-        self._ask_at_ms = now_ms + ASK_MS
+        if not self._probe.end_offsets.pending and not 0 < self._ask_at_ms - now_ms <= PAUSE_MS:
+            waiting = [p for p, task in self._tasks.items() if task.waits_for_end(now_ms)]
+            if waiting:
+                self._ask_at_ms, self._asked_ms = now_ms + ASK_MS, now_ms
+                self._probe.end_offsets.ask(waiting)
         try:
-            ends = self._source.ends(waiting)
+            ends = self._probe.end_offsets.answer() or {}
         except Retriable as problem:
             self._condition.heard_of_trouble(str(problem))
             self._ask_at_ms = now_ms + PAUSE_MS
             return ()
-        for partition, end_offset in ends.items():
-            self._tasks[partition].at_end(now_ms, end_offset)
-        return ends
+        closed = [partition for partition in ends if partition in self._tasks]
+        for partition in closed:
+            self._tasks[partition].at_end(self._asked_ms, ends[partition])
+        return closed
 
     def _due(self, events: list[Event], now_ms: WallTimeMs, closed: Iterable[Partition]) -> bool:
         """Whether windows are over that are to be committed now: at once, but while draining only now and then.
@@ -225,8 +243,8 @@ class Worker:
         touched = [*(event.partition for event in events if isinstance(event, _READING)), *closed]
         tasks = [self._tasks[partition] for partition in touched if partition in self._tasks]
         self._held = self._held or any(task.to_commit for task in tasks)
-        if self._window is None and any(task.has_closed for task in tasks):
-            self._window = window_at(now_ms, self._rules.commit_within_ms)
+        if any(task.has_closed for task in tasks):
+            self._begin_window(now_ms)
         if not self._held or not 0 <= now_ms - self._checkpoint_ms < DRAIN_COMMIT_MS:
             return self._held
         return sum(len(event.messages) for event in events if isinstance(event, Run)) < BATCH_RECORDS
@@ -261,7 +279,7 @@ class Worker:
         set_aside = len(self._intake.pending)
         if not self._or_rewind(write):
             return
-        self._condition.commits_may_work()
+        self._condition.commit_worked()
         done_ms = self._clock()
         self._committed.update({p: task.position for p, task in moved.items()})
         self._report(closed, now_ms, done_ms, {"partitions": len(moved), "set_aside": set_aside})

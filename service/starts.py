@@ -17,8 +17,7 @@ from service.metrics import Metrics
 from service.ports import Input, Output
 
 PAUSE_MS: Final = 500
-LONGEST_PAUSE_MS: Final = 8_000
-"""An attempt may block for seconds: partitions that run must not wait all the time for one that cannot start."""
+"""Between attempts that fail."""
 
 
 class Starts:
@@ -43,49 +42,36 @@ class Starts:
         self._condition = condition
         self._metrics = metrics
         self._log = log
-        self._pause_ms = 0
-        """Between the end of the last attempt, which failed, and the next one; 0 where none has failed."""
-        self._failed_at_ms = 0
+        self._failed_at_ms: int | None = None
 
-    def attempt(self, now_ms: WallTimeMs, *, others_run: bool) -> dict[Partition, PartitionTask]:
+    def attempt(self, now_ms: WallTimeMs) -> dict[Partition, PartitionTask]:
         """Start the partitions that wait for it; returns the tasks of those that start.
 
-        1. Initialise a new producer: what the old one may still do must be over.
-        2. End what dead owners left open, for which everybody else would wait.
-        3. Start them where the group committed.
+        1. Initialise a new producer: what the old one may still do must be over. (Nothing runs meanwhile: the txn was
+           aborted, and every partition waits.)
+        2. Start those whose committed offsets are known, and ask for the others'.
 
-        After a failure there is a pause; where ``others_run`` it doubles with each failure.
+        After a failure there is a pause.
 
         Raises:
             Fatal: Kafka will have no more of this process.
         """
         if not self._source.restoring:
-            self._pause_ms = 0
             return {}
-        pause_ms = self._pause_ms if others_run else min(self._pause_ms, PAUSE_MS)
-        if 0 <= self._clock() - self._failed_at_ms < pause_ms:
+        if self._failed_at_ms is not None and 0 <= self._clock() - self._failed_at_ms < PAUSE_MS:
             return {}
         try:
             if not self._sink.ready:
                 self._sink.initialise()
-            self._end_txns_of_dead_owners()
             starts = self._source.restore()
         except Retriable as problem:
             self._condition.heard_of_trouble(str(problem))
             self._failed_at_ms = self._clock()  # an attempt may take longer than a pause
-            self._pause_ms = min(self._pause_ms * 2, LONGEST_PAUSE_MS) if self._pause_ms and others_run else PAUSE_MS
             return {}
-        self._pause_ms = 0
-        self._condition.well_again()
+        if starts:
+            self._failed_at_ms = None
+            self._condition.well_again()
         return {start.partition: self._task(start, now_ms) for start in starts}
-
-    def _end_txns_of_dead_owners(self) -> None:
-        try:
-            names = self._source.end_txns_of_dead_owners(self._source.restoring)
-        except Retriable:  # then their txns end by their own timeout, or before a later attempt
-            return
-        if names:
-            self._log.warning("dead_owners_fenced", instances=names)
 
     def _task(self, start: Start, now_ms: WallTimeMs) -> PartitionTask:
         task = PartitionTask(self._rules, now_ms, start.progress)

@@ -18,6 +18,9 @@ class PartitionStatus:
     watermark: int | None
     idle: bool
     open_keys: int
+    blocked_ms: int | None = None
+    """How long it has waited for ``waits_for``; None where it does not wait."""
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,24 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
 from service.bootstrap import now_ms
-from service.clients import consumer_config, producer_config
+from service.clients import client_config, consumer_config, producer_config
 from service.intake import Topics
+from service.kafka.admin import ClusterAdmin
+from service.kafka.background import Background
 from service.kafka.errors import Retriable
 from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
+from service.kafka.starting import Starting
 from service.metrics import Metrics
+from service.ports import Probe
 from service.runtime import Worker
 from service.settings import load
 from service.status import StatusBoard
@@ -36,19 +42,29 @@ class Inside:
         config = producer_config(settings, lambda _: None, topics)
         self.sink = make_sink(lambda _: Producer(config), lambda: True, lambda: None)
         initialise(self.sink)
+        admin = ClusterAdmin(lambda: AdminClient(client_config(settings, "admin", lambda _: None)))
         self.board = StatusBoard(time.monotonic)
         self.worker = Worker(
             PartitionSource(
                 self.consumer,
                 names.transactions,
                 deque(),
+                starting=Starting(
+                    self.consumer,
+                    names.transactions,
+                    topic_id=lambda _: "",
+                    edges=admin.edges,
+                    end_txns=lambda *_: [],
+                ),
                 is_member=lambda _: True,
-                ends=lambda *_: {},
-                end_txns=lambda *_: [],
-                topic_id=lambda _: "",
                 instance="one",
             ),
             self.sink,
+            Probe(
+                end_offsets=Background("end_offsets", partial(admin.end_offsets, names.transactions)),
+                ends=Background("ends", partial(admin.ends, names.transactions)),
+                reach=Background("reach", lambda _: admin.reach(names.transactions)),
+            ),
             topics=topics,
             rules=rules(window_size_ms=300, max_future_ms=0),
             clock=now_ms,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
@@ -20,10 +20,10 @@ from structlog.typing import FilteringBoundLogger
 from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTimeMs
 from service.intake import Topics
 from service.kafka.errors import KafkaProblem, Replaced, Retriable
-from service.kafka.events import End, Event, Given, Run, Taken
+from service.kafka.events import DeadOwnersFenced, End, Event, Given, Run, Taken
 from service.kafka.starting import Start
 from service.metrics import Metrics
-from service.ports import Input
+from service.ports import Ends, Input, Probe
 from service.runtime import Worker
 from service.status import PartitionStatus, StatusBoard
 from service.wire.progress import decode_progress, encode_progress
@@ -78,6 +78,12 @@ class FakeKafka:
     commits: list[dict[int, int]] = field(default_factory=list)
     out: list[OutRecord] = field(default_factory=list)
     initialised: int = 0
+    open_txns: dict[int, int] = field(default_factory=dict)
+    """By partition, the offset of the first record of another producer's open txn."""
+
+    def stable(self, partition: int) -> int:
+        """The last stable offset."""
+        return self.open_txns.get(partition, self.ends[partition])
 
     def put(self, partition: int, *values: bytes | None, **more: Any) -> None:  # noqa: ANN401
         """Append records."""
@@ -148,8 +154,8 @@ class FakeInput:
         for partition, position in self._positions.items():
             if partition in self.slow:
                 continue
-            end = self.kafka.ends[partition]
-            there = [one for one in self.kafka.records[partition] if one.offset() >= position][
+            end = self.kafka.stable(partition)
+            there = [one for one in self.kafka.records[partition] if position <= one.offset() < end][
                 : min(max_records, self.batch)
             ]
             if there:
@@ -165,13 +171,14 @@ class FakeInput:
     def rewind(self, partitions: Iterable[Partition]) -> None:
         self._due.update(partitions)
 
-    def end_txns_of_dead_owners(self, partitions: Iterable[Partition]) -> list[str]:
-        _raise(self.problems["end_txns"])
-        self.asked_for_dead_owners.append(tuple(partitions))
-        names, self.dead = self.dead, []
-        return names
-
     def restore(self) -> list[Start]:
+        if not self.problems["end_txns"]:
+            self.asked_for_dead_owners.append(tuple(self._due))
+            if self.dead:
+                self.news.append(DeadOwnersFenced(tuple(self.dead)))
+            self.dead = []
+        else:
+            self.problems["end_txns"].popleft()
         self._clock.now_ms = WallTimeMs(self._clock.now_ms + self.restore_takes_ms)
         _raise(self.problems["restore"])
         if self.dead:
@@ -189,22 +196,38 @@ class FakeInput:
     def look_whether_joined(self) -> None:
         self.joined = self.joined or self.known_to_the_group
 
-    def check(self) -> None:
-        _raise(self.problems["check"])
-
     def end_offset(self, partition: Partition) -> Offset | None:
         return Offset(self.kafka.ends[partition]) if partition in self._positions else None
 
-    def ask_end_offset(self, partition: Partition) -> Offset:
-        _raise(self.problems["ask_end_offset"])
-        return Offset(self.kafka.ends[partition])
-
-    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, Offset]:
-        _raise(self.problems["ends"])
-        return {partition: Offset(self.kafka.ends[partition]) for partition in partitions}
-
     def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[Any], Any]:
         return list(progress), "the group as it is"
+
+
+@dataclass(slots=True)
+class FakeQuestion:
+    """Asked off the loop. It is answered at once, unless ``held``."""
+
+    ask_kafka: Callable[[Any], Any]
+    problems: deque[KafkaProblem]
+    held: bool = False
+    asked: list[Any] = field(default_factory=list)
+    _waiting: list[Any] = field(default_factory=list)
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._waiting)
+
+    def ask(self, about: Any) -> None:  # noqa: ANN401
+        if not self._waiting:
+            self.asked.append(about)
+            self._waiting.append(self.ask_kafka(about))
+
+    def answer(self) -> Any:  # noqa: ANN401
+        if self.held or not self._waiting:
+            return None
+        answer = self._waiting.pop()
+        _raise(self.problems)
+        return answer
 
 
 class FakeOutput:
@@ -298,6 +321,12 @@ class Loop:
         self.clock = Clock(now)
         self.input = FakeInput(self.kafka, self.clock)
         self.output = FakeOutput(self.kafka, self.clock)
+        problems, ends, stable = self.input.problems, self.kafka.ends, self.kafka.stable
+        self.end_offsets = FakeQuestion(lambda asked: {p: Offset(ends[p]) for p in asked}, problems["ends"])
+        self.ends = FakeQuestion(
+            lambda asked: {p: Ends(Offset(stable(p)), Offset(ends[p])) for p in asked}, problems["stable_ends"]
+        )
+        self.reach = FakeQuestion(lambda _: True, problems["reach"])
         self.registry = CollectorRegistry()
         self.board = StatusBoard(lambda: self.clock.now_ms / 1000)
         logs = structlog.testing.LogCapture()
@@ -308,6 +337,7 @@ class Loop:
         self.worker = Worker(
             source or self.input,
             self.output,
+            Probe(self.end_offsets, self.ends, self.reach),
             topics=Topics("alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes),
             rules=rules(**changed),
             clock=self.clock,

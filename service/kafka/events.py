@@ -55,4 +55,11 @@ class Trouble:
     why: str
 
 
-Event = Run | End | Given | Taken | OutOfRange | Trouble
+@dataclass(frozen=True, slots=True)
+class DeadOwnersFenced:
+    """Instances that are gone had left txns open; these have been ended."""
+
+    instances: tuple[str, ...]
+
+
+Event = Run | End | Given | Taken | OutOfRange | Trouble | DeadOwnersFenced

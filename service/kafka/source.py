@@ -1,26 +1,29 @@
 """The input topic: batches of records, partitions that come and go, and what is known of their ends.
 
 A partition that the group hands over is not fetched at once: the callback takes note, and restore() starts it where the
-group committed; service.kafka.starting says how.
+group committed; service.kafka.starting says how. Only poll() waits for Kafka: what else there is to ask is asked on a
+thread of its own, and a later turn takes the answer.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.core.model import Offset, Partition, Progress
+from service.kafka.background import Background
 from service.kafka.errors import Fatal, Retriable, kafka_error, or_end, sort
-from service.kafka.events import End, Event, Given, OutOfRange, Run, Taken, Trouble
-from service.kafka.starting import Start, Starting
+from service.kafka.events import DeadOwnersFenced, End, Event, Given, OutOfRange, Run, Taken, Trouble
+from service.kafka.starting import Found, Start, Starting
 from service.wire.progress import encode_progress
 
-QUERY_TIMEOUT_S: Final = 2.0
+LAST_ANSWER_S: Final = 2.0
+"""The end of the process waits so long for a question that uses the consumer."""
 
 _partition_of = Message.partition
 _error_of = Message.error
@@ -31,8 +34,14 @@ class _Partitions:
     """What became of each partition: fetched ones are known to librdkafka, due ones wait for restore()."""
 
     fetched: set[Partition] = field(default_factory=set)
-    due: set[Partition] = field(default_factory=set)
+    due: dict[Partition, int] = field(default_factory=dict)
+    """Each with a ticket, a new one whenever it becomes due: an answer for an earlier one says nothing any more."""
     news: list[Event] = field(default_factory=list)
+    _tickets: Iterator[int] = field(default_factory=count)
+
+    def make_due(self, partitions: Iterable[Partition]) -> None:
+        """Let these wait for restore(), whatever was asked about them before."""
+        self.due.update((partition, next(self._tickets)) for partition in partitions)
 
 
 class PartitionSource:
@@ -44,26 +53,22 @@ class PartitionSource:
         topic: str,
         errors: deque[KafkaError],
         *,
+        starting: Starting,
         is_member: Callable[[str], bool],
-        ends: Callable[[str, Iterable[Partition]], dict[Partition, Offset]],
-        end_txns: Callable[[str, Iterable[Partition]], list[str]],
-        topic_id: Callable[[str], str | None],
         instance: str,
     ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
-        ``errors`` is where the clients' error callbacks put what they are told; ``is_member`` asks the group's
-        coordinator about a member id, ``ends`` the leaders where partitions of a topic end, ``topic_id`` a broker which
-        topic has the name now (None where it does not answer); ``end_txns`` ends what dead owners of partitions left
-        open; ``instance`` is written to what is committed.
+        ``errors`` is where the clients' error callbacks put what they are told; ``starting`` starts partitions of the
+        consumer; ``is_member`` asks the group's coordinator about a member id; ``instance`` is written to what is
+        committed.
         """
-        self._starting = Starting(consumer, topic, topic_id)
+        self._starting = starting
+        self._look_up: Background[Mapping[Partition, int], Found] = Background("look_up", starting.look_up)
+        self._membership: Background[str, bool] = Background("membership", is_member)
         self._leaving = False
         """Partitions of a topic that is no more are still to be handed back."""
-        self._end_txns = end_txns
         self._instance = instance
-        self._is_member = is_member
-        self._ends = ends
         self.topic: Final[str] = topic
         self._consumer = consumer
         self._errors = errors
@@ -92,7 +97,7 @@ class PartitionSource:
         consumer.incremental_assign([])
         self._joined = True
         given = tuple(Partition(p.partition) for p in partitions)
-        self._state.due.update(given)
+        self._state.make_due(given)
         self._state.news.append(Given(given))
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -104,7 +109,8 @@ class PartitionSource:
     def _take(self, partitions: list[TopicPartition], *, lost: bool) -> None:
         taken = tuple(Partition(p.partition) for p in partitions)
         self._let_go(self._state.fetched.intersection(taken))
-        self._state.due.difference_update(taken)
+        for partition in taken:
+            self._state.due.pop(partition, None)
         self._state.news.append(Taken(taken, lost))
 
     def _let_go(self, partitions: Iterable[Partition]) -> None:
@@ -165,7 +171,7 @@ class PartitionSource:
             return End(partition, Offset(message.offset() or 0))
         if code in {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}:  # noqa: SLF001
             if partition in self._state.fetched:
-                self._state.due.add(partition)
+                self._state.make_due([partition])
             return OutOfRange(partition, error.str())
         return self._sorted(error, f"consume from {self.topic}")
 
@@ -176,38 +182,22 @@ class PartitionSource:
         return Trouble(str(problem))
 
     def look_whether_joined(self) -> None:
-        """Ask the coordinator: a member that gets no partition is not called back (KIP-848)."""
+        """Ask the coordinator: a member that gets no partition is not called back (KIP-848). A later call is told."""
+        self._joined = self._membership.answer() or self._joined
         member_id = self._consumer.memberid()
-        self._joined = self._joined or (bool(member_id) and self._is_member(member_id))
-
-    def check(self) -> None:
-        """Ask the broker anything.
-
-        Raises:
-            Retriable: it does not answer.
-        """
-        try:
-            self._consumer.list_topics(self.topic, QUERY_TIMEOUT_S)
-        except KafkaException as exception:
-            raise Retriable(str(sort(kafka_error(exception), "reach the broker"))) from exception
+        if member_id and not self._joined:
+            self._membership.ask(member_id)
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
         """Have restore() start these again at their committed offsets."""
-        self._state.due.update(p for p in partitions if p in self._state.fetched)
-
-    def end_txns_of_dead_owners(self, partitions: Iterable[Partition]) -> list[str]:
-        """End what dead owners of these partitions left open; returns their names.
-
-        Raises:
-            Retriable, Fatal: see errors.
-        """
-        return self._end_txns(self.topic, partitions)
+        self._state.make_due(p for p in partitions if p in self._state.fetched)
 
     def restore(self) -> list[Start]:
-        """Start the partitions that are due, or join the group anew where the topic is another one.
+        """Start the partitions that are due and whose committed offsets are known; ask for those of the others.
 
-        A partition that cannot be sought is not fetched at the moment: after an offset that does not exist the client
-        has given it up. It is let go, and the next call assigns it like a new one.
+        The group is joined again where the topic is another one. A partition that cannot be sought is not fetched at
+        the moment: after an offset that does not exist the client has given it up. It is let go, and the next call
+        assigns it like a new one.
 
         Raises:
             Retriable: the broker does not say; the partitions stay due.
@@ -216,16 +206,25 @@ class PartitionSource:
         state = self._state
         if not state.due or self._leaving:
             return []
+        self._look_up.ask(dict(state.due))
+        found = self._look_up.answer()
+        if found is None:
+            return []
+        if found.dead_owners:
+            state.news.append(DeadOwnersFenced(tuple(found.dead_owners)))
+        starts = [start for start in found.starts if found.tickets[start.partition] == state.due.get(start.partition)]
+        if not starts:
+            return []
         if not state.fetched:
-            self._starting.note_topic()
-        elif not self._starting.is_same_topic():
+            self._starting.note_topic(found.topic_id)
+        elif not self._starting.is_fetched(found.topic_id):
             self._join_anew()
             return []
-        starts = self._starting.start(state.due, state.fetched)
-        started = {start.partition for start in starts}
-        state.fetched |= started
-        state.due -= started
-        if refused := state.due & state.fetched:
+        starts = self._starting.start(starts, state.fetched)
+        for start in starts:
+            state.fetched.add(start.partition)
+            del state.due[start.partition]
+        if refused := state.due.keys() & state.fetched:
             self._let_go(refused)
         return starts
 
@@ -245,7 +244,10 @@ class PartitionSource:
             self._subscribe()
 
     def end_offset(self, partition: Partition) -> Offset | None:
-        """Where the partition ended when it was last fetched, or None if it has not been."""
+        """Where the partition ended when it was last fetched, or None if it has not been; asks nobody.
+
+        The client keeps the end of all records there, not the last stable offset.
+        """
         if partition not in self._state.fetched:
             return None
         try:
@@ -253,28 +255,6 @@ class PartitionSource:
         except KafkaException:  # not an error: nothing has been cached yet
             return None
         return Offset(high) if high >= 0 else None
-
-    def ask_end_offset(self, partition: Partition) -> Offset:
-        """Where the partition ends for readers of committed records, as the broker says now.
-
-        Raises:
-            Retriable: it does not answer.
-        """
-        try:
-            edges = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), QUERY_TIMEOUT_S)
-        except KafkaException as exception:
-            raise Retriable(str(sort(kafka_error(exception), "ask for the last offset"))) from exception
-        if edges is None:
-            raise Retriable(f"partition {partition}: no answer about its last offset")
-        return Offset(edges[1])
-
-    def ends(self, partitions: Iterable[Partition]) -> dict[Partition, Offset]:
-        """Ask the leaders where partitions end at this moment; records of open txns count.
-
-        Raises:
-            Retriable, Fatal: see errors.
-        """
-        return self._ends(self.topic, partitions)
 
     def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[TopicPartition], Any]:
         """What a txn needs to commit this progress for the group as it is at this moment (KIP-447).
@@ -292,5 +272,6 @@ class PartitionSource:
         return offsets, self._consumer.consumer_group_metadata()
 
     def close(self) -> None:
-        """Leave the group. May block; see runtime."""
+        """Leave the group. May block; see bootstrap."""
+        self._look_up.wait(LAST_ANSWER_S)  # it uses the consumer
         self._consumer.close()

@@ -13,7 +13,8 @@ id tells: when it is the same at a commit as when the partitions started, all th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,7 +24,6 @@ from service.core.model import Offset, Partition, Progress
 from service.kafka.errors import Fatal, Retriable, asking, kafka_error, sort
 from service.wire.progress import decode_progress
 
-EDGES_TIMEOUT_S: Final = 2.0
 COMMITTED_TIMEOUT_S: Final = 1.0
 """Committed offsets that are not told by then may belong to a txn that somebody left open."""
 
@@ -38,51 +38,104 @@ class Start:
     """Records between the committed offset and the first that still exists: they are gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Where the records of a partition begin, and where they end, records of open txns included."""
+
+    first: Offset
+    end: Offset
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the cluster says of partitions that wait to be started."""
+
+    tickets: Mapping[Partition, int]
+    """As they were when it was asked: an answer for an earlier assignment or rewind is of no use."""
+    dead_owners: list[str]
+    """Instances whose open txns have been ended for this."""
+    topic_id: str | None
+    starts: list[Start]
+
+
 class Starting:
     """Starts partitions of one topic, and knows which topic that was."""
 
-    def __init__(self, consumer: Consumer, topic: str, topic_id: Callable[[str], str | None]) -> None:
-        """``topic_id`` asks a broker which topic has the name now; None where it does not answer."""
+    def __init__(
+        self,
+        consumer: Consumer,
+        topic: str,
+        *,
+        topic_id: Callable[[str], str | None],
+        edges: Callable[[str, Collection[Partition]], dict[Partition, Edges]],
+        end_txns: Callable[[str, Iterable[Partition]], list[str]],
+    ) -> None:
+        """Nothing has been asked yet.
+
+        ``topic_id`` asks a broker which topic has the name now (None where it does not answer), ``edges`` the leaders
+        what there is of partitions; ``end_txns`` ends what dead owners of partitions left open.
+        """
         self._consumer = consumer
         self._topic = topic
         self._ask_topic_id = topic_id
+        self._edges = edges
+        self._end_txns = end_txns
         self._topic_id: str | None = None
-        """Of the topic whose partitions are fetched; None where nobody has told."""
+        """Of the topic whose partitions are fetched; None where no broker has answered."""
 
-    def note_topic(self) -> None:
-        """The topic that has the name now is the one to compare with: nothing is fetched of another.
+    def note_topic(self, topic_id: str | None) -> None:
+        """The topic that has the name now is the one to compare with: nothing is fetched of another."""
+        self._topic_id = topic_id
+
+    def is_fetched(self, topic_id: str | None) -> bool:
+        """Whether what is fetched is of this topic. Where no broker answered (None), nothing is held up."""
+        self._topic_id = self._topic_id or topic_id
+        return topic_id is None or topic_id == self._topic_id
+
+    def is_same_topic(self) -> bool:
+        """Whether what is fetched is of the topic that has the name now.
 
         Raises:
             Retriable: there is none at the moment.
             Fatal: the broker refuses.
         """
-        self._topic_id = self._ask_topic_id(self._topic)
+        return self.is_fetched(self._ask_topic_id(self._topic))
 
-    def is_same_topic(self) -> bool:
-        """Whether what is fetched is of the topic that has the name now. Where nobody tells, no commit is held up.
+    def look_up(self, tickets: Mapping[Partition, int]) -> Found:
+        """Find out where partitions start: where the group committed, or at the earliest record if it never did.
 
-        Raises:
-            Retriable, Fatal: as above.
-        """
-        told = self._ask_topic_id(self._topic)
-        self._topic_id = self._topic_id or told
-        return told is None or told == self._topic_id
+        Runs on a thread of its own: each question may wait for a broker that is away.
 
-    def start(self, due: Collection[Partition], fetched: Collection[Partition]) -> list[Start]:
-        """Start the partitions that are due where the group committed, or at the earliest record if it never did.
-
-        1. Ask for the committed offsets and their metadata, and for what there is.
-        2. Assign the new partitions at their first offset.
-        3. Seek the ones that are fetched already; one that cannot be sought is not among those returned.
+        1. End the txns that dead owners left open, for which the next answers would wait.
+        2. Ask which topic has the name: before the offsets, so that a topic made again in between is noticed.
+        3. Ask for the committed offsets and their metadata, and for what there is.
 
         Raises:
             Retriable: the broker does not say.
             Fatal: it will never say.
         """
-        asked = [TopicPartition(self._topic, partition) for partition in sorted(due)]
+        partitions = sorted(tickets)
+        dead_owners: list[str] = []
+        with suppress(Retriable):  # then their txns end by their own timeout, or before a later attempt
+            dead_owners = self._end_txns(self._topic, partitions)
+        topic_id = self._ask_topic_id(self._topic)
+        asked = [TopicPartition(self._topic, partition) for partition in partitions]
         with asking("start at the committed offsets"):
-            starts = [self._start(answer) for answer in self._consumer.committed(asked, COMMITTED_TIMEOUT_S)]
-            new = [start for start in starts if start.partition not in fetched]
+            committed = self._consumer.committed(asked, COMMITTED_TIMEOUT_S)
+            edges = self._edges(self._topic, partitions)
+            starts = [_start(answer, edges[Partition(answer.partition)]) for answer in committed]
+        return Found(tickets, dead_owners, topic_id, starts)
+
+    def start(self, starts: Collection[Start], fetched: Collection[Partition]) -> list[Start]:
+        """Assign the new partitions at their first offset, and seek the ones that are fetched already.
+
+        One that cannot be sought is not among those returned.
+
+        Raises:
+            Retriable, Fatal: the client refuses.
+        """
+        new = [start for start in starts if start.partition not in fetched]
+        with asking("start at the committed offsets"):
             self._consumer.incremental_assign([self._at(start) for start in new])
         return new + [start for start in starts if start.partition in fetched and self._seek(start)]
 
@@ -99,19 +152,16 @@ class Starting:
             return False
         return True
 
-    def _start(self, committed: TopicPartition) -> Start:
-        if committed.error is not None:
-            raise KafkaException(committed.error)
-        partition = Partition(committed.partition)
-        edges = self._consumer.get_watermark_offsets(committed, EDGES_TIMEOUT_S)
-        if edges is None:
-            raise Retriable(f"partition {partition}: no answer about its first and last offset")
-        low, high = edges
-        progress = decode_progress(Offset(committed.offset), committed.metadata)
-        if committed.offset < 0 or committed.offset > high:  # never committed, or the topic was made again since
-            return Start(partition, Progress(Offset(low), progress.watermark_ms), 0)
-        ahead = progress.ahead
-        if ahead is not None and ahead.read > high:  # the end of the topic was lost: what comes there is new
-            ahead = replace(ahead, read=Offset(high))
-        progress = replace(progress, offset=Offset(max(low, committed.offset)), ahead=ahead)
-        return Start(partition, progress, max(0, low - committed.offset))
+
+def _start(committed: TopicPartition, edges: Edges) -> Start:
+    if committed.error is not None:
+        raise KafkaException(committed.error)
+    partition = Partition(committed.partition)
+    progress = decode_progress(Offset(committed.offset), committed.metadata)
+    if committed.offset < 0 or committed.offset > edges.end:  # never committed, or the topic was made again since
+        return Start(partition, Progress(edges.first, progress.watermark_ms), 0)
+    ahead = progress.ahead
+    if ahead is not None and ahead.read > edges.end:  # the end of the topic was lost: what comes there is new
+        ahead = replace(ahead, read=edges.end)
+    progress = replace(progress, offset=max(edges.first, Offset(committed.offset)), ahead=ahead)
+    return Start(partition, progress, max(0, edges.first - committed.offset))

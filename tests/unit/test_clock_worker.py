@@ -279,3 +279,31 @@ def test_of_records_that_expired_below_an_open_window_the_rest_counts_once(
     assert float(skipped) == second.of_partition("records_skipped_total")
     assert [T0 + 23_000] == [one.watermark for one in second.partitions()]
     assert 5 == second.kafka.committed[0][0]
+
+
+def test_the_loop_waits_for_no_answer_where_a_silent_partition_ends() -> None:
+    loop = by_append_time(partitions=(0, 1))
+    loop.end_offsets.held = True
+    loop.put(pay(0), appended_ms=T0 + 9_999)
+    loop.turn(1, 2, 11_000, 11_500, 12_000)
+    loop.put(pay(9_000), partition=1, appended_ms=T0 + 12_000)
+    loop.turn(12_001)
+    assert ([], 1, 1) == (loop.sums(), len(loop.end_offsets.asked), loop.of_partition("records_total", 1))
+    loop.end_offsets.held = False
+    loop.turn(12_100)
+    assert [(0, "tx1", 1.0, 1)] == loop.sums()
+
+
+def test_an_answer_counts_from_when_it_was_asked() -> None:
+    loop = by_append_time()
+    loop.put(pay(0), appended_ms=T0 + 9_999)
+    loop.turn(1, 2)
+    loop.end_offsets.held = True
+    loop.turn(11_000)
+    loop.put(pay(11_000), appended_ms=T0 + 11_001)
+    loop.turn(11_500)
+    loop.end_offsets.held = False
+    loop.turn(21_002)
+    assert [(0, "tx1", 1.0, 1)] == loop.sums()
+    loop.turn(21_500)
+    assert [(0, "tx1", 1.0, 1), (10_000, "tx1", 1.0, 1)] == loop.sums()

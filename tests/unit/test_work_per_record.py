@@ -19,6 +19,7 @@ from confluent_kafka import Message, TopicPartition
 
 from service.core.model import Offset, WallTimeMs
 from service.kafka.source import PartitionSource
+from service.kafka.starting import Edges, Starting
 from service.runtime import BATCH_RECORDS
 from service.wire.transactions import encode_transaction
 from tests.driver import T0
@@ -64,16 +65,21 @@ class Driven:
             self.consumer,  # type: ignore[arg-type]
             "transactions",
             deque(),
+            starting=Starting(
+                self.consumer,  # type: ignore[arg-type]
+                "transactions",
+                topic_id=lambda _: "",
+                edges=lambda _, asked: {one: Edges(Offset(0), Offset(1_000_000)) for one in asked},
+                end_txns=lambda _, _partitions: [],
+            ),
             is_member=lambda _: True,
-            ends=lambda _, _partitions: {},
-            end_txns=lambda _, _partitions: [],
-            topic_id=lambda _: "",
             instance="one",
         )
         self.loop = Loop(partitions=(), source=source)
         self.consumer.on_assign(self.consumer, [TopicPartition("transactions", one) for one in range(partitions)])
         self.loop.clock.now_ms = WallTimeMs(T0 + 1)
-        self.loop.worker.turn()
+        while source.restoring:
+            self.loop.worker.turn()
         self.offset = 0
 
     def fetch(self, keys: int, size: int) -> None:

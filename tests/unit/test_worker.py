@@ -120,13 +120,6 @@ def test_a_partition_that_moved_once_is_not_committed_again() -> None:
     assert [{0: 1, 1: 1}, {0: 2}] == loop.kafka.commits
 
 
-def test_markers_alone_commit_nothing() -> None:
-    loop = Loop()
-    loop.kafka.put_marker(0)
-    loop.turn(1, 10_000, 20_000)
-    assert [] == loop.kafka.commits
-
-
 def test_markers_behind_the_last_record_are_committed_past() -> None:
     loop = Loop()
     loop.put(pay(0))
@@ -278,3 +271,14 @@ def test_two_findings_of_one_window_have_names_of_their_own() -> None:
     loop.turn(1, 10_000)
     names = [json.loads(record.value or b"")["alert_id"] for record in loop.records("alerts")]
     assert 3 == len(set(names))
+
+
+def test_what_ends_the_input_and_is_no_record_is_committed_past() -> None:
+    loop = Loop()
+    loop.kafka.put_marker(0)
+    loop.turn(1)
+    assert {} == loop.kafka.committed
+    loop.turn(10_000)
+    assert (1, None) == loop.kafka.committed[0]
+    loop.turn(20_000, 30_000)
+    assert 1 == len(loop.kafka.commits)

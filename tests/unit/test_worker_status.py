@@ -57,7 +57,7 @@ def test_while_committed_offsets_are_not_told_the_reason_says_why_and_nothing_is
 
 def test_trouble_is_the_reason_until_the_broker_answers_again() -> None:
     loop = Loop()
-    loop.input.problems["check"].append(Retriable("reach the broker: timed out"))
+    loop.input.problems["reach"].append(Retriable("reach the broker: timed out"))
     loop.input.stale = [Trouble("all brokers down"), Trouble("all brokers down")]
     loop.turn(1)
     loop.turn(1_001)
@@ -88,7 +88,7 @@ def test_where_commit_after_commit_fails_it_is_not_ready_until_one_works_or_the_
 
 def test_trouble_before_the_group_has_answered_is_told_with_it() -> None:
     loop = Loop(partitions=())
-    loop.input.problems["check"] += [Retriable("connection refused")] * 2
+    loop.input.problems["reach"] += [Retriable("connection refused")] * 2
     loop.input.stale = [Trouble("connection refused")]
     loop.turn(1, 1_001)
     assert "waiting to join the consumer group: connection refused" == loop.why_not_ready()

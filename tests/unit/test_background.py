@@ -1,0 +1,51 @@
+"""A question that is asked on a thread of its own holds nobody up, and neither its answer nor its error is lost."""
+
+# ruff: noqa: SIM300 - expected == actual
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from service.kafka.background import Background
+from service.kafka.errors import Retriable
+
+
+def test_an_answer_is_taken_once() -> None:
+    question: Background[int, int] = Background("double", lambda number: number * 2)
+    question.ask(21)
+    question.wait(5)
+    assert (42, None, False) == (question.answer(), question.answer(), question.pending)
+
+
+def test_asking_does_not_wait_and_a_second_question_is_not_asked_meanwhile() -> None:
+    go_on, asked = threading.Event(), list[int]()
+
+    def slowly(number: int) -> int:
+        asked.append(number)
+        go_on.wait(10)
+        return number
+
+    question: Background[int, int] = Background("slowly", slowly)
+    began_s = time.monotonic()
+    question.ask(1)
+    question.ask(2)
+    assert (None, True) == (question.answer(), question.pending)
+    assert time.monotonic() - began_s < 1
+    go_on.set()
+    question.wait(5)
+    assert (1, [1]) == (question.answer(), asked)
+
+
+def test_what_the_question_raises_comes_where_the_answer_is_taken() -> None:
+    def refuse(_: int) -> int:
+        raise Retriable("no answer")
+
+    question: Background[int, int] = Background("refuse", refuse)
+    question.ask(1)
+    question.wait(5)
+    with pytest.raises(Retriable, match="no answer"):
+        question.answer()
+    assert (None, False) == (question.answer(), question.pending)
