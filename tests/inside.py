@@ -44,21 +44,18 @@ class Inside:
         initialise(self.sink)
         admin = ClusterAdmin(lambda: AdminClient(client_config(settings, "admin", lambda _: None)))
         self.board = StatusBoard(time.monotonic)
+        starting = Starting(
+            self.consumer,
+            names.transactions,
+            topic_id=lambda _: "",
+            edges=admin.edges,
+            end_txns=lambda *_: [],
+        )
+        self.source = PartitionSource(
+            self.consumer, names.transactions, deque(), starting=starting, is_member=lambda _: True, instance="one"
+        )
         self.worker = Worker(
-            PartitionSource(
-                self.consumer,
-                names.transactions,
-                deque(),
-                starting=Starting(
-                    self.consumer,
-                    names.transactions,
-                    topic_id=lambda _: "",
-                    edges=admin.edges,
-                    end_txns=lambda *_: [],
-                ),
-                is_member=lambda _: True,
-                instance="one",
-            ),
+            self.source,
             self.sink,
             Probe(
                 end_offsets=Background("end_offsets", partial(admin.end_offsets, names.transactions)),
