@@ -21,7 +21,7 @@ from bench.producing import producer, schedule
 from bench.report import Figure, load
 from bench.scaling import start_broker
 from bench.stand import Stand
-from bench.timing import latency, start
+from bench.timing import latency, partitions, start
 from tests.service_process import ROOT
 from tools.signals import Stopped, stopped_by_signals
 
@@ -29,6 +29,7 @@ FIGURES: dict[str, Callable[[Stand], Figure]] = {
     "drain": drain,
     "clocks": clocks,
     "latency": latency,
+    "partitions": partitions,
     "memory": memory,
     "start": start,
     "scaling": scaling,

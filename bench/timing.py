@@ -25,6 +25,7 @@ WINDOW_MS = 1_000
 BURST_S = 0.01
 LIMIT, HALF_LIMIT = "1000000000", "500000000"
 """Above what the load comes to: the alerts are those that are meant."""
+BUSY_RATE, BUSY_S, PARTITIONS = 1_000, 30, (4, 64, 300)
 LATENCY = [
     ("p50", "p50, ms", ".0f"),
     ("p99", "p99, ms", ".0f"),
@@ -61,6 +62,22 @@ def latency(stand: Stand) -> Figure:
     return figure
 
 
+def partitions(stand: Stand) -> Figure:
+    """The same where one partition is busy and all others are silent, by their number."""
+    note = (
+        f"{BUSY_RATE:,} records/s in one partition; all others are silent, and are asked about every ten seconds."
+        " Window of 1 s. Floor: as above. Compare the least of the rounds: each is on shared cores."
+    )
+    figure = Figure("partitions", "Alert latency by partitions", LATENCY, note)
+    for _ in range(stand.rounds):
+        for count in PARTITIONS:
+            stand.say(f"latency with {count} partitions")
+            alerts, floors, _ = _latencies(stand, BUSY_RATE, BUSY_S, partitions=count, busy=1)
+            spread = {**_spread(alerts, ""), **_spread(floors, "floor_")}
+            figure.row(f"{count} partitions").add(**{name: value for name, (value,) in spread.items()})
+    return figure
+
+
 def _spread(found: list[float], prefix: str) -> dict[str, list[float]]:
     cuts = statistics.quantiles(found, n=100, method="inclusive")
     return {f"{prefix}p50": [cuts[49]], f"{prefix}p99": [cuts[98]], f"{prefix}max": [max(found)]}
@@ -94,16 +111,19 @@ class _Reader:
         consumer.close()
 
 
-def _latencies(stand: Stand, rate: int, seconds: int) -> tuple[list[float], list[float], float]:
-    topic, run = stand.topic(0), stand.new("latency")
+def _latencies(
+    stand: Stand, rate: int, seconds: int, partitions: int = 4, busy: int = 4
+) -> tuple[list[float], list[float], float]:
+    topic, run = stand.topic(0, partitions=partitions), stand.new("latency")
     env = {**stand.outputs(topic, run), "WINDOW_SIZE_MS": str(WINDOW_MS), "DETECT_LIMIT": LIMIT}
     floor_topic = f"{run}.floor"
     create_topics(stand.broker, floor_topic)
     reader = _Reader(stand.broker.bootstrap_servers, [env["TOPICS_ALERTS"], floor_topic])
     stop = threading.Event()
-    load = [sys.executable, "-m", "bench.timing", topic, str(rate), str(seconds)]
+    load = [sys.executable, "-m", "bench.timing", topic, str(rate), str(seconds), str(busy)]
     with service(env) as running:
-        running.wait_for("partition_started")
+        for _ in range(partitions):
+            running.wait_for("partition_started")
         threads = [
             threading.Thread(target=reader.run, args=(stop,)),
             threading.Thread(target=_bare_txns, args=(stand, floor_topic, stop)),
@@ -134,8 +154,11 @@ def _bare_txns(stand: Stand, topic: str, stop: threading.Event) -> None:
         producer.commit_transaction()
 
 
-def generate(topic: str, rate: int, seconds: int) -> float:
-    """Write ``rate`` records a second, with four anomalies each tenth of one; returns the rate that it came to."""
+def generate(topic: str, rate: int, seconds: int, busy: int) -> float:
+    """Write ``rate`` records a second, with four anomalies each tenth of one; returns the rate that it came to.
+
+    They go to the first ``busy`` partitions in turn.
+    """
     producer = Producer(
         {
             "bootstrap.servers": os.environ["KAFKA_BOOTSTRAP_SERVERS"],
@@ -152,13 +175,13 @@ def generate(topic: str, rate: int, seconds: int) -> float:
     while (past_s := time.monotonic() - began_s) < seconds:
         if past_s >= next_large_s:
             next_large_s += 0.1
-            for partition, (key, value) in enumerate(large):
-                producer.produce(topic, value, key, partition)
+            for one, (key, value) in enumerate(large):
+                producer.produce(topic, value, key, one % busy)
         due = int(past_s * rate)
         for number in range(count, min(due, count + 20_000)):
             key, value = ready[number % len(ready)]
             with contextlib.suppress(BufferError):
-                producer.produce(topic, value, key)
+                producer.produce(topic, value, key, number % busy)
             count = number + 1
         producer.poll(0)
         time.sleep(BURST_S if count >= due else 0)
@@ -210,4 +233,4 @@ def _first_commit(env: dict[str, str]) -> Iterator[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    print(generate(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    print(generate(sys.argv[1], *map(int, sys.argv[2:5])))
