@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Producer
 
+from service.core.model import Partition
 from tests.broker import Broker
 from tests.inside import Inside
 from tests.kafka_helpers import create_topics
@@ -40,7 +41,7 @@ def test_no_turn_is_longer_than_a_poll_and_a_commit(
         inside.turn_until(lambda: len(inside.board.status.partitions) == PARTITIONS)
         load.start()
         turn_for(4)
-        inside.source.rewind(range(1, PARTITIONS))  # they start again while partition 0 is read
+        inside.source.rewind(map(Partition, range(1, PARTITIONS)))  # they start again while partition 0 is read
         turn_for(2)
         assert not inside.source.restoring
     finally:
