@@ -14,12 +14,13 @@ id tells: when it is the same at a commit as when the partitions started, all th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from service.core.model import Offset, Partition, Progress
+from service.core.model import Offset, Partition, Progress, ResetReason
 from service.kafka.errors import Fatal, Retriable, asking, kafka_error, sort
 from service.wire.progress import decode_progress
 
@@ -36,6 +37,10 @@ class Start:
     progress: Progress
     skipped: int
     """Records between the committed offset and the first that still exists: they are gone."""
+    committed: Offset | None = None
+    """What the group had committed; None where it has no offset."""
+    reset: ResetReason | None = None
+    """Why it starts at the earliest record; None where that is as it should be, or was reported before."""
 
 
 class Starting:
@@ -48,6 +53,8 @@ class Starting:
         self._ask_topic_id = topic_id
         self._topic_id: str | None = None
         """Of the topic whose partitions are fetched; None where nobody has told."""
+        self._last: dict[Partition, tuple[Offset | None, Offset]] = {}
+        """The committed offset and the first one read, at the last start of each partition of this topic."""
 
     def note_topic(self) -> None:
         """The topic that has the name now is the one to compare with: nothing is fetched of another.
@@ -56,7 +63,10 @@ class Starting:
             Retriable: there is none at the moment.
             Fatal: the broker refuses.
         """
-        self._topic_id = self._ask_topic_id(self._topic)
+        topic_id = self._ask_topic_id(self._topic)
+        if topic_id != self._topic_id:
+            self._last.clear()
+        self._topic_id = topic_id
 
     def is_same_topic(self) -> bool:
         """Whether what is fetched is of the topic that has the name now. Where nobody tells, no commit is held up.
@@ -72,8 +82,9 @@ class Starting:
         """Start the partitions that are due where the group committed, or at the earliest record if it never did.
 
         1. Ask for the committed offsets and their metadata, and for what there is.
-        2. Assign the new partitions at their first offset.
-        3. Seek the ones that are fetched already; one that cannot be sought is not among those returned.
+        2. Find out which starts at the earliest record are to be reported.
+        3. Assign the new partitions at their first offset.
+        4. Seek the ones that are fetched already; one that cannot be sought is not among those returned.
 
         Raises:
             Retriable: the broker does not say.
@@ -81,10 +92,42 @@ class Starting:
         """
         asked = [TopicPartition(self._topic, partition) for partition in sorted(due)]
         with asking("start at the committed offsets"):
-            starts = [self._start(answer) for answer in self._consumer.committed(asked, COMMITTED_TIMEOUT_S)]
+            found = [self._start(answer) for answer in self._consumer.committed(asked, COMMITTED_TIMEOUT_S)]
+            starts = self._to_report(found)
             new = [start for start in starts if start.partition not in fetched]
             self._consumer.incremental_assign([self._at(start) for start in new])
-        return new + [start for start in starts if start.partition in fetched and self._seek(start)]
+        started = new + [start for start in starts if start.partition in fetched and self._seek(start)]
+        self._last.update({start.partition: (start.committed, start.progress.offset) for start in started})
+        return started
+
+    def _to_report(self, starts: list[Start]) -> list[Start]:
+        """The same starts, each reset with its final reason.
+
+        A start that differs in nothing from the last one is no news: the records in between were read by this process
+        and not committed.
+        """
+        starts = [
+            replace(start, reset=None)
+            if self._last.get(start.partition) == (start.committed, start.progress.offset)
+            else start
+            for start in starts
+        ]
+        if all(start.reset is not ResetReason.NO_OFFSET for start in starts):
+            return starts
+        if all(start.committed is None for start in starts) and not self._group_has_an_offset():
+            return starts
+        return [
+            replace(start, reset=ResetReason.NEW_PARTITION) if start.reset is ResetReason.NO_OFFSET else start
+            for start in starts
+        ]
+
+    def _group_has_an_offset(self) -> bool:
+        """Whether the group has an offset for any partition of the topic; False where nobody says so in time."""
+        with suppress(KafkaException):  # no start waits for this answer
+            partitions = self._consumer.list_topics(self._topic, COMMITTED_TIMEOUT_S).topics[self._topic].partitions
+            asked = [TopicPartition(self._topic, partition) for partition in partitions]
+            return any(one.offset >= 0 for one in self._consumer.committed(asked, COMMITTED_TIMEOUT_S))
+        return False
 
     def _at(self, start: Start) -> TopicPartition:
         return TopicPartition(self._topic, start.partition, start.progress.offset)
@@ -108,10 +151,14 @@ class Starting:
             raise Retriable(f"partition {partition}: no answer about its first and last offset")
         low, high = edges
         progress = decode_progress(Offset(committed.offset), committed.metadata)
-        if committed.offset < 0 or committed.offset > high:  # never committed, or the topic was made again since
-            return Start(partition, Progress(Offset(low), progress.watermark_ms), 0)
+        at = Offset(committed.offset) if committed.offset >= 0 else None
+        if at is None:
+            reset = ResetReason.NO_OFFSET if high > low else None  # an empty partition has no record to read again
+            return Start(partition, Progress(Offset(low), progress.watermark_ms), 0, None, reset)
+        if at > high:
+            return Start(partition, Progress(Offset(low), progress.watermark_ms), 0, at, ResetReason.BEYOND_END)
         ahead = progress.ahead
         if ahead is not None and ahead.read > high:  # the end of the topic was lost: what comes there is new
             ahead = replace(ahead, read=Offset(high))
-        progress = replace(progress, offset=Offset(max(low, committed.offset)), ahead=ahead)
-        return Start(partition, progress, max(0, low - committed.offset))
+        progress = replace(progress, offset=Offset(max(low, at)), ahead=ahead)
+        return Start(partition, progress, max(0, low - at), at, ResetReason.EXPIRED if low > at else None)
