@@ -46,7 +46,7 @@ from service.runtime import Worker
 from service.settings import Settings, SettingsError
 from service.status import Status, StatusBoard
 from service.stop import Stop, end_process
-from service.topics import prepare_topics
+from service.topics import compaction_loses, prepare_topics
 
 STOP_TIMEOUT_S: Final = 10.0
 """From the signal to the end, whatever Kafka's client is doing."""
@@ -124,6 +124,8 @@ class Service:
         topics = self._prepare_topics(admin)
         if topics is None:
             return
+        for name in topics.compacted:
+            self._log.warning("topic_compacted", topic=name, **compaction_loses(name, self._settings))
         config = producer_config(self._settings, self._errors.append, topics)
         sink = TransactionalSink(
             lambda undelivered: construct(self._producer, with_reports(config, undelivered)),
@@ -154,6 +156,7 @@ class Service:
             end_txns=dead_owners.end_their_txns,
             topic_id=admin.topic_id,
             instance=kafka.instance_id,
+            partition_count=partial(admin.partition_count, self._settings.topics.transactions),
         )
         worker = Worker(
             source,

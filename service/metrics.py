@@ -65,6 +65,11 @@ class Metrics:
         )
         for reset in ResetReason:
             self.offset_resets.labels(reset.value)
+        self.split_ids = Counter(
+            "txwatch_ids_in_two_partitions",
+            "Ids seen in two of this instance's partitions, of those that are watched, each counted once",
+            registry=registry,
+        )
         build = Gauge("txwatch_build_info", "Versions, as labels", ("version", "librdkafka"), registry=registry)
         build.labels(version, librdkafka).set(1)
 

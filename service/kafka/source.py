@@ -49,13 +49,15 @@ class PartitionSource:
         end_txns: Callable[[str, Iterable[Partition]], list[str]],
         topic_id: Callable[[str], str | None],
         instance: str,
+        partition_count: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
         ``errors`` is where the clients' error callbacks put what they are told; ``is_member`` asks the group's
         coordinator about a member id, ``ends`` the leaders where partitions of a topic end, ``topic_id`` a broker which
         topic has the name now (None where it does not answer); ``end_txns`` ends what dead owners of partitions left
-        open; ``instance`` is written to what is committed.
+        open; ``instance`` is written to what is committed; ``partition_count`` says how many partitions the topic had
+        when ``topic_id`` was last asked.
         """
         self._starting = Starting(consumer, topic, topic_id)
         self._leaving = False
@@ -64,6 +66,7 @@ class PartitionSource:
         self._instance = instance
         self._is_member = is_member
         self._ends = ends
+        self._partition_count = partition_count
         self.topic: Final[str] = topic
         self._consumer = consumer
         self._errors = errors
@@ -75,6 +78,11 @@ class PartitionSource:
         self._consumer.subscribe(
             [self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
+
+    @property
+    def partition_count(self) -> int | None:
+        """How many partitions the topic had when its id was last asked for, as each commit does."""
+        return self._partition_count()
 
     @property
     def joined(self) -> bool:

@@ -33,6 +33,7 @@ CONTRACT = {
     "txwatch_transactions": ("counter", {"outcome"}),
     "txwatch_rebalances": ("counter", {"kind"}),
     "txwatch_offset_resets": ("counter", {"reason"}),
+    "txwatch_ids_in_two_partitions": ("counter", set()),
     "txwatch_build_info": ("gauge", {"version", "librdkafka"}),
 }
 
