@@ -102,3 +102,18 @@ def test_a_dead_letter_that_is_replayed_and_rejected_again_says_both_times_the_s
     assert timestamp_header(first) == NOW_MS
     assert (second.headers() or [])[: len(headers)] == headers
     assert (timestamp_header(second), headers_of(second)["__connect.errors.offset"]) == (NOW_MS + 5, b"1")
+
+
+def test_a_dead_letter_of_a_record_without_a_timestamp_has_no_header_for_it(
+    broker: Broker, unique: Callable[[str], str]
+) -> None:
+    names = Names(unique)
+    create_topics(broker, names.transactions)
+    with running(broker, names) as service:
+        service.wait_ready(1)
+        produce(broker, names.transactions, [Rec("bad", "rubbish", timestamp_ms=-1)])
+        (letter,) = wait_until(lambda: read_all(broker, names.dead_letter))
+        assert service.stop() == 0
+    assert read_all(broker, names.transactions)[0].timestamp()[1] == -1
+    assert "txwatch.timestamp" not in headers_of(letter)
+    assert abs(letter.timestamp()[1] - now_ms()) < 60_000
