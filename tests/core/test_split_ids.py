@@ -79,6 +79,15 @@ def test_a_share_that_is_full_takes_no_more_and_its_ids_are_found_wherever_they_
     assert share == ids.look([closed(1, numbered(share + 5))], partitions).new
 
 
+def test_a_share_is_not_exceeded_by_the_window_that_fills_it() -> None:
+    ids = SplitIds()
+    share = WATCHED // 2
+    first, more = numbered(share - 1, "first"), numbered(share, "more")
+    ids.look([closed(0, first)], 2)
+    ids.look([closed(0, more)], 2)
+    assert share == ids.look([closed(1, [*first, *more])], 2).new
+
+
 def test_a_partition_with_many_ids_leaves_the_others_their_shares() -> None:
     ids = SplitIds()
     ids.look([closed(0, numbered(WATCHED * 2)), closed(1, ["rare"])], 4)

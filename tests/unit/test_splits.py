@@ -88,9 +88,10 @@ def test_the_first_count_of_partitions_is_no_change() -> None:
 def test_a_wall_clock_that_is_set_back_a_day_does_not_stop_the_watch() -> None:
     loop = Split()
     loop.input.partition_count = 2
-    loop.window()
+    loop.window(("b", 0))
     loop.input.partition_count = 3
-    loop.window(("a", 0))
+    loop.window(("b", 0), ("b", 1))
+    assert 0 == loop.counted()
     loop.now -= 86_400_000
     loop.window(("a", 0), ("a", 1))
     assert 1 == loop.counted()
