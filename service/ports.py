@@ -20,7 +20,7 @@ class Input(Protocol):
 
     @property
     def partition_count(self) -> int | None:
-        """How many partitions the topic had when it was last looked up; None where nobody has said."""
+        """How many partitions the topic had when it was last looked up; None where that is not known."""
 
     @property
     def joined(self) -> bool:

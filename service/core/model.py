@@ -61,7 +61,7 @@ class ResetReason(StrEnum):
     EXPIRED = "expired"
     """The record at the committed offset is gone."""
     NO_OFFSET = "no_offset"
-    """The group has no offset for any partition of the topic, as far as the broker says."""
+    """The group has no offset for any partition of the topic, or the broker does not answer that question."""
     NEW_PARTITION = "new_partition"
     """The group has none for this partition, and has some for others: most likely it was added."""
 

@@ -16,7 +16,7 @@ LONGEST_ID: Final = 200
 COUNTED: Final = 16_384
 """Ids that are remembered as counted; beyond that none is counted."""
 STEPS: Final = 16_384
-"""What one look may take: a step for each id that is looked up. It stops at the first window beyond that."""
+"""The bound of one look: a step for each id that is looked up. The look ends with the window that reaches it."""
 STEPS_PER_WINDOW: Final = 32
 
 
@@ -43,8 +43,8 @@ class Seen:
 class SplitIds:
     """The first partition of each watched id; a later window of another partition that has the id shows the split.
 
-    To look a window up costs the smaller of both, window and watch, at the speed of sets. A watched id is found in
-    whatever window is looked at, so the shares need not match. Where they are full, forget() makes room for others.
+    A look intersects a window's ids with the watched ones, which costs the smaller of both at the speed of sets. It
+    finds a watched id in any partition, whichever one chose it. Where shares are full, forget() makes room for others.
     """
 
     def __init__(self) -> None:

@@ -103,8 +103,8 @@ class Starting:
     def _to_report(self, starts: list[Start]) -> list[Start]:
         """The same starts, each reset with its final reason.
 
-        A start that differs in nothing from the last one is no news: the records in between were read by this process
-        and not committed.
+        A start with the same offsets as the last one is not reported again: this process read the records and did not
+        commit them.
         """
         starts = [
             replace(start, reset=None)
@@ -122,8 +122,8 @@ class Starting:
         ]
 
     def _group_has_an_offset(self) -> bool:
-        """Whether the group has an offset for any partition of the topic; False where nobody says so in time."""
-        with suppress(KafkaException):  # no start waits for this answer
+        """Whether the group has an offset for any partition of the topic; False where the broker does not answer."""
+        with suppress(KafkaException):  # the answer only chooses the reason: a start need not wait for it
             partitions = self._consumer.list_topics(self._topic, COMMITTED_TIMEOUT_S).topics[self._topic].partitions
             asked = [TopicPartition(self._topic, partition) for partition in partitions]
             return any(one.offset >= 0 for one in self._consumer.committed(asked, COMMITTED_TIMEOUT_S))
