@@ -49,7 +49,7 @@ from service.runtime import Worker
 from service.settings import Settings, SettingsError
 from service.status import Status, StatusBoard
 from service.stop import Stop, end_process
-from service.topics import prepare_topics
+from service.topics import compaction_loses, prepare_topics
 
 STOP_TIMEOUT_S: Final = 10.0
 """From the signal to the end, whatever Kafka's client is doing."""
@@ -127,6 +127,8 @@ class Service:
         topics = self._prepare_topics(admin)
         if topics is None:
             return
+        for name in topics.compacted:
+            self._log.warning("topic_compacted", topic=name, **compaction_loses(name, self._settings))
         config = producer_config(self._settings, self._errors.append, topics)
         sink = TransactionalSink(
             lambda undelivered: construct(self._producer, with_reports(config, undelivered)),
@@ -159,6 +161,7 @@ class Service:
             starting=starting,
             is_member=partial(admin.is_member, kafka.group_id),
             instance=kafka.instance_id,
+            partition_count=partial(admin.partition_count, topic),
         )
         worker = Worker(
             source,

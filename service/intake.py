@@ -27,6 +27,8 @@ class Topics:
     least_max_bytes: int
     late_max_bytes: int
     dead_letter_max_bytes: int
+    compacted: tuple[str, ...] = ()
+    """Those that are compacted, and so lose records."""
 
     @property
     def names(self) -> list[str]:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from service.core.model import Reason
+from service.core.model import Reason, ResetReason
 from service.status import StatusBoard
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -55,6 +55,19 @@ class Metrics:
             "txwatch_records_skipped",
             "Committed position to earliest existing record: expired unread",
             by_partition,
+            registry=registry,
+        )
+        self.offset_resets = Counter(
+            "txwatch_offset_resets",
+            "Partitions that started at their earliest record, not at a committed offset",
+            ("reason",),
+            registry=registry,
+        )
+        for reset in ResetReason:
+            self.offset_resets.labels(reset.value)
+        self.split_ids = Counter(
+            "txwatch_ids_in_two_partitions",
+            "Ids seen in two of this instance's partitions, of those that are watched, each counted once",
             registry=registry,
         )
         build = Gauge("txwatch_build_info", "Versions, as labels", ("version", "librdkafka"), registry=registry)

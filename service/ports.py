@@ -23,6 +23,10 @@ class Input(Protocol):
         """Its name."""
 
     @property
+    def partition_count(self) -> int | None:
+        """How many partitions the topic had when it was last looked up; None where that is not known."""
+
+    @property
     def joined(self) -> bool:
         """Whether the group has answered."""
 

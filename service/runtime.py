@@ -17,6 +17,7 @@ from service.kafka.errors import Abortable, KafkaProblem, Retriable
 from service.kafka.events import DeadOwnersFenced, End, Event, Given, OutOfRange, Run, Taken, Trouble
 from service.metrics import Metrics
 from service.ports import Input, Output, Probe
+from service.splits import Splits
 from service.starts import Starts
 from service.status import StatusBoard
 from service.wire.alerts import aggregate_record, alert_record
@@ -74,6 +75,7 @@ class Worker:
         self._starts = Starts(
             source, sink, rules=rules, clock=clock, condition=self._condition, metrics=metrics, log=log
         )
+        self._splits = Splits(metrics, log)
         self._log = log
         self._tasks: dict[Partition, PartitionTask] = {}
         self._committed: dict[Partition, Offset] = {}
@@ -134,6 +136,7 @@ class Worker:
         return self._window is not None and self._window.end_ms - now_ms <= span_ms
 
     def _handle_ownership(self, event: Given | Taken) -> None:
+        self._splits.ownership_changed()
         match event:
             case Given(partitions):
                 self._metrics.rebalances.labels("assigned").inc()
@@ -283,6 +286,7 @@ class Worker:
         done_ms = self._clock()
         self._committed.update({p: task.position for p, task in moved.items()})
         self._report(closed, now_ms, done_ms, {"partitions": len(moved), "set_aside": set_aside})
+        self._splits.look(closed, owned=len(self._tasks), in_topic=self._source.partition_count, now_ms=now_ms)
 
     def _findings(self, closed: list[tuple[Partition, WindowClosed]], now_ms: WallTimeMs) -> Iterable[OutRecord]:
         for partition, one in closed:

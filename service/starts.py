@@ -8,7 +8,7 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from service.condition import Condition
-from service.core.model import Partition, WallTimeMs
+from service.core.model import Partition, ResetReason, WallTimeMs
 from service.core.rules import TaskRules
 from service.core.task import PartitionTask
 from service.kafka.errors import Retriable
@@ -18,6 +18,12 @@ from service.ports import Input, Output
 
 PAUSE_MS: Final = 500
 """Between attempts that fail."""
+WHY_RESET: Final = {
+    ResetReason.BEYOND_END: "the committed offset is beyond the partition's end: the topic was truncated or made again",
+    ResetReason.EXPIRED: "the record at the committed offset has expired",
+    ResetReason.NO_OFFSET: "the group has no committed offset: it is new, or was deleted, or its offsets have expired",
+    ResetReason.NEW_PARTITION: "the group has no committed offset here, only for other partitions: it may be new",
+}
 
 
 class Starts:
@@ -78,6 +84,16 @@ class Starts:
         if start.skipped:
             self._metrics.skipped.labels(self._source.topic, str(start.partition)).inc(start.skipped)
             self._log.error("records_expired_unread", partition=start.partition, records=start.skipped)
+        if start.reset is not None:
+            self._metrics.offset_resets.labels(start.reset.value).inc()
+            self._log.warning(
+                "offset_reset",
+                partition=start.partition,
+                reason=start.reset.value,
+                committed=start.committed,
+                offset=start.progress.offset,
+                why=f"{WHY_RESET[start.reset]}; reading starts at the earliest record",
+            )
         self._log.info(
             "partition_started",
             partition=start.partition,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from service.core.model import ClockName, LatePolicy
@@ -14,10 +15,11 @@ LARGEST_ALERT_BYTES: Final = 300_000
 """With the longest id, in its longest JSON form, as key and in the value."""
 TIMESTAMP_TYPE: Final = "message.timestamp.type"
 LOG_APPEND_TIME: Final = "LogAppendTime"
+CLEANUP_POLICY: Final = "cleanup.policy"
 
 
 def prepare_topics(admin: ClusterAdmin, settings: Settings) -> Topics:
-    """Create what is missing and learn how large a record each output takes.
+    """Create what is missing and learn how large a record each output takes, and which of them are compacted.
 
     Raises:
         Retriable: the broker does not answer, or not everything is there yet.
@@ -39,7 +41,7 @@ def prepare_topics(admin: ClusterAdmin, settings: Settings) -> Topics:
             raise Misconfigured(
                 f"topic {name}: max.message.bytes is {limits[name]}, an alert may take {LARGEST_ALERT_BYTES}"
             )
-    return Topics(
+    topics = Topics(
         alerts=names.alerts,
         aggregates=names.aggregates,
         late=names.late if settings.late.policy is LatePolicy.DIVERT else "",
@@ -48,12 +50,28 @@ def prepare_topics(admin: ClusterAdmin, settings: Settings) -> Topics:
         late_max_bytes=limits[names.late],
         dead_letter_max_bytes=limits[names.dead_letter],
     )
+    policies = admin.cleanup_policies(topics.names)
+    return replace(topics, compacted=tuple(name for name in topics.names if "compact" in policies[name]))
+
+
+def compaction_loses(topic: str, settings: Settings) -> dict[str, str]:
+    """What an operator must know of an output topic that is compacted: what happens, and the command against it."""
+    return {
+        "why": "of each key only the last record is kept, and a record without a key is refused",
+        "command": _how_to_set(topic, f"{CLEANUP_POLICY}=delete", settings),
+    }
 
 
 def _how_to_set_append_time(found: str, settings: Settings) -> str:
     topic = settings.topics.transactions
     return (
-        f"WINDOW_CLOCK is ingestion, but topic {topic} has {TIMESTAMP_TYPE}={found}; change it with: kafka-configs.sh"
-        f" --bootstrap-server {settings.kafka.bootstrap_servers} --alter --entity-type topics --entity-name {topic}"
-        f" --add-config {TIMESTAMP_TYPE}={LOG_APPEND_TIME}"
+        f"WINDOW_CLOCK is ingestion, but topic {topic} has {TIMESTAMP_TYPE}={found}; change it with:"
+        f" {_how_to_set(topic, f'{TIMESTAMP_TYPE}={LOG_APPEND_TIME}', settings)}"
+    )
+
+
+def _how_to_set(topic: str, setting: str, settings: Settings) -> str:
+    return (
+        f"kafka-configs.sh --bootstrap-server {settings.kafka.bootstrap_servers} --alter --entity-type topics"
+        f" --entity-name {topic} --add-config {setting}"
     )

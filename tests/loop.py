@@ -100,6 +100,7 @@ class FakeInput:
     """One member's consumer: records appear when they are polled for, each partition in its order."""
 
     topic = TOPIC
+    partition_count: int | None = None
 
     def __init__(self, kafka: FakeKafka, clock: Clock) -> None:
         self.kafka = kafka

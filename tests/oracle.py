@@ -86,6 +86,7 @@ def audit(
     """Check everything that must hold once all input has been read and committed.
 
     1. Every input record is counted in exactly one aggregate, or stands exactly once in the late or dead-letter topic.
+       There its header has the input record's Kafka timestamp.
     2. An aggregate's sum, counts, times and offsets are those of the records of its key in its offset range.
     3. Alerts are exactly the aggregates above the limit, each the same in every field, none twice.
     4. Every watermark that was written is the one that its partition had at that offset, so none ever goes back.
@@ -99,8 +100,10 @@ def audit(
         lateness_ms: the service's.
         gone: records that nobody could read, for they had expired.
     """
+    there = read_all(broker, names.transactions)
     if inputs is None:
-        inputs = {_place(m): (m.key(), m.value()) for m in read_all(broker, names.transactions)}
+        inputs = {_place(m): (m.key(), m.value()) for m in there}
+    stamps = {_place(m): m.timestamp()[1] for m in there if inputs.get(_place(m)) == (m.key(), m.value())}
     account = Account(records=len(inputs))
     inputs = {place: record for place, record in inputs.items() if place not in gone}
     owed = set(inputs)
@@ -108,6 +111,7 @@ def audit(
     for topic in (names.dead_letter, names.late):
         for message in read_all(broker, topic):
             _check_set_aside(account, inputs, owed, rejected, message)
+            _check_timestamp(account, stamps, message)
     account.late = account.reasons["late"]
     marks = Marks(inputs, rejected, lateness_ms)
     account.aggregates = payloads(broker, names.aggregates)
@@ -136,6 +140,7 @@ def audit_clock(broker: HasBootstrapServers, names: Names, rules: Rules, limit: 
     account.aggregates = payloads(broker, names.aggregates)
     account.alerts = payloads(broker, names.alerts)
     _check_alerts(account, limit)
+    stamps = {(partition, one.offset): one.appended_ms for partition, records in inputs.items() for one in records}
     due: list[dict[str, Any]] = []
     aside: dict[str, list[Place]] = {names.dead_letter: [], names.late: []}
     progress = dict(_progress(broker, names))
@@ -156,7 +161,10 @@ def audit_clock(broker: HasBootstrapServers, names: Names, rules: Rules, limit: 
     account.faults += [f"missing: {one}" for one in missing - surplus][:5]
     account.faults += [f"not due: {one}" for one in surplus - missing][:5]
     for topic, places in aside.items():
-        found = [headers_of(message) for message in read_all(broker, topic)]
+        messages = read_all(broker, topic)
+        for message in messages:
+            _check_timestamp(account, stamps, message)
+        found = [headers_of(message) for message in messages]
         there = [(int(h["__connect.errors.partition"]), int(h["__connect.errors.offset"])) for h in found]
         if sorted(there) != sorted(places):
             account.faults.append(f"{topic}: {Counter(there) - Counter(places)}, {Counter(places) - Counter(there)}")
@@ -190,7 +198,7 @@ def _check_set_aside(
     account: Account, inputs: Inputs, owed: set[Place], rejected: set[Place], message: Message
 ) -> None:
     headers = headers_of(message)
-    place = (int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"]))
+    place = _source_of(headers)
     reason = headers["txwatch.reason"].decode()
     _settle(account, owed, place, message.topic() or "")
     if inputs.get(place) != (message.key(), message.value()):
@@ -198,6 +206,18 @@ def _check_set_aside(
     if reason != "late":
         rejected.add(place)
     account.reasons[reason] += 1
+
+
+def _source_of(headers: Mapping[str, bytes]) -> Place:
+    return int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"])
+
+
+def _check_timestamp(account: Account, stamps: Mapping[Place, int], message: Message) -> None:
+    headers = headers_of(message)
+    place = _source_of(headers)
+    if place in stamps and headers.get("txwatch.timestamp") != str(stamps[place]).encode():
+        found = headers.get("txwatch.timestamp")
+        account.faults.append(f"{message.topic()}: {place} has timestamp {found!r} where {stamps[place]} is due")
 
 
 def _check_aggregates(account: Account, marks: Marks, owed: set[Place]) -> None:

@@ -122,6 +122,19 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             "reqps",
             ((f"sum by (reason) (rate(txwatch_records_rejected_total{{{CHOSEN}}}[{RATE}]))", "{{reason}}"),),
         ),
+        Panel(
+            "Starts at the earliest record",
+            "Partitions that did not start at a committed offset. Where they had been read, alerts come again.",
+            "short",
+            ((f"sum by (reason) (txwatch_offset_resets_total{{{CHOSEN}}})", "{{reason}}"),),
+        ),
+        Panel(
+            "Ids in two partitions",
+            "Each counted once. Their sums are in parts: producers use different partitioners.",
+            "short",
+            ((f"sum by (instance) (txwatch_ids_in_two_partitions_total{{{CHOSEN}}})", "{{instance}}"),),
+            limit=1,
+        ),
     ),
     "Windows and anomalies": (
         Panel(

@@ -53,6 +53,19 @@ class Reason(StrEnum):
     LATE = "late"
 
 
+class ResetReason(StrEnum):
+    """Why a partition starts at its earliest record: the label of ``txwatch_offset_resets_total``."""
+
+    BEYOND_END = "beyond_end"
+    """The committed offset lies beyond the partition's end: the topic was truncated, or made again."""
+    EXPIRED = "expired"
+    """The record at the committed offset is gone."""
+    NO_OFFSET = "no_offset"
+    """The group has no offset for any partition of the topic, or the broker does not answer that question."""
+    NEW_PARTITION = "new_partition"
+    """The group has none for this partition, and has some for others: most likely it was added."""
+
+
 class LatePolicy(StrEnum):
     """What becomes of a late record. It is counted in each case."""
 

@@ -59,6 +59,7 @@ class ClusterAdmin:
         """``make_client`` makes one."""
         self._make_client = make_client
         self._client = make_client()
+        self._partition_counts: dict[str, int] = {}
 
     def ensure(self, wanted: list[WantedTopic], partitions: int, replication: int, *, create: bool) -> None:
         """See to it that the topics are there.
@@ -106,7 +107,12 @@ class ClusterAdmin:
             if kafka_error(exception).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
             raise
+        self._partition_counts[topic] = len(found.partitions)
         return found
+
+    def partition_count(self, topic: str) -> int | None:
+        """How many partitions the topic had when it was last looked up; nothing is asked."""
+        return self._partition_counts.get(topic)
 
     def topic_id(self, topic: str) -> str | None:
         """What tells the topic from an earlier one of the same name; None where no broker says so in time.
@@ -149,6 +155,15 @@ class ClusterAdmin:
             Fatal: it refuses to.
         """
         return {topic: int(value) for topic, value in self._settings(topics, "max.message.bytes").items()}
+
+    def cleanup_policies(self, topics: list[str]) -> dict[str, str]:
+        """``cleanup.policy`` of each topic.
+
+        Raises:
+            Retriable: the broker does not answer.
+            Fatal: it refuses to.
+        """
+        return self._settings(topics, "cleanup.policy")
 
     def timestamp_type(self, topic: str) -> str:
         """``message.timestamp.type`` of a topic.

@@ -225,13 +225,10 @@ class TransactionalSink:
         self._step(Step.REPLACED)
 
     def _produce(self, record: OutRecord) -> None:
-        extra: dict[str, Any] = {}
-        if record.timestamp_ms is not None:
-            extra["timestamp"] = record.timestamp_ms
         search = None
         while True:
             try:
-                self._producer.produce(record.topic, record.value, record.key, headers=record.headers, **extra)
+                self._producer.produce(record.topic, record.value, record.key, headers=record.headers)
             except BufferError:
                 if not self._keep_going():
                     raise Retriable("produce: told to stop while the local queue was full") from None

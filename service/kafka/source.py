@@ -56,12 +56,13 @@ class PartitionSource:
         starting: Starting,
         is_member: Callable[[str], bool],
         instance: str,
+        partition_count: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
         ``errors`` is where the clients' error callbacks put what they are told; ``starting`` starts partitions of the
         consumer; ``is_member`` asks the group's coordinator about a member id; ``instance`` is written to what is
-        committed.
+        committed; ``partition_count`` says how many partitions the topic had when it was last looked up.
         """
         self._starting = starting
         self._look_up: Background[Mapping[Partition, int], Found] = Background("look_up", starting.look_up)
@@ -69,6 +70,7 @@ class PartitionSource:
         self._leaving = False
         """Partitions of a topic that is no more are still to be handed back."""
         self._instance = instance
+        self._partition_count = partition_count
         self.topic: Final[str] = topic
         self._consumer = consumer
         self._errors = errors
@@ -80,6 +82,11 @@ class PartitionSource:
         self._consumer.subscribe(
             [self.topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
+
+    @property
+    def partition_count(self) -> int | None:
+        """How many partitions the topic had when its id was last asked for, as each commit does."""
+        return self._partition_count()
 
     @property
     def joined(self) -> bool:
@@ -220,7 +227,7 @@ class PartitionSource:
         elif not self._starting.is_fetched(found.topic_id):
             self._join_anew()
             return []
-        starts = self._starting.start(starts, state.fetched)
+        starts = self._starting.start(starts, state.fetched, known_group=found.known_group)
         for start in starts:
             state.fetched.add(start.partition)
             del state.due[start.partition]

@@ -20,7 +20,7 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from service.core.model import Offset, Partition, Progress
+from service.core.model import Offset, Partition, Progress, ResetReason
 from service.kafka.errors import Fatal, Retriable, asking, kafka_error, sort
 from service.wire.progress import decode_progress
 
@@ -36,6 +36,10 @@ class Start:
     progress: Progress
     skipped: int
     """Records between the committed offset and the first that still exists: they are gone."""
+    committed: Offset | None = None
+    """What the group had committed; None where it has no offset."""
+    reset: ResetReason | None = None
+    """Why it starts at the earliest record; None where that is as it should be, or was reported before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,8 @@ class Found:
     """Instances whose open txns have been ended for this."""
     topic_id: str | None
     starts: list[Start]
+    known_group: bool
+    """Whether the group has an offset for any partition of the topic; asked only where one of these has none."""
 
 
 class Starting:
@@ -82,9 +88,13 @@ class Starting:
         self._end_txns = end_txns
         self._topic_id: str | None = None
         """Of the topic whose partitions are fetched; None where no broker has answered."""
+        self._last: dict[Partition, tuple[Offset | None, Offset]] = {}
+        """The committed offset and the first one read, at the last start of each partition of this topic."""
 
     def note_topic(self, topic_id: str | None) -> None:
         """The topic that has the name now is the one to compare with: nothing is fetched of another."""
+        if topic_id != self._topic_id:
+            self._last.clear()
         self._topic_id = topic_id
 
     def is_fetched(self, topic_id: str | None) -> bool:
@@ -124,20 +134,46 @@ class Starting:
             committed = self._consumer.committed(asked, COMMITTED_TIMEOUT_S)
             edges = self._edges(self._topic, partitions)
             starts = [_start(answer, edges[Partition(answer.partition)]) for answer in committed]
-        return Found(tickets, dead_owners, topic_id, starts)
+        known = any(start.committed is not None for start in starts)
+        if not known and any(start.reset is ResetReason.NO_OFFSET for start in starts):
+            known = self._group_has_an_offset()
+        return Found(tickets, dead_owners, topic_id, starts, known)
 
-    def start(self, starts: Collection[Start], fetched: Collection[Partition]) -> list[Start]:
+    def _group_has_an_offset(self) -> bool:
+        """Whether the group has an offset for any partition of the topic; False where the broker does not answer."""
+        with suppress(KafkaException):  # the answer only chooses the reason: a start need not wait for it
+            partitions = self._consumer.list_topics(self._topic, COMMITTED_TIMEOUT_S).topics[self._topic].partitions
+            asked = [TopicPartition(self._topic, partition) for partition in partitions]
+            return any(one.offset >= 0 for one in self._consumer.committed(asked, COMMITTED_TIMEOUT_S))
+        return False
+
+    def start(self, starts: Collection[Start], fetched: Collection[Partition], *, known_group: bool) -> list[Start]:
         """Assign the new partitions at their first offset, and seek the ones that are fetched already.
 
-        One that cannot be sought is not among those returned.
+        Those returned have started, each with its final reason for a reset. One that cannot be sought has not.
 
         Raises:
             Retriable, Fatal: the client refuses.
         """
+        starts = [self._to_report(start, known_group=known_group) for start in starts]
         new = [start for start in starts if start.partition not in fetched]
         with asking("start at the committed offsets"):
             self._consumer.incremental_assign([self._at(start) for start in new])
-        return new + [start for start in starts if start.partition in fetched and self._seek(start)]
+        started = new + [start for start in starts if start.partition in fetched and self._seek(start)]
+        self._last.update({start.partition: (start.committed, start.progress.offset) for start in started})
+        return started
+
+    def _to_report(self, start: Start, *, known_group: bool) -> Start:
+        """The same start with its final reason.
+
+        A start with the same offsets as the last one is not reported again: this process read the records and did not
+        commit them.
+        """
+        if self._last.get(start.partition) == (start.committed, start.progress.offset):
+            return replace(start, reset=None)
+        if start.reset is ResetReason.NO_OFFSET and known_group:
+            return replace(start, reset=ResetReason.NEW_PARTITION)
+        return start
 
     def _at(self, start: Start) -> TopicPartition:
         return TopicPartition(self._topic, start.partition, start.progress.offset)
@@ -158,10 +194,15 @@ def _start(committed: TopicPartition, edges: Edges) -> Start:
         raise KafkaException(committed.error)
     partition = Partition(committed.partition)
     progress = decode_progress(Offset(committed.offset), committed.metadata)
-    if committed.offset < 0 or committed.offset > edges.end:  # never committed, or the topic was made again since
-        return Start(partition, Progress(edges.first, progress.watermark_ms), 0)
+    at = Offset(committed.offset) if committed.offset >= 0 else None
+    if at is None:
+        reset = ResetReason.NO_OFFSET if edges.end > edges.first else None  # an empty one has nothing to read again
+        return Start(partition, Progress(edges.first, progress.watermark_ms), 0, None, reset)
+    if at > edges.end:
+        return Start(partition, Progress(edges.first, progress.watermark_ms), 0, at, ResetReason.BEYOND_END)
     ahead = progress.ahead
     if ahead is not None and ahead.read > edges.end:  # the end of the topic was lost: what comes there is new
         ahead = replace(ahead, read=edges.end)
-    progress = replace(progress, offset=max(edges.first, Offset(committed.offset)), ahead=ahead)
-    return Start(partition, progress, max(0, edges.first - committed.offset))
+    progress = replace(progress, offset=max(edges.first, at), ahead=ahead)
+    reset = ResetReason.EXPIRED if edges.first > at else None
+    return Start(partition, progress, max(0, edges.first - at), at, reset)

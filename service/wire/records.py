@@ -20,13 +20,12 @@ NOTES_BYTES: Final = 128
 
 
 class OutRecord(msgspec.Struct, frozen=True):
-    """A record to be produced; no ``timestamp_ms`` leaves it to the client."""
+    """A record to be produced. Its Kafka timestamp is the time of writing: retention counts from there."""
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers | None = None
-    timestamp_ms: int | None = None
 
     @property
     def size(self) -> int:
@@ -55,10 +54,15 @@ class Original:
     value: bytes | None
     headers: Headers | None
     timestamp_ms: int | None
+    """Kafka's own; None where the record has none."""
 
 
 def set_aside_record(topic: str, original: Original, reason: Reason, why: str, max_bytes: int) -> OutRecord:
     """Pass a record on byte for byte, with headers (Kafka Connect's names) that say where it was and what was wrong.
+
+    Its Kafka timestamp goes into the header ``txwatch.timestamp``. Kept as the timestamp, it would let the topic's
+    retention delete an old record at once, and the topic could refuse one from the future. The added headers come
+    last: in a dead letter that was replayed and is rejected again, the last header of a name is the newest.
 
     One that the topic would not take because of the added headers loses the end of its value, then of its key, and
     says so in ``txwatch.truncated_from`` (bytes); where its own headers alone are too much, it loses those, and
@@ -73,8 +77,10 @@ def set_aside_record(topic: str, original: Original, reason: Reason, why: str, m
         ("__connect.errors.exception.message", why.encode()),
         ("txwatch.reason", reason.value.encode()),
     ]
+    if original.timestamp_ms is not None:
+        headers.append(("txwatch.timestamp", str(original.timestamp_ms).encode()))
     own = original.headers or []
-    record = OutRecord(topic, original.key, original.value, [*own, *headers], original.timestamp_ms)
+    record = OutRecord(topic, original.key, original.value, [*own, *headers])
     if record.size > max_bytes and own and replace(record, key=None, value=None).size + NOTES_BYTES > max_bytes:
         headers.append(("txwatch.headers_dropped", str(len(own)).encode()))
     else:

@@ -32,6 +32,8 @@ CONTRACT = {
     "txwatch_commit_seconds": ("histogram", set()),
     "txwatch_transactions": ("counter", {"outcome"}),
     "txwatch_rebalances": ("counter", {"kind"}),
+    "txwatch_offset_resets": ("counter", {"reason"}),
+    "txwatch_ids_in_two_partitions": ("counter", set()),
     "txwatch_build_info": ("gauge", {"version", "librdkafka"}),
 }
 
@@ -103,6 +105,8 @@ def test_outcomes_reasons_and_kinds_are_there_from_the_start_as_zero() -> None:
     assert [0] * len(reasons) == [shown.sample("records_rejected_total", reason=reason) for reason in reasons]
     assert [0, 0] == [shown.sample("transactions_total", outcome=outcome) for outcome in ("committed", "aborted")]
     assert [0] * 3 == [shown.sample("rebalances_total", kind=kind) for kind in ("assigned", "revoked", "lost")]
+    resets = ("beyond_end", "expired", "no_offset", "new_partition")
+    assert [0] * 4 == [shown.sample("offset_resets_total", reason=reason) for reason in resets]
     assert 0 == shown.sample("anomalies_total", detector="threshold")
     assert 0 == shown.sample("windows_closed_total")
 

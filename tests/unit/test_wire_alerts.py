@@ -88,7 +88,7 @@ def test_an_aggregate_is_the_alert_without_what_detectors_add() -> None:
     closed = closed_with(aggregate_of(9000.0))
     record = aggregate_record("aggregates", SOURCE, closed, "tx1", closed.aggregates["tx1"])
     assert EXPECTED_AGGREGATE == to_the_digit(record)
-    assert ("aggregates", b"tx1", None, None) == (record.topic, record.key, record.headers, record.timestamp_ms)
+    assert ("aggregates", b"tx1", None) == (record.topic, record.key, record.headers)
 
 
 def test_late_records_and_the_last_offset_are_told() -> None:

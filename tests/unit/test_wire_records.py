@@ -29,10 +29,9 @@ def set_aside(original: Original, reason: Reason = Reason.NOT_JSON, max_bytes: i
     return set_aside_record("dead", original, reason, "why: \u00fc", max_bytes)
 
 
-def test_key_value_and_timestamp_are_passed_on_byte_for_byte() -> None:
+def test_key_and_value_are_passed_on_byte_for_byte() -> None:
     record = set_aside(ORIGINAL)
-    expected = ("dead", ORIGINAL.key, ORIGINAL.value, ORIGINAL.timestamp_ms)
-    assert expected == (record.topic, record.key, record.value, record.timestamp_ms)
+    assert ("dead", ORIGINAL.key, ORIGINAL.value) == (record.topic, record.key, record.value)
 
 
 def test_the_original_headers_come_first_and_in_their_order() -> None:
@@ -48,6 +47,7 @@ def test_the_headers_say_where_it_was_and_what_was_wrong() -> None:
         ("__connect.errors.exception.class.name", b"service.wire.Rejection"),
         ("__connect.errors.exception.message", "why: \u00fc".encode()),
         ("txwatch.reason", b"not_json"),
+        ("txwatch.timestamp", b"1715392810123"),
     ]
     assert expected == (set_aside(ORIGINAL).headers or [])[3:]
 
@@ -72,8 +72,18 @@ def test_the_original_is_left_as_it_was() -> None:
 
 def test_a_record_of_nothing_is_passed_on_as_nothing() -> None:
     record = set_aside(replace(ORIGINAL, key=None, value=None, headers=None, timestamp_ms=None))
-    assert (None, None, None) == (record.key, record.value, record.timestamp_ms)
-    assert 7 == len(record.headers or [])
+    assert (None, None, 7) == (record.key, record.value, len(record.headers or []))
+
+
+def test_the_epoch_itself_is_a_timestamp() -> None:
+    assert ("txwatch.timestamp", b"0") in (set_aside(replace(ORIGINAL, timestamp_ms=0)).headers or [])
+
+
+def test_the_last_header_of_a_name_is_ours_where_a_dead_letter_is_rejected_again() -> None:
+    again = replace(ORIGINAL, headers=set_aside(ORIGINAL).headers, offset=99, timestamp_ms=1_800_000_000_000)
+    headers = set_aside(again).headers or []
+    assert again.headers == headers[: len(again.headers or [])]
+    assert (b"99", b"1800000000000") == (dict(headers)["__connect.errors.offset"], dict(headers)["txwatch.timestamp"])
 
 
 def test_an_empty_key_and_value_stay_empty_and_are_not_none() -> None:
