@@ -10,7 +10,7 @@ from typing import Any, Final
 CALL_TIMEOUT_S: Final = 1.0
 """One attempt of a blocking call. A timeout means the same call again, after a look at whether to go on."""
 HANG_S: Final = 3.0
-"""A call that is not back by then may never come back."""
+"""A call that is not back by then may never come back. Callers with evidence that it is only slow wait longer."""
 LOOK_EVERY_S: Final = 0.25
 
 
@@ -22,8 +22,18 @@ class Stopped(Exception):  # noqa: N818 - it says what the caller was told
     """The call is not back, and there is no more time to wait for it."""
 
 
-def call(doing: str, function: Callable[..., Any], *args: Any, keep_going: Callable[[], bool]) -> None:  # noqa: ANN401
+def call(
+    doing: str,
+    function: Callable[..., Any],
+    *args: Any,  # noqa: ANN401
+    keep_going: Callable[[], bool],
+    throttled: Callable[[], bool],
+    hang_s: float,
+) -> None:
     """Call it on a thread of its own, named ``doing``, and wait; ``keep_going`` is asked where that takes long.
+
+    It hangs when it has not come back for ``hang_s`` seconds in which no broker throttled the client. ``throttled`` is
+    asked as often as ``keep_going``. What it raises ends the wait.
 
     Raises:
         Hung, Stopped: it is not back. The thread is left behind.
@@ -46,6 +56,8 @@ def call(doing: str, function: Callable[..., Any], *args: Any, keep_going: Calla
         patience_s = LOOK_EVERY_S
         if not keep_going():
             raise Stopped(f"{doing}: told to stop while the client did not come back")
-        if waited_s >= HANG_S:
-            raise Hung(f"{doing}: the client did not come back in {HANG_S:.0f} s")
+        if throttled():
+            waited_s = 0.0
+        elif waited_s >= hang_s:
+            raise Hung(f"{doing}: the client did not come back in {hang_s:.0f} s")
     done.result()

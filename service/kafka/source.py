@@ -49,19 +49,22 @@ class PartitionSource:
         end_txns: Callable[[str, Iterable[Partition]], list[str]],
         topic_id: Callable[[str], str | None],
         instance: str,
+        is_throttled: Callable[[], bool] = lambda: False,
     ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
         ``errors`` is where the clients' error callbacks put what they are told; ``is_member`` asks the group's
         coordinator about a member id, ``ends`` the leaders where partitions of a topic end, ``topic_id`` a broker which
         topic has the name now (None where it does not answer); ``end_txns`` ends what dead owners of partitions left
-        open; ``instance`` is written to what is committed.
+        open; ``instance`` is written to what is committed; ``is_throttled`` says whether a broker throttles the
+        consumer.
         """
         self._starting = Starting(consumer, topic, topic_id)
         self._leaving = False
         """Partitions of a topic that is no more are still to be handed back."""
         self._end_txns = end_txns
         self._instance = instance
+        self._is_throttled = is_throttled
         self._is_member = is_member
         self._ends = ends
         self.topic: Final[str] = topic
@@ -80,6 +83,11 @@ class PartitionSource:
     def joined(self) -> bool:
         """Whether the group has answered since the topic was subscribed."""
         return self._joined
+
+    @property
+    def throttled(self) -> bool:
+        """Whether a broker's quota may hold up what the consumer asks, by what poll() has heard."""
+        return self._is_throttled()
 
     @property
     def restoring(self) -> frozenset[Partition]:
