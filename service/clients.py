@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
 
 from service.intake import Topics
-from service.kafka.errors import kafka_error
+from service.kafka.errors import Fatal, kafka_error
 from service.settings import KafkaSettings, Settings, SettingsError
 
 _CONSUMER_ONLY: Final = (
@@ -168,10 +168,13 @@ def construct(make: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> 
 
     Raises:
         SettingsError: KAFKA_PROPERTIES or KAFKA_BOOTSTRAP_SERVERS holds something librdkafka does not know.
+        Fatal: the process may not have the threads or the memory.
     """
     try:
         return make(config)
     except KafkaException as exception:
+        if kafka_error(exception).code() == KafkaError._CRIT_SYS_RESOURCE:  # noqa: SLF001
+            raise Fatal(f"make a client of Kafka: {kafka_error(exception).str()}") from None
         raise SettingsError(f"KAFKA_PROPERTIES: {kafka_error(exception).str()}") from None
     except (ValueError, TypeError) as error:
         raise SettingsError(f"KAFKA_PROPERTIES: {error}") from None

@@ -7,6 +7,8 @@ from concurrent.futures import Future, wait
 from threading import Thread
 from typing import Any, Final
 
+from service.kafka.errors import Fatal
+
 CALL_TIMEOUT_S: Final = 1.0
 """One attempt of a blocking call. A timeout means the same call again, after a look at whether to go on."""
 HANG_S: Final = 3.0
@@ -37,6 +39,7 @@ def call(
 
     Raises:
         Hung, Stopped: it is not back. The thread is left behind.
+        Fatal: the process may not start another thread.
         Exception: what the call raised. Drop its traceback when it is kept: that leads to what is waited for here,
             which leads back to it, and a client that is given up goes on trying until somebody collects garbage.
     """
@@ -48,7 +51,10 @@ def call(
         except BaseException as exception:  # noqa: BLE001 - raised below, where somebody waits for it
             done.set_exception(exception)
 
-    Thread(target=run, name=doing, daemon=True).start()
+    try:
+        Thread(target=run, name=doing, daemon=True).start()
+    except RuntimeError as error:
+        raise Fatal(f"{doing}: {error}: the limit of processes or of address space is reached") from None
     patience_s = CALL_TIMEOUT_S + LOOK_EVERY_S
     waited_s = 0.0
     while not wait([done], patience_s).done:
