@@ -19,11 +19,14 @@ from producer.session import Plan, Session
 from producer.source import Source
 from producer.stop import Stop
 from producer.topic import TopicMissingError
+from service.limits import LimitError, try_threads
 
 LINGER_MS: Final = {"event-time": 1, "rate": 5, "max": 50}
 """How long a row may wait for company: little where latency matters, long where throughput does."""
 BROKER_WAIT_MS: Final = 30_000
 """How long the schedule waits for a first answer of a broker, if rows may live that long."""
+THREADS: Final = 16
+"""More than the client and the metrics page of a replay start with a few brokers."""
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 
@@ -80,9 +83,12 @@ def _sink(options: Options) -> Sink:
     if options.dry_run:
         return DryRun()
     try:
+        try_threads(THREADS)
         return Publisher(options.topic, options.brokers, options.properties, LINGER_MS[options.pace_name])
     except ConfigError as error:
         raise StartError(f"KAFKA_PROPERTIES: {error}") from error
+    except LimitError as error:
+        raise StartError(str(error)) from error
 
 
 def _plan(options: Options) -> Plan:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from typing import NoReturn
 
+from service.limits import shortage
 from service.stop import end_at_once_by_signals, end_process
 
 
 def main() -> NoReturn:
     """Run a command and exit with its code."""
     end_at_once_by_signals()
-    from service.cli import main as run  # noqa: PLC0415 - see above
-
     code = 1
     try:
+        from service.cli import main as run  # noqa: PLC0415 - see above
+
         code = run()
-    except BaseException:  # noqa: BLE001 - told as the interpreter would, whose end is not ours
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - told as the interpreter would, whose end is not ours
+        if line := shortage(error):
+            print(f"txwatch: {line}", file=sys.stderr)  # noqa: T201
+        else:
+            traceback.print_exc()
     end_process(code)
 
 

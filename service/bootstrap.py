@@ -29,6 +29,7 @@ from service.clients import (
     consumer_config,
     offsets_config,
     producer_config,
+    txn_timeouts_ms,
     with_reports,
 )
 from service.core.detectors.threshold import Threshold
@@ -43,6 +44,7 @@ from service.kafka.errors import Fatal, Misconfigured, Retriable, refused, sort
 from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
 from service.kafka.starting import Starting
+from service.kafka.throttle import Throttle, reasons
 from service.metrics import Metrics
 from service.ports import Probe
 from service.runtime import Worker
@@ -83,6 +85,7 @@ class Service:
         self._waiting_since_s = 0.0
         self._said_s = float("-inf")
         self._ended = threading.Event()
+        self._throttles: tuple[Throttle, ...] = ()
 
     def run(self) -> int:
         """Run until told to stop; returns the exit code.
@@ -129,15 +132,24 @@ class Service:
             return
         for name in topics.compacted:
             self._log.warning("topic_compacted", topic=name, **compaction_loses(name, self._settings))
+        writes, reads = self._throttles = tuple(
+            Throttle(client, time.monotonic, metrics.throttle.labels(client).observe)
+            for client in ("producer", "consumer")
+        )
+        self._board.throttled = partial(reasons, self._throttles)
         config = producer_config(self._settings, self._errors.append, topics)
         sink = TransactionalSink(
-            lambda undelivered: construct(self._producer, with_reports(config, undelivered)),
+            partial(self._make_producer, {**config, "throttle_cb": writes.heard}),
             self._keep_going,
             partial(admin.lost_topic, topics.names),
+            throttled=lambda: writes.active,
+            txn_timeouts_ms=txn_timeouts_ms(self._settings),
         )
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
-        consumer = construct(Consumer, consumer_config(self._settings, self._errors.append))
+        consumer = construct(
+            Consumer, {**consumer_config(self._settings, self._errors.append), "throttle_cb": reads.heard}
+        )
         kafka = self._settings.kafka
         dead_owners = DeadOwners(
             admin,
@@ -162,6 +174,7 @@ class Service:
             is_member=partial(admin.is_member, kafka.group_id),
             instance=kafka.instance_id,
             partition_count=partial(admin.partition_count, topic),
+            is_throttled=lambda: reads.active,
         )
         worker = Worker(
             source,
@@ -186,6 +199,7 @@ class Service:
         try:
             while not self._stop.asked():
                 worker.turn()
+                self._say_throttled()
                 self._waiting_since_s, self._said_s = 0.0, float("-inf")
         finally:
             self._board.status = Status("stopping")
@@ -208,11 +222,24 @@ class Service:
         now_s = time.monotonic()
         self._waiting_since_s = self._waiting_since_s or now_s
         if now_s - self._waiting_since_s > NOT_READY_AFTER_S:
-            self._board.status = replace(self._board.status, not_ready="waiting for Kafka")
+            throttled = self._board.throttled()
+            why = "waiting for Kafka" + (f": {throttled}" if throttled else "")
+            self._board.status = replace(self._board.status, not_ready=why)
+            self._say_throttled()
             if now_s - self._said_s >= SAY_EVERY_S:
                 self._said_s = now_s
                 self._log.warning("waiting_for_kafka")
         return not self._stop.asked()
+
+    def _say_throttled(self) -> None:
+        for throttle in self._throttles:
+            throttle.say(self._log)
+
+    def _make_producer(self, config: dict[str, Any], undelivered: list[KafkaError], txn_timeout_ms: int) -> Producer:
+        made: Producer = construct(
+            self._producer, with_reports({**config, "transaction.timeout.ms": txn_timeout_ms}, undelivered)
+        )
+        return made
 
     def _rules(self) -> TaskRules:
         settings = self._settings

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import click
 
 from service import __version__
+from service.limits import LimitError, try_threads
 from service.settings import Loaded, SettingsError, load
 
 OK: Final = 0
@@ -53,6 +54,7 @@ def _run(loaded: Loaded) -> int:
 
     log_format = loaded.settings.log.format or ("console" if sys.stderr.isatty() else "json")
     log.configure(loaded.settings.log.level, log_format)
+    try_threads()
     with stop.stopped_by_signals() as asked:
         return bootstrap.Service(loaded.settings, asked).run()
 
@@ -156,6 +158,8 @@ def main() -> int:
     except click.ClickException as error:
         return _complain(error.format_message(), UNUSABLE)
     except SettingsError as error:
+        return _complain(str(error), UNUSABLE)
+    except LimitError as error:
         return _complain(str(error), UNUSABLE)
     except click.Abort:
         return OK

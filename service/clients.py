@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
 
 from service.intake import Topics
-from service.kafka.errors import kafka_error
+from service.kafka.errors import Fatal, kafka_error
 from service.settings import KafkaSettings, Settings, SettingsError
 
 _CONSUMER_ONLY: Final = (
@@ -21,6 +21,8 @@ _PRODUCER_ONLY: Final = (
     "batch.", "compression.", "linger.", "max.in.flight", "message.send.", "queue.buffering.", "retries", "retry.",
     "sticky.",
 )  # fmt: skip
+LONGEST_TXN_MS: Final = 900_000
+"""The longest transaction.timeout.ms that brokers allow by default."""
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001
 
 
@@ -68,6 +70,8 @@ def consumer_config(settings: Settings, errors: Callable[[KafkaError], None]) ->
         "fetch.message.max.bytes": 1_048_576,
         # A partition that is sought is fetched anew only when the pending fetch returns.
         "fetch.wait.max.ms": 100,
+        # Nothing is read while a txn is committed, which a quota can make last as long as the txn's timeout.
+        "max.poll.interval.ms": LONGEST_TXN_MS + 60_000,
         **client_config(settings, "consumer", errors),
         **({"partition.assignment.strategy": "cooperative-sticky"} if classic else {}),
         "group.id": settings.kafka.group_id,
@@ -104,6 +108,16 @@ def offsets_config(settings: Settings, errors: Callable[[KafkaError], None]) -> 
     }
 
 
+def txn_timeouts_ms(settings: Settings) -> tuple[int, ...]:
+    """The txn's timeout, and what it becomes once a txn has taken longer.
+
+    Long enough for a txn that a flood of bad records began at the start of a window, and for a commit of a million
+    keys (20 s on two shared cores): one that outlived its timeout would be tried again for ever.
+    """
+    usual = min(LONGEST_TXN_MS, settings.window.size_ms + 60_000)
+    return (usual,) if usual == LONGEST_TXN_MS else (usual, LONGEST_TXN_MS)
+
+
 def producer_config(settings: Settings, errors: Callable[[KafkaError], None], topics: Topics) -> dict[str, Any]:
     """The transactional producer; it makes no batch that one of the topics would not take."""
     return {
@@ -112,9 +126,7 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
         "queue.buffering.max.kbytes": 65_536,
         **client_config(settings, "producer", errors),
         "transactional.id": transactional_id(settings.kafka, settings.kafka.instance_id),
-        # Long enough for a txn that a flood of bad records began at the start of a window, and for a commit of a
-        # million keys (20 s on two shared cores): one that outlived its timeout would be tried again for ever.
-        "transaction.timeout.ms": min(900_000, settings.window.size_ms + 60_000),
+        "transaction.timeout.ms": txn_timeouts_ms(settings)[0],
         "message.max.bytes": max(topics.late_max_bytes, topics.dead_letter_max_bytes),
         "batch.size": min(1_000_000, topics.least_max_bytes),
         "partitioner": "murmur2_random",
@@ -156,10 +168,13 @@ def construct(make: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> 
 
     Raises:
         SettingsError: KAFKA_PROPERTIES or KAFKA_BOOTSTRAP_SERVERS holds something librdkafka does not know.
+        Fatal: the process may not have the threads or the memory.
     """
     try:
         return make(config)
     except KafkaException as exception:
+        if kafka_error(exception).code() == KafkaError._CRIT_SYS_RESOURCE:  # noqa: SLF001
+            raise Fatal(f"make a client of Kafka: {kafka_error(exception).str()}") from None
         raise SettingsError(f"KAFKA_PROPERTIES: {kafka_error(exception).str()}") from None
     except (ValueError, TypeError) as error:
         raise SettingsError(f"KAFKA_PROPERTIES: {error}") from None

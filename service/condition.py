@@ -15,6 +15,8 @@ from service.progress_watch import ProgressWatch, Verdict
 from service.status import PartitionStatus, Status, StatusBoard
 
 POST_EVERY_MS: Final = 1_000
+LONG_TURN_MS: Final = 5_000
+"""A look that comes so late after the one before: the loop waited for a commit, so no partition could move."""
 UNABLE_AFTER: Final = 3
 """So many commits in a row that did not work, and the service is not ready."""
 OPEN_TXN: Final = "another producer's open txn in the input"
@@ -36,6 +38,7 @@ class Condition:
         self._failed_commits = 0
         self._why_failed = ""
         self._next_post_ms = 0
+        self._looked_ms = WallTimeMs(0)
 
     def heard_of_trouble(self, why: str) -> None:
         """Something does not work that is tried again."""
@@ -91,7 +94,9 @@ class Condition:
 
     def _look_after_progress(self, now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask]) -> None:
         """Find partitions that are stuck or blocked. Kafka's own faults show in the readiness instead."""
-        if self._not_ready() is not None:
+        long_turn = now_ms - self._looked_ms >= LONG_TURN_MS
+        self._looked_ms = now_ms
+        if long_turn or self._source.throttled or self._not_ready() is not None:
             self._watch.forget()
             return
         suspects = {p for p, task in tasks.items() if task.caught_up() and self._lag(p, task)}
@@ -145,4 +150,5 @@ class Condition:
             )
         if self._failed_commits >= UNABLE_AFTER:
             return f"the last {self._failed_commits} commits failed: {self._why_failed}"
-        return self._trouble
+        # Questions wait with everything else that a throttled consumer asks: that no answer comes says nothing.
+        return None if self._source.throttled else self._trouble

@@ -72,6 +72,7 @@ class Pages:
         body = {
             "ready": status.not_ready is None,
             "reason": status.not_ready,
+            "throttled": self._board.throttled(),
             "watermark": status.watermark,
             "partitions": [asdict(partition) for partition in status.partitions],
         }

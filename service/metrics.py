@@ -12,6 +12,7 @@ from service.core.model import Reason, ResetReason
 from service.status import StatusBoard
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+THROTTLE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
@@ -51,6 +52,15 @@ class Metrics:
         self.rebalances = Counter("txwatch_rebalances", "Rebalance callbacks", ("kind",), registry=registry)
         for kind in ("assigned", "revoked", "lost"):
             self.rebalances.labels(kind)
+        self.throttle = Histogram(
+            "txwatch_throttle_seconds",
+            "For how long a broker throttles a client whose quota is exceeded, one observation each time it says so",
+            ("client",),
+            registry=registry,
+            buckets=THROTTLE_BUCKETS,
+        )
+        for client in ("producer", "consumer"):
+            self.throttle.labels(client)
         self.skipped = Counter(
             "txwatch_records_skipped",
             "Committed position to earliest existing record: expired unread",

@@ -34,6 +34,10 @@ class Input(Protocol):
     def restoring(self) -> frozenset[Partition]:
         """Partitions that wait for restore()."""
 
+    @property
+    def throttled(self) -> bool:
+        """Whether a broker's quota may hold up what the consumer asks."""
+
     def poll(self, max_records: int, timeout_s: float) -> list[Event]:
         """Wait for records and tell what happened."""
 

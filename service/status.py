@@ -51,6 +51,8 @@ class StatusBoard:
         self._monotonic_s = monotonic_s
         self._beat_s = monotonic_s()
         self.status = Status(not_ready="starting")
+        self.throttled: Callable[[], str | None] = lambda: None
+        """Says which clients a broker's quota holds up; None while there are none."""
 
     def beat(self) -> None:
         """The loop advances."""

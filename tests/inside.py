@@ -40,7 +40,7 @@ class Inside:
         topics = Topics(names.alerts, names.aggregates, "", names.dead_letter, 10**6, 10**6, 10**6)
         self.consumer = Consumer(consumer_config(settings, lambda _: None))
         config = producer_config(settings, lambda _: None, topics)
-        self.sink = make_sink(lambda _: Producer(config), lambda: True, lambda: None)
+        self.sink = make_sink(lambda *_: Producer(config), lambda: True, lambda: None)
         initialise(self.sink)
         admin = ClusterAdmin(lambda: AdminClient(client_config(settings, "admin", lambda _: None)))
         self.board = StatusBoard(time.monotonic)

@@ -113,6 +113,7 @@ class FakeInput:
         self.waits: list[float] = []
         self.problems: dict[str, deque[KafkaProblem]] = defaultdict(deque)
         self.skipped = 0
+        self.throttled = False
         self.restore_takes_ms = 0
         self.asked_for_dead_owners: list[tuple[Partition, ...]] = []
         self.dead: list[str] = []

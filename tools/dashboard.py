@@ -177,6 +177,13 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             _quantiles("txwatch_commit_seconds", 0.5, 0.99),
         ),
         Panel(
+            "Throttled",
+            "The share of time for which a broker's quota holds up a client.",
+            "percentunit",
+            ((f"max by (client) (rate(txwatch_throttle_seconds_sum{{{CHOSEN}}}[{RATE}]))", "{{client}}"),),
+            limit=0.1,
+        ),
+        Panel(
             "Rebalances",
             "Partitions that came and went.",
             "short",

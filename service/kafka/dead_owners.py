@@ -115,7 +115,7 @@ class DeadOwners:
             if not self._keep_going():
                 return False
             try:
-                sink = TransactionalSink(lambda _: self._make_producer(name), self._keep_going, lambda: None)
+                sink = TransactionalSink(lambda *_: self._make_producer(name), self._keep_going, lambda: None)
                 sink.initialise(timeout_s)
             except Retriable:
                 continue

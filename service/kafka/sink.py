@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -12,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from service.kafka.calls import CALL_TIMEOUT_S, Hung, Stopped, call
 from service.kafka.errors import Abortable, Fatal, KafkaProblem, Replaced, Retriable, kafka_error, sort
 from service.kafka.lost_topics import Search
+from service.kafka.txn_time import TxnTime
 from service.wire.records import OutRecord
 
 REFUSED_LIMIT: Final = 3
@@ -95,24 +97,34 @@ class TransactionalSink:
     (librdkafka#5456, #5511). So every step of a txn is made on a thread of its own. The producer that hangs in one is
     left behind, and a new one of the same transactional.id takes its place: initialise() fences the old one and aborts
     its txn, whatever became of the call.
+
+    A call that a quota holds up looks the same. So time in which a broker throttles does not count, each hang in a row
+    makes the next call's patience longer, and a txn that exceeds its timeout gives the next one more time.
     """
 
     def __init__(
         self,
-        make_producer: Callable[[list[KafkaError]], Producer],
+        make_producer: Callable[[list[KafkaError], int], Producer],
         keep_going: Callable[[], bool],
         lost_topic: Callable[[], str | None],
+        *,
+        throttled: Callable[[], bool] = lambda: False,
+        txn_timeouts_ms: tuple[int, ...] = (60_000,),
     ) -> None:
         """``make_producer`` makes one that has a transactional.id, the same each time.
 
-        It is told where that one's delivery callback is to put why records fail.
+        It is given the list where that one's delivery callback puts why records fail, and its transaction.timeout.ms.
         ``lost_topic`` is asked where something takes long: a topic that is sent to and is gone, if there is one.
+        ``throttled`` says whether a broker throttles the producer, as far as poll() has heard.
+        ``txn_timeouts_ms`` are the usual timeout, and longer ones to use after a txn that exceeded its own.
         """
         self._make_producer = make_producer
         self._lost_topic = lost_topic
+        self._throttled = throttled
+        self._time = TxnTime(txn_timeouts_ms, time.monotonic)
         self._undelivered: list[KafkaError] = []
         """Of this producer and txn: one that was left behind may go on to report."""
-        self._producer = make_producer(self._undelivered)
+        self._producer = make_producer(self._undelivered, self._time.timeout_ms)
         self._keep_going = keep_going
         self._state = State.NEW
         self._refused = 0
@@ -159,6 +171,7 @@ class TransactionalSink:
         if self._state is not State.OPEN:
             begun = follow(self._state, Step.BEGUN)
             self._undelivered.clear()
+            self._time.begin()
             self._call("begin_transaction", self._producer.begin_transaction)
             self._state = begun
 
@@ -184,6 +197,7 @@ class TransactionalSink:
         )
         self._until_done("commit_transaction", self._producer.commit_transaction, CALL_TIMEOUT_S)
         self._step(Step.COMMITTED)
+        self._time.committed()
         self._refused = 0
 
     def abort(self) -> None:
@@ -220,8 +234,9 @@ class TransactionalSink:
             raise self._sorted(exception, "Kafka client") from exception
 
     def _replace(self) -> None:
+        self._producer.purge(blocking=False)  # one that hangs would go on sending, and a quota counts that
         self._undelivered = []
-        self._producer = self._make_producer(self._undelivered)
+        self._producer = self._make_producer(self._undelivered, self._time.timeout_ms)
         self._step(Step.REPLACED)
 
     def _produce(self, record: OutRecord) -> None:
@@ -233,6 +248,7 @@ class TransactionalSink:
                 if not self._keep_going():
                     raise Retriable("produce: told to stop while the local queue was full") from None
                 self.poll(0.1)
+                self._give_up_in_time(f"produce to {record.topic}")
                 search = search or self._search()
                 self._look(search)
             except KafkaException as exception:
@@ -248,9 +264,21 @@ class TransactionalSink:
             except Retriable:
                 if not self._keep_going():
                     raise
+                self._give_up_in_time(doing)
                 self._look(search)
             else:
                 return
+
+    def _give_up_in_time(self, doing: str) -> None:
+        if self._state is State.OPEN and (why := self._time.exceeded()):
+            self._replace()
+            raise Replaced(f"{doing}: {why}")
+
+    def _held_up(self, doing: str) -> bool:
+        """Whether a broker throttles; callbacks are served, for they are how the client says it."""
+        self.poll()
+        self._give_up_in_time(doing)
+        return self._throttled()
 
     def _search(self) -> Search:
         return Search(self._lost_topic, time.monotonic)
@@ -263,13 +291,21 @@ class TransactionalSink:
 
     def _call(self, doing: str, function: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
         try:
-            call(doing, function, *args, keep_going=self._keep_going)
+            call(
+                doing,
+                function,
+                *args,
+                keep_going=self._keep_going,
+                throttled=partial(self._held_up, doing),
+                hang_s=self._time.hang_s,
+            )
         except KafkaException as exception:
             raise self._sorted(exception, doing) from exception.with_traceback(None)
         except Stopped as stopped:
             self._step(Step.FAILED)
             raise Retriable(str(stopped)) from None
         except Hung as hung:
+            self._time.hung()
             self._replace()
             raise Replaced(f"{hung}, a new one takes its place") from None
 
@@ -282,6 +318,9 @@ class TransactionalSink:
         if error.code() in _OUT_OF_STEP and self._state is not State.BROKEN:
             self._replace()
             return Replaced(f"{problem}; a new producer takes its place")
+        if error.code() == KafkaError.INVALID_TRANSACTION_TIMEOUT and self._time.too_long():
+            self._replace()
+            return Replaced(f"{problem}; the usual timeout takes its place")
         if error.code() in _REFUSED:
             self._refused += 1
             if self._refused >= REFUSED_LIMIT:

@@ -57,12 +57,14 @@ class PartitionSource:
         is_member: Callable[[str], bool],
         instance: str,
         partition_count: Callable[[], int | None] = lambda: None,
+        is_throttled: Callable[[], bool] = lambda: False,
     ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
         ``errors`` is where the clients' error callbacks put what they are told; ``starting`` starts partitions of the
         consumer; ``is_member`` asks the group's coordinator about a member id; ``instance`` is written to what is
-        committed; ``partition_count`` says how many partitions the topic had when it was last looked up.
+        committed; ``partition_count`` says how many partitions the topic had when it was last looked up;
+        ``is_throttled`` says whether a broker throttles the consumer.
         """
         self._starting = starting
         self._look_up: Background[Mapping[Partition, int], Found] = Background("look_up", starting.look_up)
@@ -71,6 +73,7 @@ class PartitionSource:
         """Partitions of a topic that is no more are still to be handed back."""
         self._instance = instance
         self._partition_count = partition_count
+        self._is_throttled = is_throttled
         self.topic: Final[str] = topic
         self._consumer = consumer
         self._errors = errors
@@ -92,6 +95,11 @@ class PartitionSource:
     def joined(self) -> bool:
         """Whether the group has answered since the topic was subscribed."""
         return self._joined
+
+    @property
+    def throttled(self) -> bool:
+        """Whether a broker's quota may hold up what the consumer asks, by what poll() has heard."""
+        return self._is_throttled()
 
     @property
     def restoring(self) -> frozenset[Partition]:

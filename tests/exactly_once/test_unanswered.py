@@ -67,7 +67,7 @@ def test_a_record_is_not_taken_for_one_that_the_broker_has_of_an_aborted_txn(
     }
     producers: list[Producer] = []
 
-    def make(_: object) -> Producer:
+    def make(*_: object) -> Producer:
         producers.append(Producer(config))
         return producers[-1]
 

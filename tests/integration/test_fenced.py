@@ -21,7 +21,7 @@ def test_a_fenced_producer_tells_why_at_the_next_call(broker: Broker, unique: Ca
     create_topics(broker, topic)
     producers: list[Producer] = []
 
-    def make(_: object) -> Producer:
+    def make(*_: object) -> Producer:
         config: dict[str, Any] = {"bootstrap.servers": broker.bootstrap_servers, "transactional.id": name}
         producers.append(Producer(config))
         return producers[-1]

@@ -153,6 +153,7 @@ def test_the_status_shows_each_partition(site: Site) -> None:
     expected = {
         "ready": True,
         "reason": None,
+        "throttled": None,
         "watermark": 1_715_392_809_000,
         "partitions": [
             {
@@ -163,6 +164,8 @@ def test_the_status_shows_each_partition(site: Site) -> None:
                 "watermark": 1_715_392_809_000,
                 "idle": False,
                 "open_keys": 2,
+                "blocked_ms": None,
+                "waits_for": None,
             }
         ],
     }
@@ -171,7 +174,7 @@ def test_the_status_shows_each_partition(site: Site) -> None:
 
 def test_the_status_says_why_it_is_not_ready_and_null_for_no_watermark(site: Site) -> None:
     shown = json.loads(site.ask("/status")[2])
-    assert {"ready": False, "reason": "starting", "watermark": None, "partitions": []} == shown
+    assert {"ready": False, "reason": "starting", "throttled": None, "watermark": None, "partitions": []} == shown
 
 
 def test_the_versions_of_its_parts_are_nobodys_business(site: Site) -> None:

@@ -31,6 +31,7 @@ CONTRACT = {
     "txwatch_alert_latency_seconds": ("histogram", set()),
     "txwatch_commit_seconds": ("histogram", set()),
     "txwatch_transactions": ("counter", {"outcome"}),
+    "txwatch_throttle_seconds": ("histogram", {"client"}),
     "txwatch_rebalances": ("counter", {"kind"}),
     "txwatch_offset_resets": ("counter", {"reason"}),
     "txwatch_ids_in_two_partitions": ("counter", set()),

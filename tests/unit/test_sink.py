@@ -38,6 +38,7 @@ class FakeProducer:
         self.hangs: set[str] = set()
         """The next call of this name does not come back until `released`."""
         self.released = threading.Event()
+        self.purged = False
 
     def _call(self, name: str, *args: object) -> None:
         self.calls.append((name, *args))
@@ -65,6 +66,9 @@ class FakeProducer:
     def produce(self, topic: str, value: bytes, key: bytes, **more: object) -> None:
         self._call("produce", topic, value, key, more)
 
+    def purge(self, *, blocking: bool) -> None:
+        self.purged = not blocking
+
     def poll(self, timeout: float) -> int:
         self._call("poll", timeout)
         return 0
@@ -73,19 +77,32 @@ class FakeProducer:
 class Driven:
     """A sink with a fake producer, told to stop after ``patience`` questions."""
 
-    def __init__(self, patience: int = 1_000, *, initialised: bool = True) -> None:
+    def __init__(
+        self, patience: int = 100_000, *, initialised: bool = True, txn_timeouts_ms: tuple[int, ...] = (60_000,)
+    ) -> None:
         self.producers: list[FakeProducer] = []
         self.patience = patience
         self.undelivered: list[KafkaError] = []
         self.lost: list[str | None] = []
         """What the next looks for lost topics find; after them none is lost."""
-        self.sink = TransactionalSink(self._make, self._keep_going, self._lost_topic)
+        self.throttled: list[bool] = []
+        """What the next looks for a throttle find; after them there is none."""
+        self.timeouts_ms: list[int] = []
+        """Of the txns of each producer."""
+        self.sink = TransactionalSink(
+            self._make,
+            self._keep_going,
+            self._lost_topic,
+            throttled=lambda: bool(self.throttled and self.throttled.pop(0)),
+            txn_timeouts_ms=txn_timeouts_ms,
+        )
         if initialised:
             self.sink.initialise()
             self.producer.calls.clear()
 
-    def _make(self, undelivered: list[KafkaError]) -> Producer:
+    def _make(self, undelivered: list[KafkaError], txn_timeout_ms: int) -> Producer:
         self.undelivered = undelivered
+        self.timeouts_ms.append(txn_timeout_ms)
         self.producers.append(FakeProducer())
         return cast("Producer", self.producers[-1])
 
@@ -644,7 +661,95 @@ def test_a_producer_that_hangs_is_replaced_and_the_new_one_initialised_before_an
         "init_transactions", "begin_transaction", "produce", "send_offsets_to_transaction", "commit_transaction",
     ] == driven.names()  # fmt: skip
     old.released.set()
-    assert name == old.calls[-1][0]
+    assert name == driven.calls_of(0)[-1][0]
+    assert old.purged
+
+
+def let_it_go(producer: FakeProducer, after_s: float) -> None:
+    """Have a call that hangs come back."""
+    threading.Timer(after_s, producer.released.set).start()
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_call_that_a_broker_throttles_does_not_hang() -> None:
+    driven = Driven()
+    driven.throttled = [True] * 20
+    driven.producer.hangs.add("send_offsets_to_transaction")
+    let_it_go(driven.producer, 0.15)
+    driven.send_and_commit()
+    assert 1 == len(driven.producers)
+    assert ("poll", 0) in driven.producer.calls, "or nothing is heard of it"
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_call_that_is_still_away_when_the_throttle_is_over_hangs() -> None:
+    driven = Driven()
+    driven.throttled = [True] * 5
+    driven.producer.hangs.add("send_offsets_to_transaction")
+    with pytest.raises(Replaced, match="did not come back"):
+        driven.send_and_commit()
+    assert [] == driven.throttled
+    driven.producers[0].released.set()
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_after_a_hang_the_next_call_is_waited_for_longer() -> None:
+    driven = Driven()
+    for number in range(2):
+        driven.producer.hangs.add("send_offsets_to_transaction")
+        if number:
+            let_it_go(driven.producer, 0.12)
+            driven.send_and_commit()
+        else:
+            with pytest.raises(Replaced):
+                driven.send_and_commit()
+            driven.sink.initialise()
+    assert 2 == len(driven.producers)
+    driven.producers[0].released.set()
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_fenced_producer_says_so_while_a_call_is_waited_for() -> None:
+    driven = Driven()
+    driven.producer.hangs.add("send_offsets_to_transaction")
+    driven.sink.send([RECORD])
+    driven.fail("poll", FENCED)
+    with pytest.raises(Fenced, match="a newer one"):
+        driven.commit()
+    driven.producer.released.set()
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("slow", ["produce", "send_offsets_to_transaction", "commit_transaction"])
+def test_a_txn_that_takes_longer_than_its_timeout_is_given_up_and_the_next_one_gets_more_time(slow: str) -> None:
+    """Else the broker aborts it, and the client says that it was fenced."""
+    driven = Driven(txn_timeouts_ms=(5_050, 900_000))
+    driven.throttled = [True] * 1_000
+    if slow == "send_offsets_to_transaction":
+        driven.producer.hangs.add(slow)
+    else:
+        driven.fail(slow, *[BufferError() if slow == "produce" else TIMED_OUT] * 100_000)
+    with pytest.raises(Replaced, match=f"{slow}.*: the txn takes longer than its timeout of 5 s"):
+        driven.send_and_commit()
+    assert [5_050, 900_000] == driven.timeouts_ms
+    assert (False, False) == (driven.sink.ready, driven.sink.open)
+    driven.sink.initialise()
+    driven.send_and_commit()
+    driven.producers[0].released.set()
+
+
+def test_where_the_brokers_do_not_allow_the_longer_timeout_the_usual_one_is_kept() -> None:
+    driven = Driven(txn_timeouts_ms=(5_000, 900_000))
+    driven.fail("commit_transaction", TIMED_OUT)
+    with pytest.raises(Replaced, match="the next one may take 900 s"):
+        driven.send_and_commit()
+    refused = KafkaError(KafkaError.INVALID_TRANSACTION_TIMEOUT, "too long", fatal=True)
+    driven.fail("init_transactions", refused)
+    with pytest.raises(Retriable, match="too long"):
+        driven.sink.initialise()
+    driven.sink.initialise()
+    assert [5_000, 900_000, 5_000] == driven.timeouts_ms
+    driven.sink.begin()
 
 
 @pytest.mark.usefixtures("_impatient")

@@ -68,6 +68,41 @@ def test_trouble_is_the_reason_until_the_broker_answers_again() -> None:
     assert 1 == len(loop.events("kafka_well_again"))
 
 
+def test_that_a_throttled_consumer_gets_no_answer_is_no_trouble() -> None:
+    loop = Loop()
+    loop.input.stale = [Trouble("ask for the last offset: timed out")]
+    loop.input.problems["check"] += [Retriable("reach the broker: timed out")] * 2
+    loop.input.throttled = True
+    loop.turn(1, 1_001)
+    assert loop.why_not_ready() is None
+    loop.input.throttled = False
+    loop.turn(2_001)
+    assert "reach the broker: timed out" == loop.why_not_ready()
+
+
+def test_a_partition_that_a_throttle_holds_up_is_not_stuck() -> None:
+    loop = Loop()
+    loop.input.slow.add(0)
+    loop.input.throttled = True
+    loop.put(pay(0))
+    loop.turn(*range(1_000, 60_000, 1_000))
+    assert loop.board.status.stuck is None
+    loop.input.throttled = False
+    loop.turn(*range(60_000, 100_000, 1_000))
+    assert "partition 0 stands at offset 0 although it has records" == loop.board.status.stuck
+
+
+def test_a_partition_that_a_long_commit_holds_up_is_not_stuck() -> None:
+    loop = Loop(partitions=(0, 1))
+    loop.input.slow.add(1)
+    loop.put(pay(0), partition=1)
+    loop.output.commit_takes_ms = 20_000
+    for start in range(0, 120_000, 30_000):
+        loop.put(pay(start))
+        loop.turn(*range(start + 1_000, start + 11_000, 1_000))
+    assert loop.board.status.stuck is None
+
+
 def test_where_commit_after_commit_fails_it_is_not_ready_until_one_works_or_the_partitions_change() -> None:
     loop = Loop()
     loop.put(pay(0))

@@ -1,0 +1,44 @@
+"""Programs that may not have enough threads or address space: one line and an exit code, before anything is done."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.limits import THREADS
+from tests.broker import Broker
+from tests.service_process import ROOT, Names, ServiceProcess
+
+ARGUMENTS = {"service": [], "producer": ["replay", "-"]}
+
+
+@pytest.mark.parametrize("limit", [("threads", "1"), ("threads", "12"), ("mib", "1"), ("mib", "60"), ("mib", "200")])
+@pytest.mark.parametrize("program", ["service", "producer"])
+def test_where_threads_are_too_few_it_says_so_in_one_line(broker: Broker, program: str, limit: tuple[str, str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.limited", *limit, program, *ARGUMENTS[program]],
+        cwd=ROOT,
+        env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "HTTP_PORT": "0"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    (line,) = ended.stderr.splitlines()
+    assert "can't start new thread; raise the limit of processes (ulimit -u" in line
+    assert ended.returncode == 2
+
+
+def test_the_threads_that_are_tried_are_more_than_the_service_has(broker: Broker, unique: Callable[[str], str]) -> None:
+    service = ServiceProcess(broker, Names(unique))
+    try:
+        service.wait_ready(4)
+        threads = list(Path(f"/proc/{service.process.pid}/task").iterdir())
+        assert 10 < len(threads) <= THREADS
+    finally:
+        service.kill()
+        service.close_log()

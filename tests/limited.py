@@ -1,0 +1,42 @@
+"""A program in a process that may have little: `python -m tests.limited LIMIT VALUE PROGRAM [ARGUMENT…]`.
+
+LIMIT is `threads` (how many of this user's, who is another one if it would be root) or `mib` (of address space, beyond
+what it has with everything imported).
+"""
+
+import importlib
+import os
+import pkgutil
+import resource
+import sys
+from pathlib import Path
+
+OPTIONAL = {"service.timeline", "service.timeline.draw"}
+"""They need an extra."""
+NOBODY = 54_322
+"""A user id that has no process."""
+
+
+def main() -> None:
+    """Does not return."""
+    limit, value, program, *arguments = sys.argv[1:]
+    for module in pkgutil.walk_packages(importlib.import_module(program).__path__, f"{program}."):
+        if not module.name.endswith("__main__") and module.name not in OPTIONAL:
+            importlib.import_module(module.name)
+    run = importlib.import_module(f"{program}.__main__").main
+    sys.argv = [program, *arguments]
+    if limit == "threads":
+        if os.getuid() == 0:  # whom this limit does not concern
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        resource.setrlimit(resource.RLIMIT_NPROC, (int(value), int(value)))
+    else:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        size_kib = int(next(line for line in lines if line.startswith("VmSize")).split()[1])
+        allowed = (size_kib << 10) + (int(value) << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+    run()
+
+
+if __name__ == "__main__":
+    main()
