@@ -32,6 +32,7 @@ CONTRACT = {
     "txwatch_commit_seconds": ("histogram", set()),
     "txwatch_transactions": ("counter", {"outcome"}),
     "txwatch_rebalances": ("counter", {"kind"}),
+    "txwatch_log_lines_dropped": ("counter", set()),
     "txwatch_build_info": ("gauge", {"version", "librdkafka"}),
 }
 
