@@ -34,7 +34,7 @@ from service.clients import (
 from service.core.detectors.threshold import Threshold
 from service.core.model import WallTimeMs
 from service.core.rules import TaskRules
-from service.http import HttpServer, Pages
+from service.http import HttpServer, Pages, authority, why_not
 from service.intake import Topics
 from service.kafka.admin import ClusterAdmin
 from service.kafka.dead_owners import DeadOwners, LastCommits, connected
@@ -99,8 +99,9 @@ class Service:
         metrics = Metrics(registry, self._board, service.__version__, confluent_kafka.libversion()[0], dropped_lines)
         try:
             server = HttpServer(settings.http.host, settings.http.port, Pages(registry, self._board))
-        except OSError as error:
-            raise SettingsError(f"HTTP_HOST, HTTP_PORT: {settings.http.host}:{settings.http.port}: {error}") from None
+        except (OSError, UnicodeError) as error:  # the latter of a name that can be none in DNS
+            where = authority(settings.http.host, settings.http.port)
+            raise SettingsError(f"HTTP_HOST, HTTP_PORT: {where}: {why_not(error)}") from None
         self._log.info("http_listening", host=settings.http.host, port=server.port)
         watch = LoopWatch(self._board, self._log, end_at_once)
         self._stop.on_tick = watch.look

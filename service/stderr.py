@@ -5,6 +5,7 @@ O_NONBLOCK needs no thread, but it belongs to the open file, which other process
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 import select
@@ -186,6 +187,8 @@ def install() -> None:
         sys.stderr = cast("TextIO", Stderr(None))
     else:
         sys.stderr = cast("TextIO", Stderr(stream.fileno(), encoding=stream.encoding))
+    # The client can raise what is no BaseException, which ends the interpreter past every `except`.
+    atexit.register(drain)
 
 
 def dropped_lines() -> int:

@@ -328,3 +328,12 @@ def test_a_file_that_is_opened_does_not_become_a_closed_standard_error() -> None
         check=False,
     )
     assert b"True\n" == done.stdout
+
+
+def test_the_interpreters_own_end_waits_for_the_last_lines() -> None:
+    code = "from service import stderr; import sys; stderr.install(); print('x' * 200_000, file=sys.stderr); 1 // 0"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert 1 == done.returncode
+    assert "ZeroDivisionError: integer division or modulo by zero" == done.stderr.splitlines()[-1]
