@@ -1,4 +1,4 @@
-"""Where the process begins: first of all what a signal means, then the command line, which takes a while to load."""
+"""Where the process begins: what a signal means, standard error, then the command line, which takes a while to load."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import sys
 import traceback
 from typing import NoReturn
 
+from service import stderr
 from service.limits import shortage
 from service.stop import end_at_once_by_signals, end_process
 
 
 def main() -> NoReturn:
     """Run a command and exit with its code."""
-    end_at_once_by_signals()
     code = 1
     try:
+        end_at_once_by_signals()
+        stderr.install()
         from service.cli import main as run  # noqa: PLC0415 - see above
 
         code = run()

@@ -35,7 +35,7 @@ from service.clients import (
 from service.core.detectors.threshold import Threshold
 from service.core.model import WallTimeMs
 from service.core.rules import TaskRules
-from service.http import HttpServer, Pages
+from service.http import HttpServer, Pages, authority, why_not
 from service.intake import Topics
 from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
@@ -45,16 +45,16 @@ from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
 from service.kafka.starting import Starting
 from service.kafka.throttle import Throttle, reasons
+from service.loop_watch import LoopWatch
 from service.metrics import Metrics
 from service.ports import Probe
 from service.runtime import Worker
 from service.settings import Settings, SettingsError
 from service.status import Status, StatusBoard
-from service.stop import Stop, end_process
+from service.stderr import dropped_lines
+from service.stop import FORCED_AFTER_S, Stop, end_at_once
 from service.topics import compaction_loses, prepare_topics
 
-STOP_TIMEOUT_S: Final = 10.0
-"""From the signal to the end, whatever Kafka's client is doing."""
 CLOSE_TIMEOUT_S: Final = 3.0
 """Leaving the group may hang (confluent-kafka-python#1667); past this the process ends without it."""
 WAIT_S: Final = 0.25
@@ -73,18 +73,22 @@ class Service:
     """One run of the service."""
 
     def __init__(
-        self, settings: Settings, stop: Stop, producer: Callable[[dict[str, Any]], Producer] = Producer
+        self,
+        settings: Settings,
+        stop: Stop,
+        producer: Callable[[dict[str, Any]], Producer] = Producer,
+        consumer: Callable[[dict[str, Any]], Consumer] = Consumer,
     ) -> None:
-        """Nothing is connected yet. ``producer`` makes one; tests put one that stops at a chosen step."""
+        """Nothing is connected yet. ``producer`` and ``consumer`` make clients; tests put some that stop at a step."""
         self._settings = settings
         self._stop = stop
         self._producer = producer
+        self._consumer = consumer
         self._log: FilteringBoundLogger = logs.get("txwatch")
         self._board = StatusBoard(time.monotonic)
         self._errors: deque[KafkaError] = deque(maxlen=100)
         self._waiting_since_s = 0.0
         self._said_s = float("-inf")
-        self._ended = threading.Event()
         self._throttles: tuple[Throttle, ...] = ()
 
     def run(self) -> int:
@@ -98,13 +102,16 @@ class Service:
         settings = self._settings
         check_properties(settings)
         registry = CollectorRegistry()
-        metrics = Metrics(registry, self._board, service.__version__, confluent_kafka.libversion()[0])
+        metrics = Metrics(registry, self._board, service.__version__, confluent_kafka.libversion()[0], dropped_lines)
         try:
             server = HttpServer(settings.http.host, settings.http.port, Pages(registry, self._board))
-        except OSError as error:
-            raise SettingsError(f"HTTP_HOST, HTTP_PORT: {settings.http.host}:{settings.http.port}: {error}") from None
+        except (OSError, UnicodeError) as error:  # the latter of a name that can be none in DNS
+            where = authority(settings.http.host, settings.http.port)
+            raise SettingsError(f"HTTP_HOST, HTTP_PORT: {where}: {why_not(error)}") from None
         self._log.info("http_listening", host=settings.http.host, port=server.port)
-        threading.Thread(target=self._end_in_time, name="deadline", daemon=True).start()
+        watch = LoopWatch(self._board, self._log, end_at_once)
+        self._stop.on_tick = watch.look
+        self._stop.forced = lambda: self._log.warning("stop_forced", after_s=FORCED_AFTER_S, waits_in=watch.where())
         try:
             self._run(metrics)
         except Retriable as problem:
@@ -119,7 +126,6 @@ class Service:
             return 1
         finally:
             server.close()
-            self._ended.set()
         self._log.info("stopped")
         return 0
 
@@ -148,7 +154,7 @@ class Service:
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
         consumer = construct(
-            Consumer, {**consumer_config(self._settings, self._errors.append), "throttle_cb": reads.heard}
+            self._consumer, {**consumer_config(self._settings, self._errors.append), "throttle_cb": reads.heard}
         )
         kafka = self._settings.kafka
         dead_owners = DeadOwners(
@@ -205,16 +211,6 @@ class Service:
             self._board.status = Status("stopping")
             worker.abandon()
             self._close(source)
-
-    def _end_in_time(self) -> None:
-        """See to it that a stop is a stop: calls with a timeout of 1 s were seen to block for 20 without a broker.
-
-        What is cut off here was not committed, so the next owner reads it again.
-        """
-        self._stop.event.wait()
-        if not self._ended.wait(STOP_TIMEOUT_S):
-            self._log.warning("stop_forced", after_s=STOP_TIMEOUT_S)
-            end_process(0)
 
     def _keep_going(self) -> bool:
         """Asked between the attempts of blocking calls: a process that waits for Kafka is alive, but not ready."""

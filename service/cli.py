@@ -178,5 +178,5 @@ def _say(text: str) -> None:
 
 
 def _complain(line: str, code: int) -> int:
-    click.echo(f"txwatch: {' '.join(line.split())}", err=True)
+    print(f"txwatch: {' '.join(line.split())}", file=sys.stderr)  # noqa: T201 - the one line of a wrong start
     return code

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import ipaddress
 import json
 import socket
 import threading
@@ -88,12 +90,19 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = MAX_CONNECTIONS
 
-    def __init__(self, address: tuple[str, int], pages: Pages) -> None:
+    def __init__(self, family: socket.AddressFamily, address: tuple[Any, ...], pages: Pages) -> None:
+        self.address_family = family
         self.pages: Final = pages
         self._open: dict[socket.socket, None] = {}
         """The oldest first."""
         self._lock = threading.Lock()
         super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        host = str(self.server_address[0])
+        if self.address_family == socket.AF_INET6 and ipaddress.ip_address(host).is_unspecified:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # :: takes IPv4, too
+        super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         with self._lock:
@@ -161,16 +170,35 @@ class _Handler(BaseHTTPRequestHandler):
         """A scrape every few seconds is no event."""
 
 
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """The first address, IPv4 before IPv6: clients that are told `localhost` mostly try that one."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found.sort(key=lambda info: info[0] != socket.AF_INET)
+    return found[0][0], found[0][4]
+
+
+def why_not(error: Exception) -> str:
+    """Why the address is not to be had, for whoever has set it."""
+    if isinstance(error, OSError) and error.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
+        return f"{error}: this machine has no such address; 0.0.0.0 is every IPv4 one"
+    return str(error)
+
+
+def authority(host: str, port: int) -> str:
+    """Host and port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class HttpServer:
     """Serves the pages from construction until close()."""
 
     def __init__(self, host: str, port: int, pages: Pages) -> None:
-        """Bind; port 0 takes a free one.
+        """Bind; port 0 takes a free one. A name that has addresses of both kinds is its IPv4 one.
 
         Raises:
             OSError: the address is not to be had.
         """
-        self._server = _Server((host, port), pages)
+        self._server = _Server(*_address(host, port), pages)
         self.port: Final[int] = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
         self._thread.start()

@@ -9,6 +9,8 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from service.stderr import Stderr
+
 _SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
@@ -36,6 +38,15 @@ def configure(level: str, log_format: Literal["json", "console"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    if isinstance(sys.stderr, Stderr):
+
+        def gap_line(lines: int) -> str:
+            event: EventDict = {"event": "log_lines_dropped", "lines": lines}
+            for processor in [*_SHARED, renderer]:
+                event = processor(None, "warning", event)  # type: ignore[assignment]
+            return f"{event}\n"
+
+        sys.stderr.gap_line = gap_line
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level.lower()),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service.core.model import Reason, ResetReason
@@ -18,8 +18,15 @@ THROTTLE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 class Metrics:
     """Every metric of the service. Gauges of a partition live as long as its assignment, counters for ever."""
 
-    def __init__(self, registry: CollectorRegistry, board: StatusBoard, version: str, librdkafka: str) -> None:
-        """Register them all."""
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        board: StatusBoard,
+        version: str,
+        librdkafka: str,
+        dropped_lines: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """Register them all; ``dropped_lines`` says how many lines of the log could not be written so far."""
         # In Prometheus' text they would be gauges that nobody knows, and those of a partition would stay for ever.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         by_partition = ("topic", "partition")
@@ -84,6 +91,7 @@ class Metrics:
         build.labels(version, librdkafka).set(1)
 
         registry.register(_Gauges(board))
+        registry.register(_LogLines(dropped_lines))
 
 
 class _Gauges(Collector):
@@ -121,3 +129,14 @@ class _Gauges(Collector):
                 "The least watermark over partitions that are not idle",
                 value=status.watermark / 1000,
             )
+
+
+class _LogLines(Collector):
+    """A counter that standard error keeps itself, asked at each scrape."""
+
+    def __init__(self, dropped_lines: Callable[[], int]) -> None:
+        self._dropped_lines = dropped_lines
+
+    def collect(self) -> Iterator[Metric]:
+        help_text = "Lines of the log that could not be written: nobody reads standard error, or it is full or closed"
+        yield CounterMetricFamily("txwatch_log_lines_dropped", help_text, value=self._dropped_lines())

@@ -6,6 +6,7 @@ Exit code 0 when /readyz says so; else 1, with the reason on standard output.
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import os
 import sys
 from collections.abc import Mapping
@@ -13,14 +14,15 @@ from http import HTTPStatus
 from typing import Final
 
 TIMEOUT_S: Final = 3.0
-EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, not bound
+HERE: Final = "127.0.0.1"
+"""Where a service answers that listens at every address: `::` takes IPv4, too."""
 
 
 def main(environment: Mapping[str, str]) -> int:
     """Ask at HTTP_HOST and HTTP_PORT, print the answer and return the exit code."""
-    host = environment.get("HTTP_HOST", "")
+    host = _one_address(environment.get("HTTP_HOST", ""))
     port = int(environment.get("HTTP_PORT") or 8000)
-    connection = http.client.HTTPConnection("127.0.0.1" if host in EVERYWHERE else host, port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
@@ -31,6 +33,13 @@ def main(environment: Mapping[str, str]) -> int:
         connection.close()
     print(text)  # noqa: T201 - what `docker inspect` shows of the check
     return 0 if ready else 1
+
+
+def _one_address(host: str) -> str:
+    try:
+        return HERE if ipaddress.ip_address(host).is_unspecified else host
+    except ValueError:
+        return host or HERE
 
 
 if __name__ == "__main__":

@@ -58,6 +58,11 @@ class StatusBoard:
         """The loop advances."""
         self._beat_s = self._monotonic_s()
 
+    @property
+    def beat_s(self) -> float:
+        """When the loop last advanced, by the monotonic clock."""
+        return self._beat_s
+
     def silent_s(self) -> float:
         """Seconds since the loop last advanced."""
         return self._monotonic_s() - self._beat_s

@@ -190,6 +190,12 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             ((f"sum by (kind) (increase(txwatch_rebalances_total{{{CHOSEN}}}[{RATE}]))", "{{kind}}"),),
         ),
         Panel(
+            "Log lines dropped",
+            "Lines that could not be written to standard error: nobody reads it, or it is full or closed.",
+            "short",
+            ((f"sum by (instance) (increase(txwatch_log_lines_dropped_total{{{CHOSEN}}}[{RATE}]))", "{{instance}}"),),
+        ),
+        Panel(
             "Instances",
             "How many answer, and how many of them are ready.",
             "short",

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.core.model import ClockName, LatePolicy
-from service.wire.names import no_broker_in
+from service.wire.names import fault_of_host, fault_of_name, fault_of_text, no_broker_in
 
+
+def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
+    def check(name: str) -> str:
+        if (fault := fault_of(name)) is not None:
+            raise ValueError(fault)
+        return name
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, _refusing(fault_of_name)]
+Host = Annotated[str, _refusing(fault_of_host)]
+Servers = Annotated[str, _refusing(fault_of_text)]
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 Milliseconds = Annotated[int, Field(ge=0, le=10**15)]
 
@@ -63,9 +77,9 @@ GUARANTEED: Final = frozenset(
 class KafkaSettings(_Group):
     """How to reach Kafka, and as whom."""
 
-    bootstrap_servers: Annotated[str, Field(min_length=1)] = "localhost:9092"
-    group_id: Annotated[str, Field(min_length=1)] = "txwatch"
-    instance_id: Annotated[str, Field(min_length=1)] = Field(default_factory=socket.gethostname)
+    bootstrap_servers: Servers = "localhost:9092"
+    group_id: Name = "txwatch"
+    instance_id: Name = Field(default_factory=socket.gethostname)
     properties: dict[str, str | bool | int | float] = Field(default_factory=dict)
 
     @field_validator("bootstrap_servers")
@@ -82,6 +96,9 @@ class KafkaSettings(_Group):
         for name in properties:
             if name in GUARANTEED:
                 raise ValueError(f"{name} may not be set here: the service's guarantees rest on it")
+        # The client takes a blank for classic, and would assign partitions in a way that goes with neither.
+        if str(properties.get("group.protocol", "consumer")).lower() not in {"classic", "consumer"}:
+            raise ValueError("group.protocol is classic or consumer")
         return properties
 
 
@@ -145,7 +162,7 @@ class DetectSettings(_Group):
 class HttpSettings(_Group):
     """Where /metrics and the rest are served."""
 
-    host: Annotated[str, Field(min_length=1)] = "0.0.0.0"  # noqa: S104 - CONTRACT: a container must be reachable
+    host: Host = "0.0.0.0"  # noqa: S104 - CONTRACT: a container must be reachable
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
 
 

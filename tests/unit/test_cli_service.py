@@ -257,3 +257,18 @@ def test_a_property_with_a_value_that_the_client_does_not_know_is_named(txwatch:
     line = txwatch("alerts", KAFKA_PROPERTIES='{"security.protocol":"nonsense"}').complaint()
     assert "KAFKA_PROPERTIES" in line
     assert "security.protocol" in line
+
+
+@pytest.mark.parametrize("host", ["2001:db8::1", "a..b", "x" * 64 + ".example", "nowhere.invalid"])
+def test_an_address_that_is_not_to_be_had_is_one_line_that_names_the_setting(txwatch: Txwatch, host: str) -> None:
+    line = txwatch("run", HTTP_HOST=host, HTTP_PORT="0").complaint()
+    assert "HTTP_HOST" in line
+    assert host in line
+
+
+@pytest.mark.parametrize("command", ["run", "alerts"])
+@pytest.mark.parametrize(
+    "variable", ["KAFKA_GROUP_ID", "KAFKA_INSTANCE_ID", "TOPICS_ALERTS", "KAFKA_BOOTSTRAP_SERVERS"]
+)
+def test_a_blank_name_stops_every_command(txwatch: Txwatch, command: str, variable: str) -> None:
+    assert variable in txwatch(command, **{variable: " "}).complaint()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import socket
@@ -16,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from service.http import CONNECTION_TIMEOUT_S, MAX_CONNECTIONS, REQUEST_TIMEOUT_S, HttpServer, Pages
+from service.http import CONNECTION_TIMEOUT_S, MAX_CONNECTIONS, REQUEST_TIMEOUT_S, HttpServer, Pages, authority, why_not
 from service.metrics import Metrics
 from service.status import STALLED_AFTER_S, PartitionStatus, Status, StatusBoard
 
@@ -28,12 +29,12 @@ PATHS = ["/metrics", "/healthz", "/readyz", "/status"]
 class Site:
     """A server with a board to post on and a clock to move."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.now_s = 0.0
         self.board = StatusBoard(lambda: self.now_s)
         registry = CollectorRegistry()
         Metrics(registry, self.board, "1.2.3", "2.16.0")
-        self.server = HttpServer("127.0.0.1", 0, Pages(registry, self.board))
+        self.server = HttpServer(host, 0, Pages(registry, self.board))
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
         """Status, content type and body of an answer."""
@@ -310,3 +311,77 @@ def test_a_client_that_dribbles_is_cut_off(slow_clients: SlowClients) -> None:
 def test_slow_clients_hold_up_nobody(slow_clients: SlowClients) -> None:
     assert 200 == slow_clients.others
     assert slow_clients.others_waited_s < REQUEST_TIMEOUT_S / 2
+
+
+# ---- addresses ----------------------------------------------------------------------------------------------
+
+
+def answers_at(host: str, port: int) -> bool:
+    """Whether there are pages."""
+    connection = http.client.HTTPConnection(host, port, timeout=30)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has IPv6's own loopback address; in many containers it is switched off."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("host", "by_ipv4", "by_ipv6"),
+    [
+        ("0.0.0.0", True, False),  # noqa: S104
+        ("127.0.0.1", True, False),
+        ("localhost", True, False),
+        ("::", True, True),
+        ("0:0:0:0:0:0:0:0", True, True),
+        ("::1", False, True),
+    ],
+)
+def test_it_listens_where_it_is_told_and_nowhere_else(host: str, *, by_ipv4: bool, by_ipv6: bool) -> None:
+    if host == "::1" and not has_ipv6():
+        with pytest.raises(OSError, match="Errno") as refused:
+            Site(host)
+        assert "this machine has no such address" in why_not(refused.value)
+        return
+    site = Site(host)
+    try:
+        found = answers_at("127.0.0.1", site.server.port), answers_at("::1", site.server.port)
+        assert (by_ipv4, by_ipv6 and has_ipv6()) == found
+    finally:
+        site.server.close()
+
+
+def test_an_address_of_another_machine_is_refused_with_a_hint() -> None:
+    with pytest.raises(OSError, match="Errno") as refused:
+        Site("2001:db8::1")
+    assert "this machine has no such address; 0.0.0.0 is every IPv4 one" in why_not(refused.value)
+
+
+def test_a_machine_without_ipv6_says_so() -> None:
+    error = OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+    assert "this machine has no such address" in why_not(error)
+
+
+def test_what_is_wrong_with_a_taken_port_is_not_its_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use") as refused:
+        HttpServer("127.0.0.1", taken.getsockname()[1], Pages(CollectorRegistry(), StatusBoard(lambda: 0.0)))
+    assert "no such address" not in why_not(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"), [("::1", "[::1]:80"), ("fe80::1%eth0", "[fe80::1%eth0]:80"), ("127.0.0.1", "127.0.0.1:80")]
+)
+def test_an_ipv6_address_has_brackets_before_its_port(host: str, shown: str) -> None:
+    assert shown == authority(host, 80)

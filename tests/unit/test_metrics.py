@@ -35,6 +35,7 @@ CONTRACT = {
     "txwatch_rebalances": ("counter", {"kind"}),
     "txwatch_offset_resets": ("counter", {"reason"}),
     "txwatch_ids_in_two_partitions": ("counter", set()),
+    "txwatch_log_lines_dropped": ("counter", set()),
     "txwatch_build_info": ("gauge", {"version", "librdkafka"}),
 }
 

@@ -50,3 +50,22 @@ def test_one_that_does_not_answer_is_not_ready(capsys: pytest.CaptureFixture[str
 
     assert ready.main({"HTTP_PORT": str(port)}) == 1
     assert capsys.readouterr().out.startswith(f"no answer from port {port}: ")
+
+
+@pytest.mark.parametrize(
+    ("listens", "asked"),
+    [("::", "::"), ("0.0.0.0", "0.0.0.0"), ("::", "0::0"), ("localhost", "localhost")],  # noqa: S104
+)
+def test_it_asks_where_the_service_listens(board: StatusBoard, listens: str, asked: str) -> None:
+    board.status = Status(None)
+    server = HttpServer(listens, 0, Pages(CollectorRegistry(), board))
+    try:
+        assert ready.main({"HTTP_HOST": asked, "HTTP_PORT": str(server.port)}) == 0
+    finally:
+        server.close()
+
+
+def test_it_asks_at_ipv6s_own_address(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        assert ready.main({"HTTP_HOST": "::1", "HTTP_PORT": str(elsewhere.getsockname()[1])}) == 1
+    assert "no answer" in capsys.readouterr().out

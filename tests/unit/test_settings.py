@@ -239,6 +239,8 @@ WRONG = [
     ("KAFKA_PROPERTIES", '"x"'),
     ("KAFKA_PROPERTIES", '{"a":null}'),
     ("KAFKA_PROPERTIES", '{"a":{"b":1}}'),
+    ("KAFKA_PROPERTIES", '{"group.protocol":" "}'),
+    ("KAFKA_PROPERTIES", '{"group.protocol":"classic "}'),
     ("TOPICS_TRANSACTIONS", ""),
     ("TOPICS_ALERTS", "with blank"),
     ("TOPICS_ALERTS", "x" * 250),
@@ -292,6 +294,71 @@ def test_a_wrong_value_in_a_file_is_named_with_the_file(written: Written, text: 
     file = written(text)
     line = complaint(file)
     assert line.startswith(f"{variable} ({file})")
+
+
+INVISIBLE = [" ", "\t", "\n", "\r\n", "\x00", "\x1b", "\x7f", "\x85", "\u00a0", "\u2003", "\u2028", "\u200b", "\ufeff"]
+NAME_SETTINGS = {
+    "KAFKA_GROUP_ID": "payments",
+    "KAFKA_INSTANCE_ID": "payments-0",
+    "KAFKA_BOOTSTRAP_SERVERS": "one:9092,two:9092",
+    "HTTP_HOST": "127.0.0.1",
+    "TOPICS_TRANSACTIONS": "in",
+    "TOPICS_ALERTS": "out",
+    "TOPICS_AGGREGATES": "sums",
+    "TOPICS_LATE": "late",
+    "TOPICS_DEAD_LETTER": "dead",
+    "TOPICS_STATE": "state",
+}
+
+
+@pytest.mark.parametrize("variable", NAME_SETTINGS)
+@pytest.mark.parametrize("text", INVISIBLE, ids=ascii)
+def test_what_nobody_sees_at_an_end_of_a_name_is_refused(written: Written, variable: str, text: str) -> None:
+    name = NAME_SETTINGS[variable]
+    group, _, field = variable.lower().partition("_")
+    for value in (text, text + name, name + text):
+        assert complaint(NO_FILE, **{variable: value}).startswith(f"{variable}: ")
+        file = written(f"[{group}]\n{field} = {json.dumps(value)}")
+        assert complaint(file).startswith(f"{variable} ({file}): ")
+
+
+@pytest.mark.parametrize("variable", ["KAFKA_GROUP_ID", "KAFKA_INSTANCE_ID", "KAFKA_BOOTSTRAP_SERVERS", "HTTP_HOST"])
+@pytest.mark.parametrize("text", ["a\tb", "a\nb", "a\x00b", "a\x9fb"], ids=ascii)
+def test_a_control_character_is_part_of_no_name(variable: str, text: str) -> None:
+    assert complaint(NO_FILE, **{variable: text}).startswith(f"{variable}: ")
+
+
+@pytest.mark.parametrize("name", ["my group", "Gr\u00fc\u00dfe", "a" * 1_000, "\U0001f4b6", "a.b_c-d/e:f"])
+def test_any_other_name_of_a_group_or_an_instance_is_taken(name: str) -> None:
+    kafka = load(NO_FILE, {"KAFKA_GROUP_ID": name, "KAFKA_INSTANCE_ID": name}).settings.kafka
+    assert (name, name) == (kafka.group_id, kafka.instance_id)
+
+
+@pytest.mark.parametrize("variable", ["KAFKA_GROUP_ID", "KAFKA_INSTANCE_ID"])
+def test_a_name_that_fits_nowhere_is_refused(variable: str) -> None:
+    assert f"{variable}: is longer than 1000 bytes" == complaint(NO_FILE, **{variable: "\u00fc" * 501})
+
+
+@pytest.mark.parametrize(
+    "servers", ["[::1]:9092", "[::1]", "one:9092, two:9092", "SSL://[fe80::1%eth0]:9093,one", "a" * 2_000]
+)
+def test_lists_of_brokers_are_taken_as_they_are(servers: str) -> None:
+    assert servers == load(NO_FILE, {"KAFKA_BOOTSTRAP_SERVERS": servers}).settings.kafka.bootstrap_servers
+
+
+@pytest.mark.parametrize("servers", ["::1", "::1:9092", "[::1", "::1]:9092", "[::1]:", "[::1]:0", "[]:9092"])
+def test_an_ipv6_address_of_a_broker_needs_its_brackets(servers: str) -> None:
+    assert complaint(NO_FILE, KAFKA_BOOTSTRAP_SERVERS=servers).startswith("KAFKA_BOOTSTRAP_SERVERS")
+
+
+@pytest.mark.parametrize("host", ["[::1]", "[::]", "local host", "http://localhost", "localhost:8000", "::1/128"])
+def test_what_is_no_host_to_listen_at_is_refused(host: str) -> None:
+    assert complaint(NO_FILE, HTTP_HOST=host).startswith("HTTP_HOST: ")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "::1", "fe80::1%eth0", "localhost", "my-host.example"])  # noqa: S104
+def test_hosts_to_listen_at_are_taken_as_they_are(host: str) -> None:
+    assert host == load(NO_FILE, {"HTTP_HOST": host}).settings.http.host
 
 
 TOPICS = ["TRANSACTIONS", "ALERTS", "AGGREGATES", "LATE", "DEAD_LETTER", "STATE"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from service.core.model import LatePolicy
 from service.settings import GUARANTEED, MASK, Loaded, SettingsError, load, mask
-from service.wire.names import no_broker_in
+from service.wire.names import fault_of_name, no_broker_in
 
 Written = Callable[[str], Path]
 
@@ -124,13 +124,14 @@ def test_each_setting_is_shown_with_where_it_came_from(written: Written) -> None
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=10)
+NAMES = TEXTS.filter(lambda text: fault_of_name(text) is None)
 TOPIC_NAMES = st.from_regex(r"tx-[a-z0-9._-]{3,12}", fullmatch=True)
 ENVIRONMENTS = st.fixed_dictionaries(
     {},
     optional={
-        "KAFKA_BOOTSTRAP_SERVERS": TEXTS.filter(lambda text: no_broker_in(text) is None),
-        "KAFKA_GROUP_ID": TEXTS,
-        "KAFKA_INSTANCE_ID": TEXTS,
+        "KAFKA_BOOTSTRAP_SERVERS": NAMES.filter(lambda text: no_broker_in(text) is None),
+        "KAFKA_GROUP_ID": NAMES,
+        "KAFKA_INSTANCE_ID": NAMES,
         "KAFKA_PROPERTIES": st.dictionaries(
             TEXTS.filter(lambda name: name not in GUARANTEED and mask({name: 1}) == {name: 1}),
             TEXTS | st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.floats(allow_nan=False, allow_infinity=False),
@@ -153,7 +154,7 @@ ENVIRONMENTS = st.fixed_dictionaries(
 @example({"DETECT_LIMIT": "8000.00000000000000001"})
 @example({"DETECT_LIMIT": "1E-7"})
 @example({"DETECT_LIMIT": "1E+15"})
-@example({"KAFKA_PROPERTIES": '{"client.rack":"-----BEGIN\\nCERTIFICATE\\n"}', "KAFKA_GROUP_ID": 'a"#\n\\b'})
+@example({"KAFKA_PROPERTIES": '{"client.rack":"-----BEGIN\\nCERTIFICATE\\n"}', "KAFKA_GROUP_ID": 'a"# \\b'})
 def test_what_is_shown_gives_the_same_settings_when_it_is_read(
     tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
 ) -> None:
