@@ -108,7 +108,7 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
     """The transactional producer; it makes no batch that one of the topics would not take."""
     return {
         "linger.ms": 5,
-        "compression.type": "lz4",
+        "compression.type": "none",  # some clients cannot read lz4, snappy or zstd as they come
         "queue.buffering.max.kbytes": 65_536,
         **client_config(settings, "producer", errors),
         "transactional.id": transactional_id(settings.kafka, settings.kafka.instance_id),
