@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -26,7 +27,12 @@ def write_all_kinds(broker: Broker, names: Names, settings: dict[str, str]) -> N
         service.wait_ready(1)
         produce(broker, names.transactions, records)
         for topic in (names.aggregates, names.late, names.dead_letter):
-            wait_until(lambda topic=topic: len(read_all(broker, topic)) >= 200, name=topic)
+            wait_until(partial(has_records, broker, topic, 200), name=topic)
+
+
+def has_records(broker: Broker, topic: str, count: int) -> bool:
+    """Whether a topic has at least so many."""
+    return len(read_all(broker, topic)) >= count
 
 
 def codecs(broker: Broker, topic: str) -> set[str]:
