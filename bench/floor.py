@@ -4,8 +4,10 @@ import sys
 import time
 
 from confluent_kafka import Consumer
+from confluent_kafka.admin import AdminClient
 
-from service.clients import consumer_config
+from service.clients import client_config, consumer_config
+from service.kafka.admin import ClusterAdmin
 from service.runtime import BATCH_RECORDS, POLL_S
 from service.settings import load
 
@@ -14,7 +16,9 @@ def main() -> None:
     """Read the number of records given; settings come from the environment, as the service's do."""
     wanted = int(sys.argv[1])
     settings = load(None).settings
-    consumer = Consumer({**consumer_config(settings, lambda _: None), "auto.offset.reset": "earliest"})
+    admin = ClusterAdmin(lambda: AdminClient(client_config(settings, "admin", lambda _: None)))
+    config = consumer_config(settings, lambda _: None, admin.brokers(settings.topics.transactions))
+    consumer = Consumer({**config, "auto.offset.reset": "earliest"})
     consumer.subscribe([settings.topics.transactions])
     print(f"started {time.process_time():.3f}", flush=True)
     seen = 0

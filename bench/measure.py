@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.comparing import peers
 from bench.draining import clocks, drain, memory, scaling
+from bench.memory import backlogs
 from bench.page import write_page
 from bench.plots import draw
 from bench.producing import producer, schedule
@@ -31,6 +32,7 @@ FIGURES: dict[str, Callable[[Stand], Figure]] = {
     "latency": latency,
     "partitions": partitions,
     "memory": memory,
+    "backlogs": backlogs,
     "start": start,
     "scaling": scaling,
     "producer": producer,

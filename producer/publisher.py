@@ -43,7 +43,7 @@ def client_config(brokers: str, properties: Mapping[str, Value], linger_ms: int)
     """Return librdkafka's settings: what may be chosen, then the user's choice, then what the guarantees rest on."""
     return {
         "linger.ms": linger_ms,
-        "compression.type": "lz4",
+        "compression.type": "none",  # some clients cannot read lz4, snappy or zstd as they come
         "client.id": "txwatch-replay",
         "enable.metrics.push": "false",
         "log_level": 0,

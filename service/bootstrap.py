@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, Producer
@@ -153,9 +153,9 @@ class Service:
         )
         if not self._wait_for(sink.initialise, "waiting_for_transaction_coordinator"):
             return
-        consumer = construct(
-            self._consumer, {**consumer_config(self._settings, self._errors.append), "throttle_cb": reads.heard}
-        )
+        consumer = self._make_consumer(admin, reads)
+        if consumer is None:
+            return
         kafka = self._settings.kafka
         dead_owners = DeadOwners(
             admin,
@@ -269,6 +269,13 @@ class Service:
         result: list[Topics] = []
         prepared = self._wait_for(lambda: result.append(prepare_topics(admin, self._settings)), "waiting_for_broker")
         return result[0] if prepared else None
+
+    def _make_consumer(self, admin: ClusterAdmin, reads: Throttle) -> Consumer | None:
+        topic, brokers = self._settings.topics.transactions, list[int]()
+        if not self._wait_for(lambda: brokers.append(admin.brokers(topic)), "waiting_for_broker"):
+            return None
+        config = consumer_config(self._settings, self._errors.append, brokers[0])
+        return cast("Consumer", construct(self._consumer, {**config, "throttle_cb": reads.heard}))
 
     def _wait_for(self, attempt: Callable[[], None], event: str) -> bool:
         """Try until it works, saying so now and then; returns False when told to stop."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient
 
+from service.fetching import LEAST_BYTES, fetch_sizes
 from service.intake import Topics
 from service.kafka.errors import Fatal, kafka_error
 from service.settings import KafkaSettings, Settings, SettingsError
@@ -58,8 +59,11 @@ def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], 
     }
 
 
-def consumer_config(settings: Settings, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
-    """The input consumer. What a user's property may override stands before the common part."""
+def consumer_config(settings: Settings, errors: Callable[[KafkaError], None], brokers: int = 1) -> dict[str, Any]:
+    """The input consumer. What a user's property may override stands before the common part.
+
+    ``brokers`` is how many the cluster has.
+    """
     classic = str(settings.kafka.properties.get("group.protocol", "")).lower() == "classic"
     return {
         "group.protocol": "consumer",
@@ -67,12 +71,13 @@ def consumer_config(settings: Settings, errors: Callable[[KafkaError], None]) ->
         "fetch.queue.backoff.ms": 5,
         "queued.min.messages": 20_000,
         "queued.max.messages.kbytes": 16_384,
-        "fetch.message.max.bytes": 1_048_576,
+        **fetch_sizes(brokers),
         # A partition that is sought is fetched anew only when the pending fetch returns.
         "fetch.wait.max.ms": 100,
         # Nothing is read while a txn is committed, which a quota can make last as long as the txn's timeout.
         "max.poll.interval.ms": LONGEST_TXN_MS + 60_000,
         **client_config(settings, "consumer", errors),
+        "message.max.bytes": LEAST_BYTES,  # the producer's; the client refuses smaller fetches than that
         **({"partition.assignment.strategy": "cooperative-sticky"} if classic else {}),
         "group.id": settings.kafka.group_id,
         "enable.auto.commit": False,
@@ -122,7 +127,7 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
     """The transactional producer; it makes no batch that one of the topics would not take."""
     return {
         "linger.ms": 5,
-        "compression.type": "lz4",
+        "compression.type": "none",  # some clients cannot read lz4, snappy or zstd as they come
         "queue.buffering.max.kbytes": 65_536,
         **client_config(settings, "producer", errors),
         "transactional.id": transactional_id(settings.kafka, settings.kafka.instance_id),

@@ -25,7 +25,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from service.core.model import Offset, Partition
-from service.kafka.errors import Fatal, Misconfigured, Retriable, kafka_error, sort, sort_asked
+from service.kafka.errors import Fatal, Misconfigured, Retriable, asking, kafka_error, sort, sort_asked
 from service.kafka.starting import Edges
 from service.ports import Ends
 
@@ -259,6 +259,16 @@ class ClusterAdmin:
         """Ask anew: after an election the client goes on by the leader epoch that it remembers, and is fenced."""
         with suppress(KafkaException):  # the next attempt will tell
             self._client.list_topics(topic, timeout=timeout_s)
+
+    def brokers(self, topic: str) -> int:
+        """How many brokers run; ``topic`` is any that may be asked for, since to ask for all takes longer.
+
+        Raises:
+            Retriable: nobody answers.
+            Fatal: the broker refuses.
+        """
+        with asking("ask for the brokers"):
+            return len(self._client.list_topics(topic, TIMEOUT_S).brokers)
 
     def is_member(self, group: str, member_id: str) -> bool:
         """Whether the group's coordinator knows this member; False also while it does not answer."""

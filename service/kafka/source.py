@@ -19,6 +19,7 @@ from service.core.model import Offset, Partition, Progress
 from service.kafka.background import Background
 from service.kafka.errors import Fatal, Retriable, kafka_error, or_end, sort
 from service.kafka.events import DeadOwnersFenced, End, Event, Given, OutOfRange, Run, Taken, Trouble
+from service.kafka.poll_size import PollSize
 from service.kafka.starting import Found, Start, Starting
 from service.wire.progress import encode_progress
 
@@ -79,6 +80,7 @@ class PartitionSource:
         self._errors = errors
         self._state = _Partitions()
         self._joined = False
+        self._poll_size = PollSize()
         self._subscribe()
 
     def _subscribe(self) -> None:
@@ -143,7 +145,7 @@ class PartitionSource:
             Fatal: the consumer is of no more use.
         """
         try:
-            messages = self._consumer.consume(max_records, timeout_s)
+            messages = self._consumer.consume(self._poll_size.within(max_records), timeout_s)
         except KafkaException as exception:
             raise sort(kafka_error(exception), "consume") from exception
         if self._leaving and not self._state.fetched:
@@ -151,7 +153,10 @@ class PartitionSource:
         news, self._state.news = self._state.news, []
         while self._errors:
             news.append(self._sorted(self._errors.popleft(), "Kafka client"))
-        return [*news, *self._events(messages)] if messages else news
+        if not messages:
+            return news
+        self._poll_size.note(messages)
+        return [*news, *self._events(messages)]
 
     def _events(self, messages: list[Message]) -> Iterator[Event]:
         if any(map(_error_of, messages)):
