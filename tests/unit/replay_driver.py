@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from producer.csv_rows import Chunk, Columns, CsvRows, Reject, Row, Rows
 from producer.disorder import FileOrder, Order
-from producer.fields import TimestampParser
 from producer.ports import TopicState
+from producer.reading.csv_rows import CsvRows
+from producer.reading.layout import Layout
+from producer.reading.rows import Chunk, Reject, Row, Rows
+from producer.reading.times import TimestampParser
 from producer.replay import NS_PER_MS, NS_PER_S, ByEventTime, Pace, Replay, RowId
 from producer.session import Plan, Session
 
@@ -148,7 +150,10 @@ class Text:
     def open_pass(self, start_row: int) -> CsvRows:
         blocks = [self._data[at : at + self._block] for at in range(0, len(self._data), self._block)]
         parser = TimestampParser("epoch_ms", ZoneInfo("UTC"))
-        return CsvRows(blocks, "rows.csv", parser, columns=Columns(), start_row=start_row)
+        return CsvRows(blocks, "rows.csv", Layout(parser), start_row=start_row, grown=self.grown)
+
+    def grown(self) -> bool:
+        return False
 
 
 class Driven:
