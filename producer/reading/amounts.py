@@ -30,7 +30,8 @@ _CURRENCY: Final = r"(?:[A-Z]{1,2}[$]|[A-Z]{3}|[\u0024\u00a2-\u00a5\u09f2\u09f3\
 _CURRENCY_BEFORE: Final = re.compile(rf"{_CURRENCY}[{SPACES}]*")
 _CURRENCY_AFTER: Final = re.compile(rf"[{SPACES}]*{_CURRENCY}\Z")
 _MINUS: Final = "-\u2212"
-_HINT_SEPARATORS: Final = ((".", ","), (",", ""), (",", "."), (",", " "), (",", "'"), (".", " "), (".", "'"))
+_HINT_SEPARATORS: Final = ((".", ","), (",", ""), (".", " "), (".", "'"), (",", "."), (",", " "), (",", "'"))
+"""Decimal and thousands that files have, those of one option first."""
 _HINT_NAMES: Final = {" ": "space"}
 
 

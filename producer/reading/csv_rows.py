@@ -40,7 +40,7 @@ class CsvRows:
         ``grown`` tells at the file's end whether somebody has written to it meanwhile.
         """
         utf_8 = layout.encoding == UTF_8
-        self._blocks = checked(blocks, name) if utf_8 else transcoded(blocks, layout.encoding)
+        self._blocks = checked(blocks, name) if utf_8 else transcoded(blocks, layout.encoding, name)
         self._layout = layout
         self._start_row = start_row
         self._grown = grown

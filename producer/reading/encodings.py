@@ -48,7 +48,7 @@ def checked(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
     for block in blocks:
         if len(beginning) < _BEGINNING_BYTES:
             beginning += block[:_BEGINNING_BYTES]
-            for mark, advice in _BEGINNINGS:
+            for mark, advice in _BEGINNINGS if len(beginning) >= _BEGINNING_BYTES else ():
                 if beginning.startswith(mark):
                     raise InputFileError(f"{name} is not UTF-8: {advice}")
         yield block
@@ -64,15 +64,22 @@ def not_text(data: bytes, name: str, encoding: str) -> str:
     return f"{name} is not UTF-8 text; --encoding cp1252, latin-1 or utf-16 may read it"
 
 
-def transcoded(blocks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Turn blocks of an encoding into UTF-8; a byte that is not of the encoding becomes 0xFF."""
+def transcoded(blocks: Iterable[bytes], encoding: str, name: str) -> Iterator[bytes]:
+    """Turn blocks of an encoding into UTF-8; a byte that is not of the encoding becomes 0xFF.
+
+    Raises:
+        InputFileError: the encoding wants a mark at the beginning that is not there.
+    """
     decoder = codecs.getincrementaldecoder(encoding)(_ERRORS)
-    for block in blocks:
-        text = decoder.decode(block)
-        # An empty block says that nothing is there yet. Half a character must not look like one.
-        if text or not block:
-            yield text.encode(errors=_ERRORS)
-    yield decoder.decode(b"", final=True).encode(errors=_ERRORS)
+    try:
+        for block in blocks:
+            text = decoder.decode(block)
+            # An empty block says that nothing is there yet. Half a character must not look like one.
+            if text or not block:
+                yield text.encode(errors=_ERRORS)
+        yield decoder.decode(b"", final=True).encode(errors=_ERRORS)
+    except UnicodeError as error:
+        raise InputFileError(f"{name} is not {encoding}: {error}; {encoding}-le or -be needs no such mark") from error
 
 
 def gunzipped(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
@@ -93,7 +100,8 @@ def gunzipped(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
             while waiting:
                 if unpacker.eof:
                     waiting = waiting.lstrip(b"\0")  # padding between or after members
-                    unpacker, begun = zlib.decompressobj(_GZIP_WBITS), False
+                    if waiting:
+                        unpacker = zlib.decompressobj(_GZIP_WBITS)
                     continue
                 begun = True
                 piece = unpacker.decompress(waiting, _PIECE_BYTES)

@@ -4,53 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.reading.columns import Columns
-from producer.reading.csv_rows import CsvRows
 from producer.reading.errors import InputFileError
-from producer.reading.layout import Layout
 from producer.reading.records import CHUNK_LINES
 from producer.reading.rows import Reject, Row
-from producer.reading.times import DEFAULT_FORMAT, TimestampParser
-
-HEADER = "transaction_id,timestamp,amount\n"
-AT = "2024-05-11 10:00:00"
-AT_MS = 1_715_421_600_000
-
-
-class Found:
-    """All that a file held."""
-
-    def __init__(self, blocks: Iterable[bytes], *, start_row: int = 1, **options: object) -> None:
-        times = {"timestamps": TimestampParser(DEFAULT_FORMAT, ZoneInfo("UTC"))}
-        layout = Layout(**{**times, **options})  # type: ignore[arg-type]
-        reader = CsvRows(blocks, "rows.csv", layout, start_row=start_row)
-        self.rows: list[Row] = []
-        self.rejects: list[Reject] = []
-        self.skipped: list[int] = []
-        for chunk in reader:
-            self.rows += chunk.rows
-            self.rejects += chunk.rejects
-            self.skipped += chunk.skipped
-        self.next_row = reader.next_row
-
-    @property
-    def ids(self) -> list[str]:
-        return [row.transaction_id for row in self.rows]
-
-    @property
-    def lines(self) -> list[int]:
-        return [reject.line for reject in self.rejects]
-
-
-def read(text: str, **options: object) -> Found:
-    return Found([text.encode()], **options)  # type: ignore[arg-type]
+from tests.unit.csv_reading import AT, AT_MS, HEADER, Found, blocks_of, read
 
 
 def test_a_row_is_its_number_its_id_its_time_in_ms_and_its_amount_as_written() -> None:
@@ -209,14 +172,6 @@ skipped_row = st.sampled_from([("", AT, "1"), ("a", "", "1"), ("a", AT, "")])
 bad_row = st.sampled_from([("a", AT, "x"), ("a", "x", "1"), ("a", AT), ("a", AT, "1", "2"), ("a", AT, "1\n2")])
 some_rows = st.lists(st.one_of(good_row, good_row, skipped_row, bad_row), max_size=30)
 cuts = st.lists(st.integers(1, 60), max_size=60)
-
-
-def blocks_of(data: bytes, sizes: list[int]) -> list[bytes]:
-    blocks, at = [], 0
-    for size in sizes:
-        blocks.append(data[at : at + size])
-        at += size
-    return [*blocks, data[at:]]
 
 
 @given(

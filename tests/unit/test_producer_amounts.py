@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from producer.encode import encode_rows
-from producer.reading.amounts import are_plain, json_number
-from producer.reading.errors import BadCellError
+from producer.reading.amounts import MEMO_LIMIT, Amounts, are_plain, json_number
+from producer.reading.errors import BadCellError, BadFormatError
 from producer.reading.rows import Rows
 from service.wire.transactions import decode, encode_transaction
 
@@ -89,6 +89,152 @@ def test_a_json_number_is_the_same_decimal_and_valid_json_and_the_service_takes_
 def test_plain_amounts_are_exactly_texts_that_would_stay_as_they_are(texts: list[str]) -> None:
     if are_plain(texts):
         assert [json_number(text) for text in texts] == texts
+
+
+@pytest.mark.parametrize(
+    ("decimal", "thousands", "style", "text", "number"),
+    [
+        (",", ".", "plain", "1.234,56", "1234.56"),
+        (",", ".", "plain", "-1.234.567,8", "-1234567.8"),
+        (",", ".", "plain", "1234,56", "1234.56"),
+        (",", "", "plain", ",5", "0.5"),
+        (",", "", "plain", "1,5e3", "1.5e3"),
+        (".", ",", "plain", "1,234.50", "1234.50"),
+        (".", ",", "plain", "0012", "12"),
+        (".", "'", "plain", "1'234.50", "1234.50"),
+        (".", "'", "plain", "1\u2019234.50", "1234.50"),
+        (",", " ", "plain", "1 234,5", "1234.5"),
+        (",", " ", "plain", "1\u00a0234\u202f567,5", "1234567.5"),
+        (",", " ", "plain", "\u00a01 234,5\u00a0", "1234.5"),
+        (".", "", "accounting", "(5.00)", "-5.00"),
+        (".", "", "accounting", "5.00-", "-5.00"),
+        (".", "", "accounting", "5.00 -", "-5.00"),
+        (".", "", "accounting", "5.00+", "5.00"),
+        (".", "", "accounting", "\u22125.00", "-5.00"),
+        (".", "", "accounting", "$5", "5"),
+        (".", "", "accounting", "-$5", "-5"),
+        (".", "", "accounting", "$-5", "-5"),
+        (".", "", "accounting", "$(5.00)", "-5.00"),
+        (".", "", "accounting", "($5.00)", "-5.00"),
+        (".", "", "accounting", "US$ 5", "5"),
+        (".", "", "accounting", "R$5", "5"),
+        (".", "", "accounting", "$5.00 USD", "5.00"),
+        (".", "", "accounting", "\u00a35", "5"),
+        (".", "", "accounting", "5\u20b9", "5"),
+        (",", ".", "accounting", "1.234,56 \u20ac", "1234.56"),
+        (",", ".", "accounting", "1.234,56\u00a0EUR", "1234.56"),
+        (",", ".", "accounting", "\u20ac\u00a01.234,56-", "-1234.56"),
+        (",", ".", "accounting", "-1.234,56 \u20ac", "-1234.56"),
+        (".", "'", "accounting", "CHF 1'234.50", "1234.50"),
+        (".", "", "accounting", "12.5", "12.5"),
+    ],
+)
+def test_an_amount_is_read_in_the_style_that_is_named(
+    decimal: str, thousands: str, style: str, text: str, number: str
+) -> None:
+    assert Amounts(decimal, thousands, accounting=style == "accounting")[text] == number
+
+
+@pytest.mark.parametrize(
+    ("decimal", "thousands", "style", "text"),
+    [
+        (",", ".", "plain", "1.23,4"),
+        (",", ".", "plain", "1.2345"),
+        (",", ".", "plain", ".123"),
+        (",", ".", "plain", "1..234"),
+        (",", ".", "plain", "1.234.56,7"),
+        (",", ".", "plain", "1,234.5"),
+        (",", "", "plain", "1.5"),
+        (".", ",", "plain", "1234,567"),
+        (".", ",", "plain", "1,234,"),
+        (".", ",", "plain", "1.234,567"),
+        (".", " ", "plain", "1  234"),
+        (".", ",", "plain", "$5"),
+        (".", "", "accounting", "(-5)"),
+        (".", "", "accounting", "-(5)"),
+        (".", "", "accounting", "-5-"),
+        (".", "", "accounting", "(5"),
+        (".", "", "accounting", "5)"),
+        (".", "", "accounting", "()"),
+        (".", "", "accounting", "$"),
+        (".", "", "accounting", "-"),
+        (".", "", "accounting", "$$5"),
+        (".", "", "accounting", "5 usd"),
+        (".", "", "accounting", "1,5"),
+        (".", "", "accounting", ""),
+    ],
+)
+def test_and_nothing_else_is_an_amount(decimal: str, thousands: str, style: str, text: str) -> None:
+    with pytest.raises(BadCellError, match="is not a number"):
+        Amounts(decimal, thousands, accounting=style == "accounting")[text]
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("1.234,56", "--decimal , --thousands ."),
+        ("1,234.56", "--thousands ,"),
+        ("1,000", "--thousands , or --decimal ,"),
+        ("12,50", "--decimal ,"),
+        ("1 234", "--thousands space"),
+        ("1\u00a0234,5", "--decimal , --thousands space"),
+        ("1'234.5", "--thousands '"),
+        ("(5.00)", "--amount-style accounting"),
+        ("5.00-", "--amount-style accounting"),
+        ("$5", "--amount-style accounting"),
+        ("\u20ac 1.234,56", "--decimal , --thousands . --amount-style accounting"),
+    ],
+)
+def test_a_reject_names_the_options_that_would_read_it(text: str, hint: str) -> None:
+    with pytest.raises(BadCellError) as caught:
+        Amounts()[text]
+    assert str(caught.value) == f"amount {text!r} is not a number; {hint} reads it"
+    shortest = hint.split(" or ", maxsplit=1)[0].split()
+    options = dict(zip(shortest[::2], shortest[1::2], strict=True))
+    thousands = options.get("--thousands", "").replace("space", " ")
+    assert Amounts(options.get("--decimal", "."), thousands, accounting="--amount-style" in options)[text]
+
+
+def test_it_names_those_that_are_meant_where_others_are_in_force() -> None:
+    for amounts, text, hint in [
+        (Amounts(","), "1.5", "--decimal ."),
+        (Amounts(","), "1.234", "--decimal . or --decimal , --thousands ."),
+        (Amounts(".", ","), "12,5", "--decimal ,"),
+    ]:
+        with pytest.raises(BadCellError) as caught:
+            amounts[text]
+        assert str(caught.value) == f"amount {text!r} is not a number; {hint} reads it"
+
+
+def test_three_thousandths_stay_three() -> None:
+    assert Amounts()["3.000"] == "3.000"
+
+
+@pytest.mark.parametrize(
+    ("decimal", "thousands"),
+    [("5", ""), ("", ""), ("..", ""), (".", "."), ("-", ""), (",", "x"), (" ", " "), (".", '"')],
+)
+def test_what_can_not_separate_digits_is_refused(decimal: str, thousands: str) -> None:
+    with pytest.raises(BadFormatError):
+        Amounts(decimal, thousands)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=2, min_value=-(10**12), max_value=10**12))
+@pytest.mark.parametrize(("decimal", "thousands"), [(",", "."), (".", ","), (".", "'"), (",", " ")])
+def test_what_is_written_with_separators_is_the_same_number(decimal: str, thousands: str, value: Decimal) -> None:
+    text = f"{value:,.2f}".replace(",", "T").replace(".", decimal).replace("T", thousands)
+    assert Decimal(Amounts(decimal, thousands)[text]) == value
+    accounting = Amounts(decimal, thousands, accounting=True)
+    unsigned = text.lstrip("-")
+    assert Decimal(accounting[f"(\u20ac{unsigned})"]) == -abs(value)
+    assert Decimal(accounting[f"{text} EUR"]) == value
+
+
+def test_a_memo_of_amounts_does_not_grow_with_the_file() -> None:
+    amounts = Amounts(",")
+    for number in range(MEMO_LIMIT + 10):
+        amounts[f"{number},5"]
+    assert len(amounts) <= MEMO_LIMIT
 
 
 ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10)
