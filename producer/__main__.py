@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
+import sys
 from typing import NoReturn
 
 from producer.stop import Stop, end_process
@@ -17,8 +17,10 @@ def main() -> NoReturn:
     code = 1
     try:
         code = run(stop)
-    except BaseException:  # noqa: BLE001 - told as the interpreter would, whose end is not ours
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - the interpreter's end, which would show it, is not ours
+        from producer.unforeseen import one_line  # noqa: PLC0415
+
+        print(f"txwatch-replay: {one_line(error)}", file=sys.stderr)  # noqa: T201
     end_process(code)
 
 

@@ -6,19 +6,20 @@ import gc
 import sys
 from typing import Final
 
-from producer.csv_split import InputFileError
 from producer.disorder import FileOrder, Shuffled
 from producer.display import Bar, Display, Lines, View, print_last
 from producer.metrics import MetricsPortError, ReplayCollector, serve
 from producer.options import Options
-from producer.ports import DryRun, RealClock, Sink
-from producer.publisher import ConfigError, Publisher
-from producer.replay import NS_PER_MS, ByEventTime, Replay
-from producer.report import RejectsFile, RejectsFileError, ShownRejects, summary_json
+from producer.ports import ConfigError, DryRun, RealClock, Sink
+from producer.publisher import Publisher
+from producer.reading.errors import InputFileError
+from producer.reading.source import Source
+from producer.replay import NS_PER_MS, AsFast, ByEventTime, Replay
+from producer.report import Rejects, RejectsFile, RejectsFileError, ShownRejects, order_line, summary_json, times_line
 from producer.session import Plan, Session
-from producer.source import Source
 from producer.stop import Stop
 from producer.topic import TopicMissingError
+from producer.unforeseen import one_line
 from service.limits import LimitError, try_threads
 
 LINGER_MS: Final = {"event-time": 1, "rate": 5, "max": 50}
@@ -41,16 +42,17 @@ def replay(options: Options, stop: Stop) -> int:
         StartError: configuration or input file, before anything was sent.
     """
     sink = _sink(options)
-    source = Source(options.file, stop.wait_readable, options.timestamps, options.columns, options.delimiter)
+    source = Source(options.file, stop.wait_readable, options.layout)
     shown = sys.stderr.isatty() if options.progress is None else options.progress
     display: Display = Bar(source.name, options.zone) if shown else Lines()
+    schedule = _replay(options)
     session = Session(
         _plan(options),
         source=source,
-        replay=_replay(options),
+        replay=schedule,
         sink=sink,
         clock=RealClock(stop),
-        rejects=ShownRejects(display.say) if options.rejects is None else RejectsFile(options.rejects, options.file),
+        rejects=_rejects(options, display),
         say=display.say,
         on_tick=lambda: display.show(_view(session, source, options.repeat)),
     )
@@ -68,15 +70,36 @@ def replay(options: Options, stop: Stop) -> int:
         display.close()
     if problem is not None:
         display.say(problem)
-    for reason, rows in sink.failures.items():
-        display.say(f"{rows} rows undelivered: {reason}")
-    unsaid = print_last(summary_json(session.tally, sink, session.elapsed_ns, session.next_row))
-    if unsaid is not None:
-        display.say(unsaid)
+    unsaid = _report(options, session, schedule, display)
     if problem is not None:
         return EXIT_USAGE
-    failed = sink.failed or sink.broken or unsaid or (options.strict and session.tally.rejected)
-    return EXIT_FAILED if failed else EXIT_OK
+    tally = session.tally
+    none_good = tally.rejected and tally.read == tally.rejected + tally.skipped_empty and not stop.requested
+    failed = sink.failed or sink.broken or unsaid or session.failure or (options.strict and tally.rejected)
+    return EXIT_FAILED if failed or none_good else EXIT_OK
+
+
+def _report(options: Options, session: Session, schedule: Replay, display: Display) -> str | None:
+    """Say what a person should know and print the summary; returns why that cannot be printed."""
+    tally, sink = session.tally, session.sink
+    if session.failure is not None:
+        display.say(f"{one_line(session.failure)}; next_row says where to go on")
+    for reason, rows in sink.failures.items():
+        display.say(f"{rows} rows undelivered: {reason}")
+    times, order = times_line(tally, schedule.span_ns, options.zone), order_line(tally)
+    if order is not None:
+        display.say(order if options.dry_run else f"{times}; {order}")
+    summary = summary_json(tally, sink, session.elapsed_ns, session.next_row)
+    unsaid = print_last(f"{times}\n{summary}" if options.dry_run and times else summary)
+    if unsaid is not None:
+        display.say(unsaid)
+    return unsaid
+
+
+def _rejects(options: Options, display: Display) -> Rejects:
+    if options.rejects is None:
+        return ShownRejects(display.say)
+    return RejectsFile(options.rejects, options.file, append=options.start_row > 1)
 
 
 def _sink(options: Options) -> Sink:
@@ -98,7 +121,7 @@ def _plan(options: Options) -> Plan:
     except ValueError:
         wait_ms = BROKER_WAIT_MS  # the client has the last word on its values
     return Plan(
-        pace=options.pace,
+        pace=AsFast() if options.dry_run else options.pace,
         repeat=options.repeat,
         start_row=options.start_row,
         align_ms=options.align_ms,
@@ -111,7 +134,7 @@ def _replay(options: Options) -> Replay:
     scheduled = isinstance(options.pace, ByEventTime)
     order = FileOrder(places=scheduled) if options.shuffle_ms is None else Shuffled(options.shuffle_ms, options.seed)
     continues = options.repeat != 1 and (options.rebase or scheduled)
-    return Replay(options.pace, order, continues=continues)
+    return Replay(options.pace, order, continues=continues, at_once=options.dry_run)
 
 
 def _serve_metrics(options: Options, session: Session, display: Display) -> None:

@@ -1,6 +1,6 @@
 """The command line of the replay producer: arguments in, exit code out.
 
-Exit codes: 0 done, a stop by SIGINT or SIGTERM included; 1 rows undelivered, or rejected under --strict;
+Exit codes: 0 done, a stop by SIGINT or SIGTERM included; 1 rows undelivered, all rejected, or any under --strict;
 2 wrong usage, configuration or input file, with one line that names it.
 """
 
@@ -14,7 +14,7 @@ import click
 from producer import options
 from producer.app import StartError, replay
 from producer.display import PROGRAM, say
-from producer.fields import DEFAULT_FORMAT
+from producer.reading_options import GroupedCommand, ReadingOption, reading_options
 from producer.stop import Stop
 from service import __version__
 
@@ -27,7 +27,7 @@ def cli() -> None:
     """Replay transactions from a CSV file into Kafka."""
 
 
-@cli.command("replay")
+@cli.command("replay", cls=GroupedCommand)
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.argument("file")
 @click.option(
@@ -57,27 +57,6 @@ def cli() -> None:
 )
 @click.option("--speed", type=float, callback=options.read_positive, help="Event-time pace: so many times faster.")
 @click.option("--rate", type=float, callback=options.read_positive, help="Pace rate: rows a second.")
-@click.option(
-    "--timezone",
-    default="UTC",
-    show_default=True,
-    callback=options.read_zone,
-    help="Of timestamps without an offset: an IANA name. A time that is there twice is the first; "
-    "one that the clocks skip is rejected.",
-)
-@click.option(
-    "--timestamp-format",
-    default=DEFAULT_FORMAT,
-    show_default=True,
-    help="A strptime pattern, or iso8601, epoch_ms, epoch_s.",
-)
-@click.option(
-    "--columns",
-    metavar="transaction_id=COL,timestamp=COL,amount=COL",
-    callback=options.read_columns,
-    help="Columns of other names than these.",
-)
-@click.option("--delimiter", default=",", show_default=True, callback=options.read_delimiter, help="Between cells.")
 @click.option("--align", is_flag=True, help="Start just after the next multiple of WINDOW_SIZE_MS of the wall clock.")
 @click.option("--rebase", type=click.Choice(["now"]), help="Shift event times so that the first is now.")
 @click.option("--shuffle-ms", type=click.IntRange(0), help="Delay each row by up to so much event time, at random.")
@@ -96,14 +75,27 @@ def cli() -> None:
     show_default=True,
     help="First row to send, counted from 1 below the header; the summary's next_row.",
 )
-@click.option("--rejects", metavar="FILE", help="Malformed rows go there, as CSV: line, reason, raw.")
+@click.option(
+    "--rejects",
+    metavar="FILE",
+    help="Malformed rows go there, as CSV: line, reason, raw. With --start-row above 1 they are added.",
+)
 @click.option("--strict", is_flag=True, help="Exit 1 if a row was rejected. The others are sent all the same.")
 @click.option("--dry-run", is_flag=True, help="Read and check all rows, send nothing.")
 @click.option("--progress/--no-progress", default=None, help="A progress bar.  [default: on a terminal]")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve Prometheus metrics; 0 takes a free port.")
+@reading_options
+@click.option(
+    "--max-gap",
+    metavar="SECONDS",
+    cls=ReadingOption,
+    type=float,
+    callback=options.read_positive,
+    help="Event-time pace: wait no longer than this from one row to the next.",
+)
 @click.pass_obj
 def replay_command(stop: Stop, /, **values: Any) -> int:  # noqa: ANN401  click's values, checked by options_from
-    """Replay FILE (- is standard input) into Kafka.
+    """Replay FILE (- is standard input, .gz is unpacked) into Kafka.
 
     The last line on standard output is a JSON summary; rows are counted from 1 below the header, and next_row is the
     first one that was not delivered, to be used as --start-row.

@@ -12,7 +12,7 @@ from itertools import accumulate
 from random import Random
 from typing import Final, Protocol
 
-from producer.csv_rows import Row, Rows
+from producer.reading.rows import Row, Rows
 
 HEAP_ROWS_MAX: Final = 65_536
 """Rows that disorder holds back at most; beyond it the first ones go early, which only lessens the disorder."""
@@ -34,6 +34,11 @@ class Order(Protocol):
         ...
 
 
+def is_sorted(times_ms: Sequence[int], reached: Sequence[int]) -> bool:
+    """Tell whether no time is earlier than one before it, the last of ``reached`` included; C does the work."""
+    return sorted(times_ms) == list(times_ms) and not (reached and reached[-1] > times_ms[0])
+
+
 class FileOrder:
     """Rows go in the order of the file."""
 
@@ -46,8 +51,11 @@ class FileOrder:
         """Give all back at once, each in the place of the latest event time up to it."""
         if not rows or not self._places:
             return rows, ()
-        places = list(accumulate([*self._reached, *rows.timestamps_ms], max))[len(self._reached) :]
-        self._reached = places[-1:]
+        times_ms = rows.timestamps_ms
+        places: Sequence[int] = times_ms
+        if not is_sorted(times_ms, self._reached):
+            places = list(accumulate([*self._reached, *times_ms], max))[len(self._reached) :]
+        self._reached = [places[-1]]
         return rows, places
 
     def end(self) -> tuple[Rows, Sequence[int]]:

@@ -50,7 +50,8 @@ class Display(Protocol):
 
 def say(line: str) -> None:
     """Print one line for people, with the program's name as Unix tools do."""
-    print(f"{PROGRAM}: {line}", file=sys.stderr, flush=True)  # noqa: T201  standard error is the output here
+    with suppress(OSError):  # nobody reads it: no reason to lose rows
+        print(f"{PROGRAM}: {line}", file=sys.stderr, flush=True)  # noqa: T201  standard error is the output here
 
 
 def print_last(line: str) -> str | None:

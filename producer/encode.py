@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from producer.csv_rows import Rows
+from producer.reading.rows import Rows
 from service.wire.transactions import encode_transaction
 
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import stat
 from dataclasses import dataclass
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import click
 
-from producer.csv_rows import Columns
-from producer.fields import BadFormatError, TimestampParser
 from producer.properties import PropertiesError, Value, check_brokers, check_topic, parse_properties
-from producer.replay import AsFast, AtRate, ByEventTime, Pace
-from producer.source import STDIN
+from producer.reading.layout import Layout
+from producer.reading.source import STDIN
+from producer.reading_options import layout_from
+from producer.replay import NS_PER_S, AsFast, AtRate, ByEventTime, Pace
 
 DEFAULT_WINDOW_MS: Final = 10_000
 WINDOW_DIGITS_MAX: Final = 12
+LEAST: Final = 1e-9
+"""Of a speed, a rate and a gap: below it the schedule's instants are beyond what a number holds."""
+GAP_S_MAX: Final = 1e12
+"""A greater --max-gap bounds no wait between two years of four digits."""
+_ENDLESS: Final = (stat.S_ISFIFO, stat.S_ISCHR, stat.S_ISSOCK)
 DEFAULT_HTTP_HOST: Final = "0.0.0.0"  # noqa: S104  the contract's default, as for the service
 
 
@@ -34,9 +38,7 @@ class Options:
     pace_name: str
     pace: Pace
     zone: ZoneInfo
-    timestamps: TimestampParser
-    columns: Columns
-    delimiter: str
+    layout: Layout
     align_ms: int | None
     rebase: bool
     shuffle_ms: int | None
@@ -68,71 +70,34 @@ def read_topic(_context: click.Context, _option: click.Parameter, text: str) -> 
 
 
 def read_positive(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
-    """Check --speed and --rate."""
+    """Check --speed, --rate and --max-gap."""
     if value is not None and not (math.isfinite(value) and value > 0):
         raise click.BadParameter(f"{value} is not a number above 0")
+    if value is not None and value < LEAST:
+        raise click.BadParameter(f"{value} is too small: at least {LEAST}")
     return value
-
-
-def read_zone(_context: click.Context, _option: click.Parameter, name: str) -> ZoneInfo:
-    """Find --timezone."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise click.BadParameter(f"no time zone {name!r}; names are like Asia/Shanghai") from error
-
-
-def read_columns(_context: click.Context, _option: click.Parameter, text: str | None) -> Columns:
-    """Read --columns, ``transaction_id=COL,...``; one with a comma in it is quoted as in CSV."""
-    named: dict[str, str] = {}
-    try:
-        pairs = next(csv.reader([text], strict=True)) if text else []
-    except csv.Error as error:
-        raise click.BadParameter(str(error)) from error
-    for pair in pairs:
-        key, equals, column = pair.partition("=")
-        key, column = key.strip(), column.strip()
-        if key not in Columns.__slots__:
-            raise click.BadParameter(f"{key!r} is none of {', '.join(Columns.__slots__)}")
-        if not equals or not column or key in named:
-            raise click.BadParameter(f"{key} needs one column: {key}=COL")
-        named[key] = column
-    return Columns(**named)
-
-
-def read_delimiter(_context: click.Context, _option: click.Parameter, text: str) -> str:
-    """Check --delimiter; a tab may be written as tab."""
-    delimiter = {"\\t": "\t", "tab": "\t"}.get(text, text)
-    if len(delimiter) != 1 or delimiter in '"\r\n\0' or "\ud800" <= delimiter <= "\udfff":
-        raise click.BadParameter(f"{text!r} is not one character, or the quote or a line's end")
-    return delimiter
 
 
 def options_from(values: dict[str, Any]) -> Options:
     """Check what no option can check alone; raises click.UsageError."""
-    zone = values["timezone"]
-    try:
-        timestamps = TimestampParser(values["timestamp_format"], zone)
-    except BadFormatError as error:
-        raise click.BadParameter(str(error), param_hint="--timestamp-format") from error
+    layout = layout_from(values)
+    if values["reverse"] and not _is_file(values["file"]):
+        raise click.UsageError("--reverse needs a file, which a pipe or standard input is not")
     if values["seed"] is not None and values["shuffle_ms"] is None:
         raise click.UsageError("--seed is of no use without --shuffle-ms")
     if values["repeat"] != 1 and not _is_repeatable(values["file"]):
         raise click.UsageError("--repeat needs a file that can be read again, which a pipe can't")
     if values["repeat"] == 0 and values["dry_run"]:
         raise click.UsageError("--repeat 0 with --dry-run would never end")
-    pace = _pace(values["pace"], values["speed"], values["rate"])
     return Options(
         file=values["file"],
         topic=values["topic"],
         brokers=values["bootstrap_servers"],
         properties=_properties(),
         pace_name=values["pace"],
-        pace=AsFast() if values["dry_run"] else pace,
-        zone=zone,
-        timestamps=timestamps,
-        columns=values["columns"],
-        delimiter=values["delimiter"],
+        pace=_pace(values["pace"], values["speed"], values["rate"], values["max_gap"]),
+        zone=values["timezone"],
+        layout=layout,
         align_ms=_window_ms() if values["align"] and not values["dry_run"] else None,
         rebase=values["rebase"] is not None,
         shuffle_ms=values["shuffle_ms"],
@@ -148,15 +113,17 @@ def options_from(values: dict[str, Any]) -> Options:
     )
 
 
-def _pace(name: str, speed: float | None, rate: float | None) -> Pace:
+def _pace(name: str, speed: float | None, rate: float | None, max_gap_s: float | None) -> Pace:
     if rate is not None and name != "rate":
         raise click.UsageError("--rate needs --pace rate")
     if speed is not None and name != "event-time":
         raise click.UsageError("--speed needs --pace event-time")
+    if max_gap_s is not None and name != "event-time":
+        raise click.UsageError("--max-gap needs --pace event-time")
     if name == "max":
         return AsFast()
     if name == "event-time":
-        return ByEventTime(speed or 1.0)
+        return ByEventTime(speed or 1.0, None if max_gap_s is None else round(min(max_gap_s, GAP_S_MAX) * NS_PER_S))
     if rate is None:
         raise click.UsageError("--pace rate needs --rate N")
     return AtRate(rate)
@@ -174,6 +141,14 @@ def _window_ms() -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= WINDOW_DIGITS_MAX and int(text)):
         raise click.UsageError(f"WINDOW_SIZE_MS: {text!r} is not a whole number of milliseconds above 0")
     return int(text)
+
+
+def _is_file(path: str) -> bool:
+    """Tell whether it has an end to read from; a file that isn't there gets its own message later."""
+    try:
+        return path != STDIN and not any(kind(os.stat(path).st_mode) for kind in _ENDLESS)  # noqa: PTH116
+    except OSError:
+        return path != STDIN
 
 
 def _is_repeatable(path: str) -> bool:

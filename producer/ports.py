@@ -9,6 +9,7 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Protocol
 
+from producer.reading.csv_rows import CsvRows
 from producer.replay import Batch, RowId
 from producer.stop import Stop
 
@@ -64,12 +65,31 @@ class RealClock:
         return self.stop.urgent
 
 
+class Rereadable(Protocol):
+    """The input: a pass over its rows, again and again."""
+
+    patience_s: float
+    """How long the next chunk may be waited for, where the input is a pipe."""
+
+    def open_pass(self, start_row: int) -> CsvRows:
+        """Start a pass."""
+        ...
+
+    def grown(self) -> bool:
+        """Tell whether somebody has written to the input since the pass began."""
+        ...
+
+
 class TopicState(Enum):
     """What the brokers say about the topic."""
 
     THERE = auto()
     MISSING = auto()
     NO_ANSWER = auto()
+
+
+class ConfigError(Exception):
+    """The client refuses a property, or the brokers refuse the client; the message is one line."""
 
 
 class Sink(Protocol):
@@ -106,11 +126,14 @@ class Sink(Protocol):
         ...
 
     def topic_state(self, wait_s: float) -> TopicState:
-        """Look for the topic."""
+        """Look for the topic; raises ConfigError where it is of no use to wait."""
         ...
 
     def send(self, batch: Batch, keep_on: Callable[[], bool]) -> int:
-        """Take rows, waiting for room while ``keep_on()``; returns how many were taken."""
+        """Take rows, waiting for room while ``keep_on()``; returns how many were taken.
+
+        Where it raises, `sent` has gone up by as many as were taken all the same.
+        """
         ...
 
     def poll(self) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from producer.encode import encode_rows
-from producer.ports import TopicState
+from producer.ports import ConfigError, TopicState
 from producer.properties import Value
 from producer.replay import Batch, RowId
 
@@ -33,10 +33,6 @@ _OUTAGES: Final = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "not authorised",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "not authorised",
 }
-
-
-class ConfigError(Exception):
-    """librdkafka refuses a property; the message is one line."""
 
 
 def client_config(brokers: str, properties: Mapping[str, Value], linger_ms: int) -> dict[str, object]:
@@ -132,22 +128,23 @@ class Publisher:
         produce, topic = self._producer.produce, self._topic
         on_delivery = _Block(self, batch).on_delivery
         taken = 0
-        for key, value in zip(batch.rows.transaction_ids, encode_rows(batch.rows, batch.shift_ms), strict=True):
-            while True:
-                try:
-                    produce(topic, value, key, PARTITION_BY_KEY, on_delivery)
-                except BufferError:
-                    if keep_on():
-                        self._serve(self._producer.poll, ROOM_WAIT_S)
-                        continue
-                    self.sent += taken
-                    return taken
-                except KafkaException as error:
-                    self._refused.append(RowId(batch.pass_number, batch.rows.numbers[taken]))
-                    self._count_failure(error.args[0])
-                break
-            taken += 1
-        self.sent += taken
+        try:
+            for key, value in zip(batch.rows.transaction_ids, encode_rows(batch.rows, batch.shift_ms), strict=True):
+                while True:
+                    try:
+                        produce(topic, value, key, PARTITION_BY_KEY, on_delivery)
+                    except BufferError:
+                        if keep_on():
+                            self._serve(self._producer.poll, ROOM_WAIT_S)
+                            continue
+                        return taken
+                    except KafkaException as error:
+                        self._refused.append(RowId(batch.pass_number, batch.rows.numbers[taken]))
+                        self._count_failure(error.args[0])
+                    break
+                taken += 1
+        finally:
+            self.sent += taken
         return taken
 
     def poll(self) -> None:

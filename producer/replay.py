@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from producer.csv_rows import NOTHING, Chunk, Reject, Rows
 from producer.disorder import Order
+from producer.reading.rows import NOTHING, Chunk, Reject, Rows
 
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
@@ -44,6 +44,8 @@ class ByEventTime:
     """A row is due when its place in event time is reached, counted from the first row's and divided by the speed."""
 
     speed: float = 1.0
+    max_gap_ns: int | None = None
+    """Longest wait from one row to the next, in time of the schedule; None: as long as the timestamps say."""
 
 
 Pace = AsFast | AtRate | ByEventTime
@@ -92,9 +94,10 @@ class Replay:
     of its rows; else each pass repeats the same event times.
     """
 
-    def __init__(self, pace: Pace, order: Order, *, continues: bool = False) -> None:
-        """Set the pace and the order of rows."""
+    def __init__(self, pace: Pace, order: Order, *, continues: bool = False, at_once: bool = False) -> None:
+        """Set the pace and the order of rows. With ``at_once`` they are due at once: `span_ns` is all of the pace."""
         self._pace = pace
+        self._at_once = at_once
         self._order = order
         self._continues = continues
         self._segments: deque[_Segment] = deque()
@@ -107,6 +110,9 @@ class Replay:
         self._next_pass_ms: int | None = None
         self.pending = 0
         """Rows that wait for their time, not counting those that the disorder holds back."""
+        self.span_ns: int | None = None
+        """From the first row to the last one taken by the schedule; None where there is no schedule."""
+        self._reached_ms = 0
 
     def rebase(self, first_ms: int, to_ms: int) -> None:
         """Shift event times so that ``first_ms``, the first row's, becomes ``to_ms``; called before `add`."""
@@ -195,16 +201,36 @@ class Replay:
     def _schedule(self, rows: Rows, places_ms: Sequence[int], others: Chunk) -> None:
         if not rows and others is NOTHING:
             return
-        dues_ns: Sequence[int]
-        match self._pace:
-            case AsFast():
-                dues_ns = ()
-            case AtRate(rate):
-                first = self._scheduled
-                dues_ns = [round(n * NS_PER_S / rate) for n in range(first, first + len(rows))]
-            case ByEventTime(speed):
-                base_ms, ns_per_ms = (self._origin_ms or 0) - self._shift_ms, NS_PER_MS / speed
-                dues_ns = [int((place - base_ms) * ns_per_ms) for place in places_ms]
+        dues_ns = self._dues_ns(places_ms, len(rows)) if rows else ()
+        if dues_ns:
+            self.span_ns = dues_ns[-1]
         self._scheduled += len(rows)
         self.pending += len(rows)
-        self._segments.append(_Segment(rows, dues_ns, self._shift_ms, self._pass_number, others))
+        self._segments.append(
+            _Segment(rows, () if self._at_once else dues_ns, self._shift_ms, self._pass_number, others)
+        )
+
+    def _dues_ns(self, places_ms: Sequence[int], count: int) -> Sequence[int]:
+        match self._pace:
+            case AsFast():
+                return ()
+            case AtRate(rate):
+                return [round(n * NS_PER_S / rate) for n in range(self._scheduled, self._scheduled + count)]
+            case ByEventTime(speed, max_gap_ns):
+                base_ms, ns_per_ms = (self._origin_ms or 0) - self._shift_ms, NS_PER_MS / speed
+                if max_gap_ns is not None:
+                    return self._bounded_dues_ns(places_ms, ns_per_ms, max_gap_ns)
+                return [int((place - base_ms) * ns_per_ms) for place in places_ms]
+
+    def _bounded_dues_ns(self, places_ms: Sequence[int], ns_per_ms: float, max_gap_ns: int) -> Sequence[int]:
+        """Add up the waits between places, each one no longer than it may be."""
+        due_ns = self.span_ns or 0
+        reached_ms = (self._origin_ms or 0) if self.span_ns is None else self._reached_ms
+        dues_ns = []
+        for place_ms in places_ms:
+            at_ms = place_ms + self._shift_ms
+            due_ns += min(int(max(at_ms - reached_ms, 0) * ns_per_ms), max_gap_ns)
+            reached_ms = max(reached_ms, at_ms)
+            dues_ns.append(due_ns)
+        self._reached_ms = reached_ms
+        return dues_ns

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
-from producer.csv_rows import NOTHING, Chunk, CsvRows
-from producer.csv_split import InputFileError
-from producer.ports import Clock, Sink
-from producer.replay import NS_PER_MS, NS_PER_S, AsFast, Pace, Replay, aligned_wait_ms
+from producer.last_line import LastLine
+from producer.ports import Clock, ConfigError, Rereadable, Sink
+from producer.reading.errors import InputFileError
+from producer.reading.rows import NOTHING, Chunk
+from producer.replay import NS_PER_MS, NS_PER_S, AsFast, Batch, Pace, Replay, aligned_wait_ms
 from producer.report import Rejects, RejectsFileError, Say, Tally
-from producer.topic import await_topic
+from producer.topic import TopicMissingError, await_topic
 
 READ_AHEAD_ROWS: Final = 256
 """Rows that wait for their time when more are read: reading must not come between a row and its time."""
@@ -20,17 +21,6 @@ SLICE_S: Final = 0.1
 STOP_FLUSH_NS: Final = 5 * NS_PER_S
 """How long a replay that was told to stop waits for the reports of what it has sent."""
 LONG_WAIT_NS: Final = 60 * NS_PER_S
-
-
-class Rereadable(Protocol):
-    """The input: a pass over its rows, again and again."""
-
-    patience_s: float
-    """How long the next chunk may be waited for, where the input is a pipe."""
-
-    def open_pass(self, start_row: int) -> CsvRows:
-        """Start a pass."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +70,11 @@ class Session:
         self._next_tick_ns = 0
         self._announced_due_ns = 0
         self._read_next = plan.start_row
+        self._last_line = LastLine(source.grown)
+        self._passes = 0
         self.tally = Tally()
+        self.failure: Exception | None = None
+        """What nobody had foreseen and ended the replay early; right once `run` has returned."""
         self.elapsed_ns = 0
         """Since the first row was due."""
         self.next_row = plan.start_row
@@ -94,30 +88,41 @@ class Session:
     def run(self) -> str | None:
         """Replay until the file's end, a stop, or a failure that will repeat; then wait for what is outstanding.
 
+        1. Replay the passes. 2. Wait for the reports of what was sent. 3. Settle what stands before `next_row`.
+        Whatever ends one of them early, the next ones come all the same: rows in the queue are not to be lost.
         Returns what is wrong with the input or the file of rejects, where that ended it early.
 
         Raises:
             TopicMissingError: before anything was sent.
+            ConfigError: likewise.
             InputFileError: likewise.
+            RejectsFileError: likewise.
         """
-        problem = None
+        problems = [self._problem_of(self._replay_passes)]
+        if self.failure is not None or problems[0] is not None:
+            self._on_tick = lambda: None  # it may be what failed
+        # Twice: where it is ended early itself, the second time has nothing in its way.
+        waiting = (self._await_reports, self._await_reports, self._pass_on_notices)
+        problems += map(self._problem_of, (*waiting, self._settle_rest, self._rejects.close, self._say_last_line))
+        return next((problem for problem in problems if problem is not None), None)
+
+    def _problem_of(self, step: Callable[[], None]) -> str | None:
+        """Take a step; returns what is wrong with input or rejects, and keeps what nobody had foreseen as `failure`."""
         try:
-            self._replay_passes()
-        except (InputFileError, RejectsFileError) as error:
+            step()
+        except (InputFileError, RejectsFileError, TopicMissingError, ConfigError) as error:
             if not self.started:
                 raise
-            problem = str(error)
-        self._await_reports()
-        self._pass_on_notices()  # the last reports may have come between two ticks
-        self._settle_rest()
-        self._rejects.close()
-        return problem
+            return str(error)
+        except Exception as error:  # noqa: BLE001  it is said, and the exit code is 1
+            self.failure = self.failure or error
+            self._on_tick = lambda: None
+        return None
 
     def _replay_passes(self) -> None:
-        passes = 0
-        while self._going() and (passes < self._plan.repeat or not self._plan.repeat):
-            passes += 1
-            if not self._replay_pass(self._plan.start_row if passes == 1 else 1):
+        while self._going() and (self._passes < self._plan.repeat or not self._plan.repeat):
+            self._passes += 1
+            if not self._replay_pass(self._plan.start_row if self._passes == 1 else 1):
                 break  # a file without rows would be read for ever
         self._run_down_to(0)
 
@@ -126,12 +131,14 @@ class Session:
         rows = self._source.open_pass(start_row)
         found = False
         for chunk in rows:
-            self._rejects.open()
-            self._read_next = max(rows.next_row, start_row)
+            if chunk is not NOTHING:
+                self._rejects.open()
             if chunk.rows and not self.started:
                 self._start(chunk.rows.timestamps_ms[0])
             found = found or bool(chunk.rows)
+            self._last_line.note_row(rows.unfinished_row, self._passes)
             self._replay.add(chunk)
+            self._read_next = max(rows.next_row, start_row)
             self._run_down_to(self._keep_pending)
             if chunk is NOTHING and self._replay.pending:
                 self._turn()
@@ -139,8 +146,16 @@ class Session:
             if not self._going():
                 return found
             self._source.patience_s = 0 if self._replay.pending else SLICE_S
+        self._rejects.open()
+        self._last_line.note_end(rows, self._passes)
+        self.tally.last_line_unfinished = self._last_line.number is not None
         self._replay.end_pass()
         return found
+
+    def _say_last_line(self) -> None:
+        line = self._last_line.said()
+        if line is not None:
+            self._say(line)
 
     def _run_down_to(self, pending: int) -> None:
         """Send rows as they fall due until no more than ``pending`` wait."""
@@ -153,14 +168,27 @@ class Session:
         if batch is None:
             self._wait()
             return
-        taken = 0
-        if batch.rows:
-            taken = self.sink.send(batch, self._keep_on)
+        batch = self._last_line.up_to_it(batch)
+        if batch is None:
+            self._settle(self._replay.advance(1))
+        elif batch.rows:
+            sent = self.sink.sent
+            try:
+                taken = self.sink.send(batch, self._keep_on)
+            except Exception:
+                self._pass_over(batch, self.sink.sent - sent)
+                raise
+            self._pass_over(batch, taken)
             self.sink.poll()
-            lag_ns = 0 if batch.due_ns is None else self._now_ns() - batch.due_ns
-            self.tally.note_sent(batch, taken, lag_ns)
-        self._settle(self._replay.advance(taken))
+        else:
+            self._settle(self._replay.advance(0))
         self._tick()
+
+    def _pass_over(self, batch: Batch, taken: int) -> None:
+        """Account for the rows of a batch that were taken."""
+        lag_ns = 0 if batch.due_ns is None else self._now_ns() - batch.due_ns
+        self.tally.note_sent(batch, taken, lag_ns)
+        self._settle(self._replay.advance(taken))
 
     def _wait(self) -> None:
         due_ns = self._replay.next_due_ns()
@@ -205,10 +233,8 @@ class Session:
 
     def _settle_rest(self) -> None:
         """Find the row to resume from, and settle the rejected and skipped rows before it and no others."""
-        first = min(self._replay.unsent(), default=None)
-        failed = self.sink.first_failed()
-        if first is None or (failed is not None and failed < first):
-            first = failed
+        places = (*self._replay.unsent(), self._last_line.withheld, self.sink.first_failed())
+        first = min((place for place in places if place is not None), default=None)
         self.next_row = self._read_next if first is None else first.number
         self._settle(self._replay.unsettled(first))
 

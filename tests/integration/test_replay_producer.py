@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Message, Producer
 
-from producer.csv_rows import Rows
 from producer.publisher import Publisher
+from producer.reading.rows import Rows
 from producer.replay import Batch, RowId
 from tests.broker import Broker
 from tests.kafka_helpers import create_topics, librdkafka, read_all

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from producer.csv_rows import Chunk, Columns, CsvRows, Reject, Row, Rows
 from producer.disorder import FileOrder, Order
-from producer.fields import TimestampParser
-from producer.ports import TopicState
+from producer.ports import Rereadable, TopicState
+from producer.reading.csv_rows import CsvRows
+from producer.reading.layout import Layout
+from producer.reading.rows import Chunk, Reject, Row, Rows
+from producer.reading.times import TimestampParser
 from producer.replay import NS_PER_MS, NS_PER_S, ByEventTime, Pace, Replay, RowId
 from producer.session import Plan, Session
 
@@ -140,15 +142,16 @@ class Kept:
 class Text:
     """A file of epoch_ms timestamps, in memory."""
 
-    def __init__(self, text: str, block: int = 10**6) -> None:
+    def __init__(self, text: str, block: int = 10**6, grows: Callable[[], bool] = lambda: False) -> None:
         self._data = text.encode()
         self._block = block
+        self.grown = grows
         self.patience_s = 0.0
 
     def open_pass(self, start_row: int) -> CsvRows:
         blocks = [self._data[at : at + self._block] for at in range(0, len(self._data), self._block)]
         parser = TimestampParser("epoch_ms", ZoneInfo("UTC"))
-        return CsvRows(blocks, "rows.csv", parser, columns=Columns(), start_row=start_row)
+        return CsvRows(blocks, "rows.csv", Layout(parser), start_row=start_row, grown=self.grown)
 
 
 class Driven:
@@ -167,6 +170,11 @@ class Driven:
         rebase: bool = False,
         continues: bool = False,
         broker_wait_ns: int = 30 * NS_PER_S,
+        block: int = 10**6,
+        grows_at_ns: int | None = None,
+        source: Rereadable | None = None,
+        on_tick: Callable[[], None] = lambda: None,
+        at_once: bool = False,
         **sink: object,
     ) -> None:
         pace = pace or ByEventTime()
@@ -175,15 +183,16 @@ class Driven:
         self.sink = Notebook(self.clock, **sink)  # type: ignore[arg-type]
         self.rejects = Kept()
         self.said: list[str] = []
+        self.schedule = Replay(pace, order or FileOrder(), continues=continues, at_once=at_once)
         self.session = Session(
             Plan(pace, repeat, start_row, align_ms, rebase, broker_wait_ns),
-            source=Text(text),
-            replay=Replay(pace, order or FileOrder(), continues=continues),
+            source=source or Text(text, block, lambda: grows_at_ns is not None and self.clock.now_ns >= grows_at_ns),
+            replay=self.schedule,
             sink=self.sink,
             clock=self.clock,
             rejects=self.rejects,
             say=self.said.append,
-            on_tick=lambda: None,
+            on_tick=on_tick,
         )
 
     def run(self) -> Driven:

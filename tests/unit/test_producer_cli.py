@@ -31,6 +31,10 @@ KEYS = [
     "rows_per_second",
     "max_schedule_lag_ms",
     "next_row",
+    "earlier_rows",
+    "first_event_time",
+    "last_event_time",
+    "last_line_unfinished",
 ]
 
 
@@ -152,7 +156,9 @@ def test_the_summary_is_the_last_line_and_has_exactly_its_keys() -> None:
     done = run("replay", EXAMPLE, "--dry-run", "--timezone", "Asia/Shanghai")
     assert (done.code, done.err) == (0, "")
     assert list(done.summary) == KEYS
-    assert done.summary | {"seconds": 0} == dict.fromkeys(KEYS, 0) | {"read": 4, "next_row": 5}
+    times = {"first_event_time": 1_715_392_800_000, "last_event_time": 1_715_392_810_000}
+    told = {"read": 4, "next_row": 5, "last_line_unfinished": False, **times}
+    assert done.summary | {"seconds": 0} == dict.fromkeys(KEYS, 0) | told
 
 
 def test_a_header_without_rows_ends_with_0() -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.csv_rows import Chunk
-from producer.csv_split import InputFileError
 from producer.disorder import HEAP_ROWS_MAX, FileOrder, Shuffled
 from producer.ports import RealClock, TopicState
+from producer.reading.errors import InputFileError
+from producer.reading.rows import Chunk
 from producer.replay import NS_PER_MS, NS_PER_S, AsFast, AtRate, ByEventTime, Pace, Replay, RowId, aligned_wait_ms
 from producer.session import Plan, Session
 from producer.stop import Stop

@@ -7,11 +7,13 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from producer.csv_rows import Columns, CsvRows
-from producer.csv_split import InputFileError
-from producer.fields import TimestampParser
+from producer.reading.csv_rows import CsvRows
+from producer.reading.encodings import gunzipped
+from producer.reading.errors import InputFileError
+from producer.reading.layout import Layout
 
 STDIN: Final = "-"
+GZIP_SUFFIX: Final = ".gz"
 BLOCK_BYTES: Final = 64 * 1024
 
 WaitReadable = Callable[[float, int], bool]
@@ -21,18 +23,14 @@ WaitReadable = Callable[[float, int], bool]
 class Source:
     """A CSV that is opened anew for each pass."""
 
-    def __init__(
-        self, path: str, wait_readable: WaitReadable, timestamps: TimestampParser, columns: Columns, delimiter: str
-    ) -> None:
+    def __init__(self, path: str, wait_readable: WaitReadable, layout: Layout) -> None:
         """Take a path, or ``-`` for standard input, and how its rows are laid out."""
         self._path = path
         self._wait_readable = wait_readable
-        self._timestamps = timestamps
-        self._columns = columns
-        self._delimiter = delimiter
+        self._layout = layout
         self.name = "standard input" if path == STDIN else path
         self.size: int | None = None
-        """Bytes of one pass, where that is known before its end."""
+        """Bytes of one pass, where that was known at its beginning."""
         self.position = 0
         """Bytes read, in all passes."""
         self.patience_s = 0.0
@@ -40,14 +38,20 @@ class Source:
 
     def open_pass(self, start_row: int) -> CsvRows:
         """Start a pass at a row; the file is opened when the first chunk is asked for."""
-        return CsvRows(
-            self._blocks(),
-            self.name,
-            self._timestamps,
-            columns=self._columns,
-            delimiter=self._delimiter,
-            start_row=start_row,
-        )
+        blocks = self._blocks()
+        if self._path.lower().endswith(GZIP_SUFFIX):
+            blocks = gunzipped(blocks, self.name)
+        return CsvRows(blocks, self.name, self._layout, start_row=start_row, grown=self.grown)
+
+    def grown(self) -> bool:
+        """Tell whether the file's size is another than when this pass began; what is no file never grows."""
+        if self.size is None:
+            return False
+        try:
+            about = os.fstat(0) if self._path == STDIN else os.stat(self._path)  # noqa: PTH116
+        except OSError:
+            return False  # what is gone can't grow
+        return about.st_size != self.size
 
     def _blocks(self) -> Iterator[bytes]:
         try:

@@ -1,0 +1,131 @@
+"""Which cells of a row are its id, its time and its amount: by the header's names, or by number without one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from producer.reading.amounts import Amounts, are_plain, difference
+from producer.reading.errors import BadCellError, BadFormatError, InputFileError
+
+NeededCells = tuple[str, Sequence[str], Sequence[str]]
+"""A row's id, and the one or two cells of its time and of its amount."""
+ThreeColumns = tuple[Sequence[str], Sequence[str], Sequence[str]]
+"""Ids, texts of times, amounts as JSON numbers."""
+
+_SHOWN_NAMES: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What was asked for: names of the header, or numbers from 1; ``A+B`` for a time, ``A-B`` for an amount."""
+
+    transaction_id: str = "transaction_id"
+    timestamp: str = "timestamp"
+    amount: str = "amount"
+
+
+BY_NUMBER: Final = Columns("1", "2", "3")
+"""Where a file without a header has them unless told."""
+
+
+def check_numbers(columns: Columns) -> None:
+    """Raise BadFormatError where a column of a file without a header is no number from 1."""
+    times, amounts = columns.timestamp.split("+", 1), columns.amount.split("-", 1)
+    for text in (columns.transaction_id, *times, *amounts):
+        if not (text.strip().isascii() and text.strip().isdigit() and int(text) >= 1):
+            raise BadFormatError(f"{text!r} is not a column's number from 1, as --no-header needs")
+
+
+class Picker:
+    """Takes what is needed out of rows, one by one or column by column."""
+
+    def __init__(self, ids: int, times: Sequence[int], amounts: Sequence[int], numbers: Amounts) -> None:
+        """Take indexes, one of the id, one or two of the time and of the amount, and how amounts are read."""
+        self.needed = max(ids, *times, *amounts) + 1
+        """The least number of cells of a row."""
+        self._ids = ids
+        self._times = times
+        self._amounts = amounts
+        self._numbers = numbers
+
+    def columns(self, columns: Sequence[Sequence[str]]) -> ThreeColumns | None:
+        """Return ids, texts of times and amounts as JSON numbers; None where a row needs a look of its own."""
+        ids, texts = columns[self._ids], columns[self._times[0]]
+        if len(self._times) > 1:
+            others = columns[self._times[1]]
+            if "" in texts or "" in others:
+                return None
+            texts = [f"{first.strip()} {second.strip()}" for first, second in zip(texts, others, strict=True)]
+        if "" in ids:
+            return None
+        amounts = columns[self._amounts[0]]
+        if len(self._amounts) == 1 and self._numbers.plain:
+            return (ids, texts, amounts) if are_plain(amounts) else None
+        try:
+            if len(self._amounts) == 1:
+                return ids, texts, list(map(self._numbers.__getitem__, amounts))
+            return ids, texts, list(map(self._difference, amounts, columns[self._amounts[1]]))
+        except BadCellError:
+            return None
+
+    def cells(self, cells: Sequence[str]) -> NeededCells:
+        """Return a row's needed cells; raises IndexError where it has too few."""
+        return cells[self._ids], [cells[at] for at in self._times], [cells[at] for at in self._amounts]
+
+    def amount(self, amounts: Sequence[str]) -> str:
+        """Read the needed cells of an amount; raises BadCellError."""
+        return self._numbers[amounts[0]] if len(amounts) == 1 else self._difference(*amounts)
+
+    def _difference(self, left: str, right: str) -> str:
+        left, right = left.strip(), right.strip()
+        if not (left or right):
+            raise BadCellError("both amounts are empty")
+        return difference(self._numbers[left] if left else "0", self._numbers[right] if right else "0")
+
+
+def are_empty(needed: NeededCells) -> bool:
+    """Tell whether a needed cell is empty; of ``A-B`` both have to be."""
+    transaction_id, times, amounts = needed
+    no_amount = not amounts[0] if len(amounts) == 1 else not any(map(str.strip, amounts))
+    return not transaction_id or "" in times or no_amount
+
+
+def time_text(times: Sequence[str]) -> str:
+    """Join the needed cells of a time."""
+    return times[0] if len(times) == 1 else " ".join(map(str.strip, times))
+
+
+def pick_by_name(names: Sequence[str], columns: Columns, numbers: Amounts, name: str) -> Picker:
+    """Find the columns in a header; an exact name wins over ``A+B`` and ``A-B``. Raises InputFileError."""
+    ids = _find(names, columns.transaction_id, "", name)
+    times = _find(names, columns.timestamp, "+", name)
+    amounts = _find(names, columns.amount, "-", name)
+    return Picker(ids[0], times, amounts, numbers)
+
+
+def pick_by_number(width: int, columns: Columns, numbers: Amounts, name: str) -> Picker:
+    """Take the columns by their numbers; raises InputFileError where the first row has fewer cells."""
+    times = [int(text) - 1 for text in columns.timestamp.split("+", 1)]
+    amounts = [int(text) - 1 for text in columns.amount.split("-", 1)]
+    picker = Picker(int(columns.transaction_id) - 1, times, amounts, numbers)
+    if picker.needed > width:
+        raise InputFileError(f"{name} has no column {picker.needed}: its first row has {width}")
+    return picker
+
+
+def _find(names: Sequence[str], wanted: str, joint: str, name: str) -> list[int]:
+    parts = [wanted]
+    if wanted not in names and joint:
+        pairs = [[wanted[:at].strip(), wanted[at + 1 :].strip()] for at, char in enumerate(wanted) if char == joint]
+        # The pair of which most is there: if one is missing, the message is about that one.
+        parts = max(pairs, key=lambda pair: sum(part in names for part in pair), default=parts)
+        if not any(part in names for part in parts):
+            parts = [wanted]
+    for part in parts:
+        if names.count(part) != 1:
+            problem = "more than one column" if part in names else "no column"
+            shown = ", ".join(names)[:_SHOWN_NAMES]
+            raise InputFileError(f"{name} has {problem} {part!r}; its header: {shown!r}")
+    return [names.index(part) for part in parts]

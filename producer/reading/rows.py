@@ -1,0 +1,78 @@
+"""What reading a file gives: good rows column by column, rejected rows with their line, numbers of skipped rows.
+
+Row numbers count data rows from 1 in the order of reading: the header and blank lines are no rows. Line numbers count
+the file's lines from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+
+class Row(NamedTuple):
+    """A good row."""
+
+    number: int
+    transaction_id: str
+    timestamp_ms: int
+    amount: str
+    """The text of a JSON number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Good rows, column by column: an object for each row would take a sixth of the time of a fast replay."""
+
+    numbers: Sequence[int] = ()
+    transaction_ids: Sequence[str] = ()
+    timestamps_ms: Sequence[int] = ()
+    amounts: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, str, int, str]]) -> Rows:
+        """Make them of single ones."""
+        numbers, transaction_ids, timestamps_ms, amounts = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return cls(numbers, transaction_ids, timestamps_ms, amounts)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(Row, self.numbers, self.transaction_ids, self.timestamps_ms, self.amounts)
+
+    def part(self, start: int, end: int) -> Rows:
+        """Return those from index ``start`` to before ``end``."""
+        if end - start == len(self.numbers):
+            return self
+        return Rows(
+            self.numbers[start:end],
+            self.transaction_ids[start:end],
+            self.timestamps_ms[start:end],
+            self.amounts[start:end],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A malformed row: where it starts, what is wrong, and its text exactly as in the file, without the line's end."""
+
+    number: int
+    line: int
+    reason: str
+    raw: str
+    """Bytes that are not of the encoding are lone surrogates (surrogateescape). Of an overlong line, its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What some lines of the file held, sorted into three; every row is in one of them."""
+
+    rows: Rows = Rows()
+    rejects: Sequence[Reject] = ()
+    skipped: Sequence[int] = ()
+    """Numbers of the rows with an empty needed cell."""
+
+
+NOTHING: Final = Chunk()
