@@ -29,7 +29,7 @@ USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
-    CMD ["python", "-m", "service.ready"]
+    CMD ["python", "-m", "service.app.healthcheck"]
 ENTRYPOINT ["python", "-m", "service"]
 CMD ["run"]
 ARG REVISION=unknown

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bench.drain import cpu_s, environment, fill, peak_mib, records_seen
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics
 
 
 def entries(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:

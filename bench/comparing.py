@@ -13,8 +13,8 @@ from pathlib import Path
 from bench.drain import cpu_s
 from bench.report import Figure
 from bench.stand import Stand, resident_mib
-from tests.kafka_helpers import committed
-from tests.service_process import ROOT
+from brokerkit.client import committed
+from brokerkit.service_process import ROOT
 
 HOME = ROOT / ".bench"
 SOURCE = ROOT / "bench" / "peers"

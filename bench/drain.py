@@ -19,9 +19,9 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics
 from service.wire.transactions import encode_transaction
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics
 
 KEYS = 1_000
 START_MS = 1_715_392_800_000

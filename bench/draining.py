@@ -10,7 +10,7 @@ from bench.drain import Run, drain_with_floor, drain_with_service, records_seen
 from bench.report import Figure
 from bench.scaling import measure
 from bench.stand import Stand, resident_mib, service
-from tests.service_process import wait_until
+from brokerkit.service_process import wait_until
 
 MILLION = 1e6
 AGAINST_FLOOR = [

@@ -6,9 +6,9 @@ import time
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
-from service.clients import client_config, consumer_config
+from service.app.clients import client_config, consumer_config
 from service.kafka.admin import ClusterAdmin
-from service.runtime import BATCH_RECORDS, POLL_S
+from service.loop.worker import BATCH_RECORDS, POLL_S
 from service.settings import load
 
 

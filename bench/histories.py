@@ -10,9 +10,9 @@ import argparse
 import sys
 import time
 
+from brokerkit.jars import KAFKA_VERSION
 from tests.exactly_once.run import ALL, CLOCKS, play, stage
 from tests.exactly_once.world import HistoryError, spread
-from tests.kafka_jars import KAFKA_VERSION
 
 PROCESSING = "processing"
 

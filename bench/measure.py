@@ -23,7 +23,7 @@ from bench.report import Figure, load
 from bench.scaling import start_broker
 from bench.stand import Stand
 from bench.timing import latency, partitions, start
-from tests.service_process import ROOT
+from brokerkit.service_process import ROOT
 from tools.signals import Stopped, stopped_by_signals
 
 FIGURES: dict[str, Callable[[Stand], Figure]] = {

@@ -6,7 +6,7 @@ import re
 
 from bench.plots import draw
 from bench.report import Results
-from tests.service_process import ROOT
+from brokerkit.service_process import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "pictures"

@@ -14,9 +14,9 @@ import time
 
 from confluent_kafka import Producer
 
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics
-from tests.service_process import ROOT, Names, running, transaction
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics
+from brokerkit.service_process import ROOT, Names, running, transaction
 
 START_MS = 1_715_392_800_000
 SECONDS = 10

@@ -26,12 +26,12 @@ from confluent_kafka import KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from brokerkit.broker import Broker
 from producer.app import LINGER_MS
 from producer.cli import main as replay_main
 from producer.publisher import client_config
 from producer.stop import Stop
 from service.wire.transactions import encode_transaction
-from tests.broker import Broker
 
 Record = tuple[str, bytes]
 PARTITIONS: Final = 4

@@ -13,9 +13,9 @@ from confluent_kafka import Consumer, TopicPartition
 from bench.producer_rate import bare_loop, example, replay
 from bench.report import Figure
 from bench.stand import Stand
+from brokerkit.client import create_topics
 from producer.cli import main as replay_main
 from producer.stop import Stop
-from tests.kafka_helpers import create_topics
 
 RATE = [
     ("rows", "rows/s", ",.0f"),

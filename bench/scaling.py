@@ -18,9 +18,9 @@ from itertools import count
 from typing import Final
 
 from bench.drain import cpu_s, environment, records_seen, write
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics
-from tests.service_process import Names, ServiceProcess, wait_until
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics
+from brokerkit.service_process import Names, ServiceProcess, wait_until
 
 PARTITIONS: Final = 4
 SESSION_MS: Final = 60_000

@@ -19,9 +19,9 @@ from statistics import linear_regression
 from confluent_kafka import Producer
 
 from bench.drain import START_MS, cpu_s, environment
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics
 from service.wire.transactions import encode_transaction
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics
 
 EVERY_S = 5.0
 

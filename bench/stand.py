@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.drain import environment, fill, write
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics
 
 
 @dataclass

@@ -5,7 +5,7 @@
 In each round a txn has sent its output and its offsets; the only broker is killed with SIGKILL and started again on its
 data; the same transactional.id is initialised again, which aborts the txn. Prints how long it takes until the committed
 offset is told, which must be that of the round before, and whether a reader of committed records sees the output.
-VERSION is one that requirements/kafka-jars.lock has.
+VERSION is one that brokerkit/kafka-jars.lock has.
 """
 
 import argparse
@@ -15,9 +15,9 @@ import time
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics, produce, read_all
-from tests.kafka_jars import KAFKA_VERSION
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics, produce, read_all
+from brokerkit.jars import KAFKA_VERSION
 
 ASK_S = 1.0
 

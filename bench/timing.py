@@ -18,8 +18,8 @@ from confluent_kafka import Consumer, Producer
 from bench.drain import drain_with_service, record
 from bench.report import Figure
 from bench.stand import Stand, service
+from brokerkit.client import create_topics
 from service.wire.transactions import encode_transaction
-from tests.kafka_helpers import create_topics
 
 WINDOW_MS = 1_000
 BURST_S = 0.01

@@ -20,7 +20,7 @@ from producer.session import Plan, Session
 from producer.stop import Stop
 from producer.topic import TopicMissingError
 from producer.unforeseen import one_line
-from service.limits import LimitError, try_threads
+from service.process.limits import LimitError, try_threads
 
 LINGER_MS: Final = {"event-time": 1, "rate": 5, "max": 50}
 """How long a row may wait for company: little where latency matters, long where throughput does."""

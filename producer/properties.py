@@ -6,11 +6,11 @@ import json
 import re
 from typing import Final
 
-from service.wire.names import no_broker_in
+from service.wire.names import first_bad_address
 
 Value = str | int | float | bool
 
-GUARDED: Final = frozenset(
+PROTECTED_PROPERTIES: Final = frozenset(
     {
         "bootstrap.servers",
         "metadata.broker.list",
@@ -47,7 +47,7 @@ def parse_properties(text: str) -> dict[str, Value]:
     if not isinstance(found, dict):
         raise PropertiesError("not a JSON object")
     for name, value in found.items():
-        if name in GUARDED:
+        if name in PROTECTED_PROPERTIES:
             raise PropertiesError(f"{name} can't be set here: the replay's guarantees rest on it")
         if not isinstance(value, str | int | float):
             raise PropertiesError(f"{name} must be text, a number, true or false")
@@ -56,7 +56,7 @@ def parse_properties(text: str) -> dict[str, Value]:
 
 def check_brokers(text: str) -> str:
     """Return a list of brokers, ``host:port,host:port``, as it is; raises `PropertiesError`."""
-    if (broker := no_broker_in(text)) is not None:
+    if (broker := first_bad_address(text)) is not None:
         raise PropertiesError(f"{broker!r} is not host:port")
     return text
 

@@ -6,9 +6,9 @@ import sys
 import traceback
 from typing import NoReturn
 
-from service import stderr
-from service.limits import shortage
-from service.stop import end_at_once_by_signals, end_process
+from service.process import stderr
+from service.process.limits import shortage
+from service.process.stop import end_at_once_by_signals, end_process
 
 
 def main() -> NoReturn:
@@ -17,7 +17,7 @@ def main() -> NoReturn:
     try:
         end_at_once_by_signals()
         stderr.install()
-        from service.cli import main as run  # noqa: PLC0415 - see above
+        from service.cli.main import main as run  # noqa: PLC0415 - see above
 
         code = run()
     except BaseException as error:  # noqa: BLE001 - told as the interpreter would, whose end is not ours

@@ -8,7 +8,7 @@ from typing import Final
 
 from confluent_kafka import Producer
 
-from tests.kafka_helpers import HasBootstrapServers, create_topics
+from brokerkit.client import HasBootstrapServers, create_topics
 
 NOW_MS: Final = 1_715_392_800_000
 KEYS: Final = 16

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.broker import Broker
+from brokerkit.broker import Broker
 
 _counter = itertools.count(1)
 

@@ -10,48 +10,48 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
-from service.bootstrap import now_ms
-from service.clients import client_config, consumer_config, producer_config
-from service.intake import Topics
+from brokerkit.client import HasBootstrapServers
+from brokerkit.service_process import Names, wait_until
+from service.app.bootstrap import now_ms
+from service.app.clients import client_config, consumer_config, producer_config
 from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
-from service.kafka.errors import Retriable
-from service.kafka.sink import TransactionalSink
-from service.kafka.source import PartitionSource
-from service.kafka.starting import Starting
-from service.metrics import Metrics
-from service.ports import Probe
-from service.runtime import Worker
+from service.kafka.consumer import GroupConsumer
+from service.kafka.producer import TxnProducer
+from service.kafka.start_lookup import StartLookup
+from service.loop.errors import Retriable
+from service.loop.output_topics import OutputTopics
+from service.loop.ports import Probe
+from service.loop.worker import Worker
+from service.observe.metrics import Metrics
+from service.observe.status import StatusBoard
 from service.settings import load
-from service.status import StatusBoard
 from tests.driver import rules
-from tests.kafka_helpers import HasBootstrapServers
-from tests.service_process import Names, wait_until
 
 
 class Inside:
     """A worker with its clients at hand; close() when done."""
 
     def __init__(
-        self, broker: HasBootstrapServers, names: Names, make_sink: Callable[..., TransactionalSink] = TransactionalSink
+        self, broker: HasBootstrapServers, names: Names, make_sink: Callable[..., TxnProducer] = TxnProducer
     ) -> None:
         """Join the group; windows are of 300 ms."""
         settings = load(None, {**names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}).settings
-        topics = Topics(names.alerts, names.aggregates, "", names.dead_letter, 10**6, 10**6, 10**6)
+        topics = OutputTopics(names.alerts, names.aggregates, "", names.dead_letter, 10**6, 10**6, 10**6)
         self.consumer = Consumer(consumer_config(settings, lambda _: None))
         config = producer_config(settings, lambda _: None, topics)
         self.sink = make_sink(lambda *_: Producer(config), lambda: True, lambda: None)
         initialise(self.sink)
         admin = ClusterAdmin(lambda: AdminClient(client_config(settings, "admin", lambda _: None)))
         self.board = StatusBoard(time.monotonic)
-        starting = Starting(
+        starting = StartLookup(
             self.consumer,
             names.transactions,
             topic_id=lambda _: "",
             edges=admin.edges,
             end_txns=lambda *_: [],
         )
-        self.source = PartitionSource(
+        self.source = GroupConsumer(
             self.consumer, names.transactions, deque(), starting=starting, is_member=lambda _: True, instance="one"
         )
         self.worker = Worker(
@@ -84,7 +84,7 @@ class Inside:
         self.consumer.close()
 
 
-def initialise(sink: TransactionalSink) -> None:
+def initialise(sink: TxnProducer) -> None:
     """Attempt it until the broker's coordinator is there."""
 
     def attempt() -> bool:

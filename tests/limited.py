@@ -11,7 +11,7 @@ import resource
 import sys
 from pathlib import Path
 
-OPTIONAL = {"service.timeline", "service.timeline.draw"}
+OPTIONAL = {"service.history.timeline", "service.history.timeline.draw"}
 """They need an extra."""
 NOBODY = 54_322
 """A user id that has no process."""

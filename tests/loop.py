@@ -18,14 +18,13 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTimeMs
-from service.intake import Topics
-from service.kafka.errors import KafkaProblem, Replaced, Retriable
-from service.kafka.events import DeadOwnersFenced, End, Event, Given, Run, Taken
-from service.kafka.starting import Start
-from service.metrics import Metrics
-from service.ports import Ends, Input, Probe
-from service.runtime import Worker
-from service.status import PartitionStatus, StatusBoard
+from service.loop.errors import KafkaProblem, Replaced, Retriable
+from service.loop.events import Assigned, DeadOwnersFenced, Event, PartitionEnd, Records, Revoked
+from service.loop.output_topics import OutputTopics
+from service.loop.ports import Ends, InputConsumer, Probe, StartPoint
+from service.loop.worker import Worker
+from service.observe.metrics import Metrics
+from service.observe.status import PartitionStatus, StatusBoard
 from service.wire.progress import decode_progress, encode_progress
 from service.wire.records import Headers, OutRecord
 from tests.driver import T0, rules
@@ -96,7 +95,7 @@ class FakeKafka:
         self.ends[partition] += 1
 
 
-class FakeInput:
+class FakeInputConsumer:
     """One member's consumer: records appear when they are polled for, each partition in its order."""
 
     topic = TOPIC
@@ -131,7 +130,7 @@ class FakeInput:
         given = tuple(map(Partition, partitions))
         self.joined = True
         self._due.update(given)
-        self.news.append(Given(given))
+        self.news.append(Assigned(given))
 
     def take(self, *partitions: int, lost: bool = False) -> None:
         """The group takes partitions away."""
@@ -139,7 +138,7 @@ class FakeInput:
         self._due.difference_update(taken)
         for partition in taken:
             self._positions.pop(partition, None)
-        self.news.append(Taken(taken, lost))
+        self.news.append(Revoked(taken, lost))
 
     def lose_track(self, partition: int) -> None:
         """The position of a partition has become useless: it waits for restore()."""
@@ -161,19 +160,19 @@ class FakeInput:
                 : min(max_records, self.batch)
             ]
             if there:
-                events.append(Run(Partition(partition), cast("list[Any]", there)))
+                events.append(Records(Partition(partition), cast("list[Any]", there)))
                 self._positions[partition] = there[-1].offset() + 1
                 self._told_end.discard(partition)
             elif partition not in self._told_end or position < end:
                 self._told_end.add(partition)
                 self._positions[partition] = end
-                events.append(End(Partition(partition), Offset(end)))
+                events.append(PartitionEnd(Partition(partition), Offset(end)))
         return events
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
         self._due.update(partitions)
 
-    def restore(self) -> list[Start]:
+    def restore(self) -> list[StartPoint]:
         if not self.problems["end_txns"]:
             self.asked_for_dead_owners.append(tuple(self._due))
             if self.dead:
@@ -189,13 +188,13 @@ class FakeInput:
         for partition in sorted(self._due):
             offset, _ = self.kafka.committed.get(partition, (0, None))
             progress = decode_progress(Offset(offset), self.kafka.metadata.get(partition))
-            starts.append(Start(partition, replace(progress, offset=Offset(offset + self.skipped)), self.skipped))
+            starts.append(StartPoint(partition, replace(progress, offset=Offset(offset + self.skipped)), self.skipped))
             self._positions[partition] = offset + self.skipped
             self._told_end.discard(partition)
         self._due.clear()
         return starts
 
-    def look_whether_joined(self) -> None:
+    def ask_membership(self) -> None:
         self.joined = self.joined or self.known_to_the_group
 
     def end_offset(self, partition: Partition) -> Offset | None:
@@ -232,7 +231,7 @@ class FakeQuestion:
         return answer
 
 
-class FakeOutput:
+class FakeOutputProducer:
     """One instance's transactional producer."""
 
     def __init__(self, kafka: FakeKafka, clock: Clock) -> None:
@@ -309,7 +308,7 @@ class Loop:
         *,
         now: int = 0,
         partitions: tuple[int, ...] = (0,),
-        source: Input | None = None,
+        source: InputConsumer | None = None,
         late: str = "",
         aggregates: str = "aggregates",
         dead_letter_max_bytes: int = 2_097_152,
@@ -321,8 +320,8 @@ class Loop:
         """
         self.kafka = kafka or FakeKafka()
         self.clock = Clock(now)
-        self.input = FakeInput(self.kafka, self.clock)
-        self.output = FakeOutput(self.kafka, self.clock)
+        self.input = FakeInputConsumer(self.kafka, self.clock)
+        self.output = FakeOutputProducer(self.kafka, self.clock)
         problems, ends, stable = self.input.problems, self.kafka.ends, self.kafka.stable
         self.end_offsets = FakeQuestion(lambda asked: {p: Offset(ends[p]) for p in asked}, problems["ends"])
         self.ends = FakeQuestion(
@@ -340,7 +339,7 @@ class Loop:
             source or self.input,
             self.output,
             Probe(self.end_offsets, self.ends, self.reach),
-            topics=Topics("alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes),
+            topics=OutputTopics("alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes),
             rules=rules(**changed),
             clock=self.clock,
             metrics=Metrics(self.registry, self.board, "1.2.3", "2.16"),

@@ -15,9 +15,9 @@ from typing import Any
 
 from confluent_kafka import Message, TopicPartition
 
+from brokerkit.client import HasBootstrapServers, committed, read_all
+from brokerkit.service_process import Names, payloads
 from tests.clock_oracle import Rec, Rules, expect
-from tests.kafka_helpers import HasBootstrapServers, committed, read_all
-from tests.service_process import Names, payloads
 
 Place = tuple[int, int]
 """Partition and offset of an input record."""

@@ -4,7 +4,7 @@ import socket
 import struct
 from typing import Final
 
-from tests.kafka_helpers import HasBootstrapServers
+from brokerkit.client import HasBootstrapServers
 
 ALTER_CLIENT_QUOTAS: Final = 49
 TIMEOUT_S: Final = 10.0

@@ -3,7 +3,7 @@
 import struct
 from typing import Final, NamedTuple
 
-from tests.broker import Broker
+from brokerkit.broker import Broker
 
 CODECS: Final = ("none", "gzip", "snappy", "lz4", "zstd")
 _HEAD: Final = struct.Struct(">qiibIhiqqqhii")

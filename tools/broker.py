@@ -4,8 +4,8 @@ import argparse
 import sys
 import time
 
-from tests.broker import Broker, prepare
-from tests.kafka_jars import KAFKA_VERSION, BrokerError
+from brokerkit.broker import Broker, prepare
+from brokerkit.jars import KAFKA_VERSION, BrokerError
 from tools.command import say
 from tools.signals import Stopped, stopped_by_signals
 

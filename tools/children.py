@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Final, Self
 
-from tests.processes import spawn
+from brokerkit.processes import spawn
 from tools.setup import ROOT
 
 STOP_TIMEOUT_S: Final = 10.0

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.processes import spawn
+from brokerkit.processes import spawn
 
 LARGE_MB: Final = 3.0
 

@@ -82,11 +82,11 @@ class Smoke:
         labels = {name.rpartition(".")[2] for name in config["Labels"] if name.startswith("org.opencontainers.image.")}
         expect({"title", "version", "licenses", "revision", "description"} <= labels, f"labels {labels}")
         expect(config["User"].startswith(UID) and config["StopSignal"] == "SIGTERM", f"{config['User']}")
-        expect("service.ready" in str(config["Healthcheck"]["Test"]), f"{config['Healthcheck']}")
+        expect("service.app.healthcheck" in str(config["Healthcheck"]["Test"]), f"{config['Healthcheck']}")
 
     def builds_fast_when_only_code_changed(self) -> str:
         """The packages are not installed again."""
-        changed = self.stack.folder / "service/log.py"
+        changed = self.stack.folder / "service/observe/log.py"
         before = changed.read_text()
         changed.write_text(before + "\n")
         began_s = time.monotonic()

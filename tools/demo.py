@@ -13,8 +13,8 @@ import zoneinfo
 from pathlib import Path
 from typing import Final
 
-from tests.broker import Broker
-from tests.kafka_jars import KAFKA_VERSION, BrokerError
+from brokerkit.broker import Broker
+from brokerkit.jars import KAFKA_VERSION, BrokerError
 from tools.broker import run_broker
 from tools.children import Child, DemoError, Service, how_it_ended
 from tools.command import say

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import IO, Final
 
-from tests.processes import spawn
+from brokerkit.processes import spawn
 from tools.setup import ROOT, VENV
 from tools.signals import Stopped, stopped_by_signals
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.core.clocks import Appended, Over, WindowClock
-from service.core.clocks.choice import clock_for
+from service.core.clocks.by_name import clock_for
 from service.core.model import Accepted, EventTimeMs, Offset, Progress, Transaction, WallTimeMs, WindowClosed
 from service.core.rules import TaskRules
 from service.core.watermark import BoundedOutOfOrderness, Idleness
@@ -52,7 +52,7 @@ class PartitionTask:
         return self._clock.open_keys
 
     @property
-    def cuts_windows(self) -> bool:
+    def has_windows_of_old_rules(self) -> bool:
         """Whether windows of other rules are being read again, to be closed as they are."""
         return self._again and self._other_rules
 
@@ -93,7 +93,7 @@ class PartitionTask:
 
     def _change_rules(self) -> None:
         """Close what was open under the rules of an earlier owner, and go on by ours, from the same watermark."""
-        self._clock.cut()
+        self._clock.close_open()
         over = self._clock.over
         self._watermark = BoundedOutOfOrderness(self._rules.lateness_ms, self._watermark.value_ms)
         self._clock = clock_for(self._rules, self._watermark)

@@ -11,7 +11,7 @@ def window_at(time_ms: int, size_ms: int) -> Window:
     return Window(start_ms, start_ms + size_ms)
 
 
-def is_over(window: Window, now_ms: WallTimeMs) -> bool:
+def outside(window: Window, now_ms: WallTimeMs) -> bool:
     """Whether ``now_ms`` lies outside: beyond the end, or before the start because the clock was set back."""
     return not window.start_ms <= now_ms < window.end_ms
 

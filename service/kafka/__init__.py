@@ -1,4 +1,5 @@
-"""Everything that service/ says to Kafka.
+"""The adapters: they implement the ports of `service.loop` with confluent_kafka.
 
-Outside this folder only bootstrap, clients, acls and the commands that read topics import confluent_kafka.
+A client's error becomes an error of `service.loop.errors` here, by what the caller must do.
+Nothing here reads settings or constructs a client from them: clients and callables are passed in.
 """

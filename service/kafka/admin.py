@@ -25,9 +25,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from service.core.model import Offset, Partition
-from service.kafka.errors import Fatal, Misconfigured, Retriable, asking, kafka_error, sort, sort_asked
-from service.kafka.starting import Edges
-from service.ports import Ends
+from service.kafka.classify import classify, classify_query, kafka_error, query
+from service.kafka.start_lookup import Edges
+from service.loop.errors import Fatal, Misconfigured, Retriable
+from service.loop.ports import Ends
 
 TIMEOUT_S: Final = 1.0
 CREATE_TIMEOUT_S: Final = 10.0
@@ -126,7 +127,7 @@ class ClusterAdmin:
         try:
             found = self._look_up(topic, TOPIC_ID_TIMEOUT_S)
         except KafkaException as exception:
-            problem = sort_asked(kafka_error(exception), f"look for topic {topic}")
+            problem = classify_query(kafka_error(exception), f"look for topic {topic}")
             if isinstance(problem, Fatal):
                 raise problem from exception
             self._learn_brokers(topic, TOPIC_ID_TIMEOUT_S)
@@ -135,7 +136,7 @@ class ClusterAdmin:
             raise Retriable(f"look for topic {topic}: there is none at the moment")
         return str(found.topic_id)
 
-    def lost_topic(self, topics: Iterable[str]) -> str | None:
+    def missing_topic(self, topics: Iterable[str]) -> str | None:
         """One of the topics that is gone, as the cluster says; None where all are there or nobody answers in time."""
         for topic in topics:
             try:
@@ -233,7 +234,7 @@ class ClusterAdmin:
             try:
                 found[Partition(asked_for.partition)] = Offset(future.result().offset)
             except KafkaException as exception:
-                sorted_ = sort_asked(kafka_error(exception), f"ask for offsets of partition {asked_for.partition}")
+                sorted_ = classify_query(kafka_error(exception), f"ask for offsets of partition {asked_for.partition}")
                 if isinstance(sorted_, Fatal):
                     raise sorted_ from exception
                 problem = problem or sorted_
@@ -252,7 +253,7 @@ class ClusterAdmin:
         try:
             self._client.list_topics(topic, REACH_TIMEOUT_S)
         except KafkaException as exception:
-            raise Retriable(str(sort(kafka_error(exception), "reach the broker"))) from exception
+            raise Retriable(str(classify(kafka_error(exception), "reach the broker"))) from exception
         return True
 
     def _learn_brokers(self, topic: str, timeout_s: float) -> None:
@@ -267,7 +268,7 @@ class ClusterAdmin:
             Retriable: nobody answers.
             Fatal: the broker refuses.
         """
-        with asking("ask for the brokers"):
+        with query("ask for the brokers"):
             return len(self._client.list_topics(topic, TIMEOUT_S).brokers)
 
     def is_member(self, group: str, member_id: str) -> bool:
@@ -298,5 +299,5 @@ class ClusterAdmin:
 
     @staticmethod
     def _sorted(exception: KafkaException, doing: str) -> Fatal | Retriable:
-        problem = sort(kafka_error(exception), doing)
+        problem = classify(kafka_error(exception), doing)
         return problem if isinstance(problem, Fatal | Retriable) else Fatal(str(problem))

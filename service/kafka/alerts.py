@@ -7,7 +7,8 @@ from typing import Final
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from service.kafka.errors import Fatal, Retriable, kafka_error, sort_asked
+from service.kafka.classify import classify_query, kafka_error
+from service.loop.errors import Fatal, Retriable
 
 TIMEOUT_S: Final = 2.0
 
@@ -41,7 +42,7 @@ class AlertsReader:
         self._consumer.assign([TopicPartition(self._topic, partition, first) for partition in self._partitions])
 
     def _sorted(self, error: KafkaError) -> Fatal | Retriable:
-        return sort_asked(error, f"read {self._topic}")
+        return classify_query(error, f"read {self._topic}")
 
     def read(self, *, follow: bool, keep_going: Callable[[], bool]) -> Iterator[bytes]:
         """Each alert's value; ends at the end of every partition unless told to follow.

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
-from service.kafka.errors import Fatal, kafka_error, sort_asked
+from service.history.records import StoredRecord
+from service.kafka.classify import classify_query, kafka_error
+from service.loop.errors import Fatal
 
 TIMEOUT_S: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A record as it lies in a topic."""
-
-    partition: int
-    offset: int
-    timestamp_ms: int
-    """The topic's: of its creation or of its append."""
-    value: bytes | None
 
 
 class HistoryReader:
@@ -31,7 +21,7 @@ class HistoryReader:
         """Wrap a consumer with isolation.level=read_committed and enable.partition.eof=true."""
         self._consumer = consumer
 
-    def read(self, topic: str, from_ms: int, keep_going: Callable[[], bool]) -> Iterator[Stored]:
+    def read(self, topic: str, from_ms: int, keep_going: Callable[[], bool]) -> Iterator[StoredRecord]:
         """Each record with a timestamp of ``from_ms`` or later, in the order of its partition.
 
         Raises:
@@ -42,19 +32,19 @@ class HistoryReader:
             left = self._assign(topic, from_ms)
         except KafkaException as exception:
             self._consumer.poll(0)  # the client's own complaints say more than "timed out"
-            raise sort_asked(kafka_error(exception), f"read {topic}") from exception
+            raise classify_query(kafka_error(exception), f"read {topic}") from exception
         while left and keep_going():
             for message in self._consumer.consume(500, 0.1):
                 error, partition, offset = message.error(), message.partition() or 0, message.offset() or 0
                 if error is None:
                     timestamp_ms = message.timestamp()[1]
                     if timestamp_ms >= from_ms:
-                        yield Stored(partition, offset, timestamp_ms, message.value())
+                        yield StoredRecord(partition, offset, timestamp_ms, message.value())
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                     left.discard(partition)
                 elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
                     pass  # the client looks for the coordinator of a group that is never joined
-                elif isinstance(problem := sort_asked(error, f"read {topic}"), Fatal):
+                elif isinstance(problem := classify_query(error, f"read {topic}"), Fatal):
                     raise problem
         self._consumer.unassign()
 

@@ -4,8 +4,8 @@ They end at bootstrap: inner code gets plain values.
 """
 
 from service.settings.model import (
-    GUARANTEED,
     NAMES,
+    PROTECTED_PROPERTIES,
     HttpSettings,
     KafkaSettings,
     Settings,
@@ -16,9 +16,9 @@ from service.settings.read import load
 from service.settings.shown import MASK, Loaded, mask
 
 __all__ = [
-    "GUARANTEED",
     "MASK",
     "NAMES",
+    "PROTECTED_PROPERTIES",
     "HttpSettings",
     "KafkaSettings",
     "Loaded",

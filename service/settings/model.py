@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.core.model import ClockName, LatePolicy
-from service.wire.names import fault_of_host, fault_of_name, fault_of_text, no_broker_in
+from service.wire.names import fault_of_host, fault_of_name, fault_of_text, first_bad_address
 
 
 def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
@@ -46,7 +46,7 @@ class _Group(BaseModel):
         return value
 
 
-GUARANTEED: Final = frozenset(
+PROTECTED_PROPERTIES: Final = frozenset(
     {
         "acks",
         "auto.offset.reset",
@@ -86,7 +86,7 @@ class KafkaSettings(_Group):
     @classmethod
     def _hosts_and_ports(cls, servers: str) -> str:
         # The client would look for a broker at port 0 for ever.
-        if (broker := no_broker_in(servers)) is not None:
+        if (broker := first_bad_address(servers)) is not None:
             raise ValueError(f"{broker!r} is not host:port")
         return servers
 
@@ -94,7 +94,7 @@ class KafkaSettings(_Group):
     @classmethod
     def _not_the_guaranteed_ones(cls, properties: dict[str, Any]) -> dict[str, Any]:
         for name in properties:
-            if name in GUARANTEED:
+            if name in PROTECTED_PROPERTIES:
                 raise ValueError(f"{name} may not be set here: the service's guarantees rest on it")
         # The client takes a blank for classic, and would assign partitions in a way that goes with neither.
         if str(properties.get("group.protocol", "consumer")).lower() not in {"classic", "consumer"}:

@@ -16,7 +16,7 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 """Unicode's categories of what leaves no mark: controls, byte order marks and the like, separators, spaces."""
 
 
-def no_broker_in(text: str) -> str | None:
+def first_bad_address(text: str) -> str | None:
     """The first part of a list ``host:port,host:port`` that is no broker's address, or None where each is."""
     for broker in text.split(","):
         found = _BROKER.fullmatch(broker.strip())

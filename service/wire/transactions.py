@@ -61,7 +61,7 @@ class Rejection(Exception):  # noqa: N818 - it is a verdict on a record, and the
         self.why = why
 
 
-def decode_run(values: Sequence[bytes | None]) -> list[Transaction]:
+def decode_batch(values: Sequence[bytes | None]) -> list[Transaction]:
     """Decode records that are all good, which nearly all are.
 
     Raises:
@@ -111,7 +111,7 @@ def decode(value: bytes | None) -> Transaction:
         Rejection: it is no transaction; ``reason`` and ``why`` tell what is wrong with it.
     """
     try:
-        return decode_run([value])[0]
+        return decode_batch([value])[0]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError) as error:
         raise _diagnose(value, error) from None
 

@@ -11,10 +11,10 @@ from typing import Final
 
 from confluent_kafka import Consumer
 
-from service.clients import offsets_config
+from service.app.clients import offsets_config
 from service.core.model import Partition
-from service.kafka.dead_owners import LastCommits
-from service.kafka.errors import Retriable
+from service.kafka.guards.dead_owners import LastCommits
+from service.loop.errors import Retriable
 from service.settings import load
 
 FOR_S: Final = 8.0

@@ -6,9 +6,9 @@ from typing import Final
 
 from confluent_kafka.admin import AdminClient
 
-from tests.broker import Broker, Cluster
+from brokerkit.broker import Broker, Cluster
+from brokerkit.service_process import wait_until
 from tests.exactly_once.world import World
-from tests.service_process import wait_until
 
 
 def lost_leader(world: World) -> None:

@@ -10,10 +10,10 @@ from typing import Any, Final, NoReturn, cast
 
 from confluent_kafka import Producer
 
-from service import log
-from service.bootstrap import Service
+from service.app.bootstrap import Service
+from service.observe import log
+from service.process.stop import end_process, stopped_by_signals
 from service.settings import load
-from service.stop import end_process, stopped_by_signals
 
 STEPS: Final = ("before-begin", "after-begin", "after-send", "after-offsets", "during-commit", "after-commit")
 

@@ -10,11 +10,11 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from tests.broker import Broker
+from brokerkit.broker import Broker
+from brokerkit.client import committed
+from brokerkit.service_process import ServiceProcess, wait_until
 from tests.exactly_once.held_service import STEPS
 from tests.exactly_once.world import SESSION_S, World, fenced
-from tests.kafka_helpers import committed
-from tests.service_process import ServiceProcess, wait_until
 
 HELD: Final = "tests.exactly_once.held_service"
 

@@ -8,9 +8,9 @@ from typing import Final, Self
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from tests.kafka_helpers import HasBootstrapServers
+from brokerkit.client import HasBootstrapServers
+from brokerkit.service_process import transaction
 from tests.oracle import Place
-from tests.service_process import transaction
 
 START_MS: Final = 1_715_392_800_000
 BAD: Final = (b"rubbish", b"", b'{"transaction_id":"x"}', b'{"transaction_id":"x","timestamp":5,"amount":1}')

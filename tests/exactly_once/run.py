@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from tests.broker import Broker, Cluster
-from tests.broker_files import ADDRESS, Node, free_ports
+from brokerkit.broker import Broker, Cluster
+from brokerkit.files import ADDRESS, Node, free_ports
+from brokerkit.jars import KAFKA_VERSION
 from tests.clock_oracle import Rules
 from tests.exactly_once import cluster, network
 from tests.exactly_once.kinds import KINDS
 from tests.exactly_once.world import QUICK, World, history
-from tests.kafka_jars import KAFKA_VERSION
 from tests.proxy import Proxy
 
 WINDOW_MS: Final = 500

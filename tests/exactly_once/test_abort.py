@@ -5,19 +5,19 @@ from typing import Any
 
 from confluent_kafka import TopicPartition
 
-from service.kafka.calls import CALL_TIMEOUT_S
-from service.kafka.errors import Abortable
-from service.kafka.sink import TransactionalSink
-from tests.broker import Broker
+from brokerkit.broker import Broker
+from brokerkit.client import committed, create_topics, produce, read_all
+from brokerkit.service_process import Names, transaction
+from service.kafka.guards.hanging_calls import CALL_TIMEOUT_S
+from service.kafka.producer import TxnProducer
+from service.loop.errors import Abortable
 from tests.inside import Inside
-from tests.kafka_helpers import committed, create_topics, produce, read_all
 from tests.oracle import audit
-from tests.service_process import Names, transaction
 
 NOW_MS = 1_715_392_800_000
 
 
-class FailsAtFirst(TransactionalSink):
+class FailsAtFirst(TxnProducer):
     """Does everything of its first commits but the last step."""
 
     failures = 2

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka import Producer
 
-from tests.broker import Broker
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics, produce
+from brokerkit.service_process import Names, payloads, running, transaction, wait_until
 from tests.exactly_once.run import CLOCKS, Stage, play
 from tests.exactly_once.world import QUICK
-from tests.kafka_helpers import create_topics, produce
-from tests.service_process import Names, payloads, running, transaction, wait_until
 
 SEED = 20_261_123
 

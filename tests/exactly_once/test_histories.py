@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.broker import Broker, Cluster
+from brokerkit.broker import Broker, Cluster
+from brokerkit.service_process import ROOT
 from tests.exactly_once import cluster, network
 from tests.exactly_once.run import Stage, play, proxied_broker
 from tests.exactly_once.world import QUICK, SESSION_S
-from tests.service_process import ROOT
 
 SEED = 20_261_123
 

@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics, produce, read_all
+from brokerkit.service_process import Names, running, transaction, wait_until
 from service.core.model import MAX_ID_CHARS
-from tests.broker import Broker
 from tests.exactly_once.load import START_MS
 from tests.integration.test_service import checkpointed
-from tests.kafka_helpers import create_topics, produce, read_all
 from tests.oracle import audit
-from tests.service_process import Names, running, transaction, wait_until
 
 
 def peak_mib(pid: int) -> float:

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from service.kafka.errors import Abortable
-from service.kafka.sink import TransactionalSink
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics, read_all
+from brokerkit.service_process import wait_until
+from service.kafka.producer import TxnProducer
+from service.loop.errors import Abortable
 from service.wire.records import OutRecord
-from tests.broker import Broker
 from tests.exactly_once.run import proxied_broker
 from tests.inside import initialise
-from tests.kafka_helpers import create_topics, read_all
 from tests.proxy import Proxy
-from tests.service_process import wait_until
 
 WAIT_S = 6
 """So long the client waits before it sends a record again: the abort comes first."""
@@ -77,7 +77,7 @@ def test_a_record_is_not_taken_for_one_that_the_broker_has_of_an_aborted_txn(
     def values(isolation: str) -> list[bytes | None]:
         return [record.value() for record in read_all(broker, topic, isolation)]
 
-    sink = TransactionalSink(make, lambda: True, lambda: None)
+    sink = TxnProducer(make, lambda: True, lambda: None)
     initialise(sink)
     send(b"answered")
     assert producers[0].flush(10) == 0

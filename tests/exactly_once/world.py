@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from confluent_kafka import Message
 
-from tests.broker import Broker, Cluster
+from brokerkit.broker import Broker, Cluster
+from brokerkit.client import HasBootstrapServers, committed, create_topics, read_all
+from brokerkit.service_process import ROOT, Names, ServiceProcess, payloads, running, wait_until
 from tests.clock_oracle import Rules
 from tests.exactly_once.load import Load
-from tests.kafka_helpers import HasBootstrapServers, committed, create_topics, read_all
 from tests.oracle import Account, Marks, Place, audit, audit_clock, headers_of, read_so_far
 from tests.proxy import Proxy
-from tests.service_process import ROOT, Names, ServiceProcess, payloads, running, wait_until
 
 SAVED: Final = ROOT / ".histories"
 SESSION_S: Final = 2.0

@@ -13,10 +13,11 @@ from typing import Any, Final, NoReturn, cast
 
 from confluent_kafka import Consumer
 
-from service import log, stderr
-from service.bootstrap import Service
+from service.app.bootstrap import Service
+from service.observe import log
+from service.process import stderr
+from service.process.stop import end_at_once_by_signals, end_process, stopped_by_signals
 from service.settings import load
-from service.stop import end_at_once_by_signals, end_process, stopped_by_signals
 
 TICK_S: Final = 0.1
 BACK_S: Final = 7_200

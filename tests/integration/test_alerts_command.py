@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics, produce
-from tests.service_process import Names
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics, produce
+from brokerkit.service_process import Names
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,10 +13,10 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.broker import Broker, Cluster
-from tests.broker_files import ADDRESS, RunFolder, free_ports
-from tests.kafka_helpers import Rec, create_topics, produce, read_all, wait_for_topic
-from tests.kafka_jars import HOME, ROOT, Advance, BrokerError, Jar, download, ensure_jars
+from brokerkit.broker import Broker, Cluster
+from brokerkit.client import Rec, create_topics, produce, read_all, wait_for_topic
+from brokerkit.files import ADDRESS, RunFolder, free_ports
+from brokerkit.jars import HOME, ROOT, Advance, BrokerError, Jar, download, ensure_jars
 
 JAR = Jar("org.example", "example", "1.0", 5, hashlib.sha256(b"right").hexdigest())
 
@@ -85,7 +85,7 @@ def test_a_start_that_fails_says_why_and_where_the_log_is() -> None:
 
 
 def test_a_broker_dies_with_the_process_that_started_it() -> None:
-    script = "import time; from tests.broker import Broker; print(Broker().start().pid, flush=True); time.sleep(60)"
+    script = "import time; from brokerkit.broker import Broker; print(Broker().start().pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
@@ -97,9 +97,7 @@ def test_a_broker_dies_with_the_process_that_started_it() -> None:
 
 
 def test_what_a_dead_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
-    script = (
-        "import sys; from pathlib import Path; from tests.broker_files import RunFolder; RunFolder(Path(sys.argv[1]))"
-    )
+    script = "import sys; from pathlib import Path; from brokerkit.files import RunFolder; RunFolder(Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=True)
     mine = RunFolder(tmp_path)
     another = RunFolder(tmp_path)

@@ -7,11 +7,11 @@ from functools import partial
 
 import pytest
 
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics, produce, read_all
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics, produce, read_all
+from brokerkit.service_process import Names, payloads, running, transaction, wait_until
 from tests.replay_process import HEADER, run
 from tests.segments import batches
-from tests.service_process import Names, payloads, running, transaction, wait_until
 
 NOW_MS = 1_715_392_800_000
 LEAST_TOPIC_BYTES = 300_000

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka_jars import HOME, ROOT
+from brokerkit.jars import HOME, ROOT
 
 ALERTS = [
     "Anomaly detected: ('tx1', 1715392800000, 11700.0), current watermark: 1715392808000",

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from service.kafka.errors import Fenced, KafkaProblem
-from service.kafka.sink import TransactionalSink
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics
+from brokerkit.service_process import wait_until
+from service.kafka.producer import TxnProducer
+from service.loop.errors import Fenced, KafkaProblem
 from service.wire.records import OutRecord
-from tests.broker import Broker
 from tests.inside import initialise
-from tests.kafka_helpers import create_topics
-from tests.service_process import wait_until
 
 
 @pytest.mark.parametrize("how", ["poll", "send"])
@@ -26,8 +26,8 @@ def test_a_fenced_producer_tells_why_at_the_next_call(broker: Broker, unique: Ca
         producers.append(Producer(config))
         return producers[-1]
 
-    def initialised() -> TransactionalSink:
-        sink = TransactionalSink(make, lambda: True, lambda: None)
+    def initialised() -> TxnProducer:
+        sink = TxnProducer(make, lambda: True, lambda: None)
         initialise(sink)
         return sink
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service.limits import THREADS
-from tests.broker import Broker
-from tests.service_process import ROOT, Names, ServiceProcess
+from brokerkit.broker import Broker
+from brokerkit.service_process import ROOT, Names, ServiceProcess
+from service.process.limits import THREADS
 
 ARGUMENTS = {"service": [], "producer": ["replay", "-"]}
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Producer
 
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics
+from brokerkit.service_process import Names, transaction
 from service.core.model import Partition
-from tests.broker import Broker
 from tests.inside import Inside
-from tests.kafka_helpers import create_topics
-from tests.service_process import Names, transaction
 
 NOW_MS = 1_715_392_800_000
 PARTITIONS = 64
@@ -22,7 +22,7 @@ LONGEST_TURN_S = 1.5
 def test_no_turn_is_longer_than_a_poll_and_a_commit(
     broker: Broker, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.progress_watch.ASK_AFTER_MS", 500)
+    monkeypatch.setattr("service.loop.health.ASK_AFTER_MS", 500)
     names = Names(unique)
     create_topics(broker, names.transactions, partitions=PARTITIONS)
     create_topics(broker, names.alerts, names.aggregates, names.late, names.dead_letter)

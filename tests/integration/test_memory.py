@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from brokerkit.broker import Broker
+from brokerkit.service_process import Names, running, wait_until
 from tests.backlogs import Backlog, peak_mib
-from tests.broker import Broker
-from tests.service_process import Names, running, wait_until
 
 MIB_AT_MOST = 200
 """It has some 60 when idle. These backlogs took 340 while a fetch could bring all of them, a poll 500 large records."""

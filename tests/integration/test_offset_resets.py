@@ -7,9 +7,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
-from tests.broker import Broker
-from tests.kafka_helpers import Rec, committed, create_topics, produce, read_all, wait_for_topic
-from tests.service_process import Names, ServiceProcess, payloads, running, transaction, wait_until
+from brokerkit.broker import Broker
+from brokerkit.client import Rec, committed, create_topics, produce, read_all, wait_for_topic
+from brokerkit.service_process import Names, ServiceProcess, payloads, running, transaction, wait_until
 
 NOW_MS = 1_715_392_800_000
 

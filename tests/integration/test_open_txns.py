@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from confluent_kafka import Producer
 
-from tests.broker import Broker
+from brokerkit.broker import Broker
+from brokerkit.client import committed, create_topics
+from brokerkit.service_process import Names, transaction
 from tests.inside import Inside
-from tests.kafka_helpers import committed, create_topics
-from tests.service_process import Names, transaction
 
 NOW_MS = 1_715_392_800_000
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import TopicPartition
 
-from tests.broker import Broker
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics, produce
+from brokerkit.service_process import Names, transaction
 from tests.inside import Inside
-from tests.kafka_helpers import create_topics, produce
-from tests.service_process import Names, transaction
 
 NOW_MS = 1_715_392_800_000
 
@@ -17,8 +17,8 @@ NOW_MS = 1_715_392_800_000
 def test_a_partition_that_is_not_fetched_any_more_is_found_by_its_records(
     broker: Broker, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.progress_watch.ASK_AFTER_MS", 300)
-    monkeypatch.setattr("service.progress_watch.STUCK_AFTER_MS", 600)
+    monkeypatch.setattr("service.loop.health.ASK_AFTER_MS", 300)
+    monkeypatch.setattr("service.loop.health.STUCK_AFTER_MS", 600)
     names = Names(unique)
     create_topics(broker, names.transactions, partitions=2)
     create_topics(broker, names.alerts, names.aggregates, names.late, names.dead_letter)

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.broker import Broker
-from tests.broker_files import free_ports
-from tests.kafka_helpers import produce
-from tests.processes import spawn
-from tests.service_process import ROOT, Names, running, transaction, wait_until
+from brokerkit.broker import Broker
+from brokerkit.client import produce
+from brokerkit.files import free_ports
+from brokerkit.processes import spawn
+from brokerkit.service_process import ROOT, Names, running, transaction, wait_until
 from tools import dashboard
 from tools.prometheus import programs
 

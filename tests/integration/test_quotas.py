@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from service.kafka.errors import Replaced, Retriable
-from service.kafka.sink import TransactionalSink
-from service.kafka.throttle import Throttle
+from brokerkit.broker import Broker
+from brokerkit.client import HasBootstrapServers, committed, create_topics, produce, read_all
+from brokerkit.service_process import Names, ServiceProcess, running, transaction, wait_until
+from service.kafka.guards.throttle import Throttle
+from service.kafka.producer import TxnProducer
+from service.loop.errors import Replaced, Retriable
 from service.wire.records import OutRecord
-from tests.broker import Broker
 from tests.exactly_once.load import START_MS
 from tests.inside import initialise
 from tests.integration.test_service import checkpointed
-from tests.kafka_helpers import HasBootstrapServers, committed, create_topics, produce, read_all
 from tests.oracle import audit
 from tests.quotas import set_quota
-from tests.service_process import Names, ServiceProcess, running, transaction, wait_until
 
 ABORTED = 'txwatch_transactions_total{outcome="aborted"}'
 TIMES = 'txwatch_throttle_seconds_count{client="%s"}'
@@ -138,7 +138,7 @@ def test_a_txn_that_a_quota_holds_up_for_longer_than_its_timeout_is_given_up_and
 
     consumer = Consumer({"bootstrap.servers": strict.bootstrap_servers, "group.id": unique("group"), "log_level": 0})
     offsets, metadata = [TopicPartition(topic, 0, 1)], consumer.consumer_group_metadata()
-    sink = TransactionalSink(
+    sink = TxnProducer(
         make, lambda: True, lambda: None, throttled=lambda: throttle.active, txn_timeouts_ms=(8_000, longest_ms)
     )
     initialise(sink)

@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics, read_all
 from producer.disorder import FileOrder
 from producer.ports import RealClock
 from producer.publisher import Publisher
@@ -29,8 +31,6 @@ from producer.replay import AsFast, Replay
 from producer.report import ShownRejects
 from producer.session import Plan, Session
 from producer.stop import Stop
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics, read_all
 from tests.replay_process import HEADER, ROOT, Done, run
 
 Unique = Callable[[str], str]

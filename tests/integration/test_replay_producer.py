@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from confluent_kafka import Message, Producer
 
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics, librdkafka, read_all
 from producer.publisher import Publisher
 from producer.reading.rows import Rows
 from producer.replay import Batch, RowId
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics, librdkafka, read_all
 from tests.replay_process import EXAMPLE, HEADER, Done, finish, run, start
 
 AT = "2024-05-11 10:00:00"

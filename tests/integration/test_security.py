@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from brokerkit.client import committed, create_topics, produce, read_all
+from brokerkit.secured import PASSWORD, Acl, Secured, secured_broker
+from brokerkit.service_process import ROOT, Names, ServiceProcess, running, transaction, wait_until
 from tests import replay_process
-from tests.kafka_helpers import committed, create_topics, produce, read_all
 from tests.oracle import audit
-from tests.secured_broker import PASSWORD, Acl, Secured, secured_broker
-from tests.service_process import ROOT, Names, ServiceProcess, running, transaction, wait_until
 
 NOW_MS = 1_715_392_800_000
 SERVICE, REPLAY, READER = "User:service", "User:replay", "User:reader"

@@ -12,18 +12,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from tests.broker import Broker
-from tests.kafka_helpers import committed, create_topics, produce, read_all
+from brokerkit.broker import Broker
+from brokerkit.client import committed, create_topics, produce, read_all
+from brokerkit.service_process import WINDOW_MS, Names, ServiceProcess, payloads, running, transaction, wait_until
 from tests.oracle import audit, headers_of
-from tests.service_process import (
-    WINDOW_MS,
-    Names,
-    ServiceProcess,
-    payloads,
-    running,
-    transaction,
-    wait_until,
-)
 
 NOW_MS = 1_715_392_800_000
 

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from confluent_kafka import Message
 
-from tests.broker import Broker
-from tests.kafka_helpers import Rec, create_topics, produce, read_all
+from brokerkit.broker import Broker
+from brokerkit.client import Rec, create_topics, produce, read_all
+from brokerkit.service_process import Names, payloads, running, transaction, wait_until
 from tests.oracle import headers_of
-from tests.service_process import Names, payloads, running, transaction, wait_until
 
 DAY_MS = 86_400_000
 NOW_MS = 1_715_392_800_000

@@ -8,9 +8,9 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
-from tests.broker import Broker
-from tests.kafka_helpers import create_topics, read_all
-from tests.service_process import Names, payloads, running, transaction, wait_until
+from brokerkit.broker import Broker
+from brokerkit.client import create_topics, read_all
+from brokerkit.service_process import Names, payloads, running, transaction, wait_until
 
 NOW_MS = 1_715_392_800_000
 COUNTER = "txwatch_ids_in_two_partitions_total"

@@ -8,13 +8,13 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 
-from service.status import STALLED_AFTER_S
-from service.stop import STOP_TIMEOUT_S
-from tests.broker import Broker
-from tests.broker_files import free_ports
+from brokerkit.broker import Broker
+from brokerkit.client import produce
+from brokerkit.files import free_ports
+from brokerkit.service_process import ROOT, Names, ServiceProcess, payloads, transaction, wait_until
+from service.observe.status import STALLED_AFTER_S
+from service.process.stop import STOP_TIMEOUT_S
 from tests.integration.standing_service import TICK_S
-from tests.kafka_helpers import produce
-from tests.service_process import ROOT, Names, ServiceProcess, payloads, transaction, wait_until
 
 NOW_MS = 1_715_392_800_000
 MARGIN_S = 2.0
@@ -46,13 +46,13 @@ def test_a_stop_is_in_time_while_the_client_waits_for_a_clock_that_was_set_back(
         assert service.stop() == 0
         assert time.monotonic() - began < STOP_TIMEOUT_S + MARGIN_S
         line = service.log[-1]
-        assert (line["event"], line["waits_in"].split()[0]) == ("stop_forced", "PartitionSource.poll")
+        assert (line["event"], line["waits_in"].split()[0]) == ("stop_forced", "GroupConsumer.poll")
 
 
 def test_a_loop_that_stands_still_is_named_and_then_ended(broker: Broker, unique: Callable[[str], str]) -> None:
     with standing(broker, Names(unique)) as service:
         line = service.wait_for_event("loop_stands_still")
-        assert line["waits_in"].split()[0] == "PartitionSource.poll"
+        assert line["waits_in"].split()[0] == "GroupConsumer.poll"
         assert service.process.wait(STALLED_AFTER_S * TICK_S + 30) == 1
         last = service.log[-1]
         assert (last["event"], last["error"]) == ("fatal", "the loop has stood still for 60 s")

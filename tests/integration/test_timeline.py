@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker import Broker
-from tests.kafka_helpers import produce
-from tests.service_process import ROOT, Names, payloads, running, transaction, wait_until
+from brokerkit.broker import Broker
+from brokerkit.client import produce
+from brokerkit.service_process import ROOT, Names, payloads, running, transaction, wait_until
 
 NOW_MS = 1_715_392_800_000
 

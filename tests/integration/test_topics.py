@@ -18,10 +18,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from tests.broker import Broker
-from tests.kafka_helpers import Rec, create_topics, librdkafka, produce, read_all
+from brokerkit.broker import Broker
+from brokerkit.client import Rec, create_topics, librdkafka, produce, read_all
+from brokerkit.service_process import Names, payloads, running, transaction, wait_until
 from tests.oracle import audit, headers_of
-from tests.service_process import Names, payloads, running, transaction, wait_until
 
 NOW_MS = 1_715_392_800_000
 

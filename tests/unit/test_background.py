@@ -10,7 +10,7 @@ import time
 import pytest
 
 from service.kafka.background import Background
-from service.kafka.errors import Retriable
+from service.loop.errors import Retriable
 
 
 def test_an_answer_is_taken_once() -> None:

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.core.model import ClockName, LatePolicy, Offset
-from service.kafka.errors import Abortable, KafkaProblem, Retriable
+from service.loop.errors import Abortable, KafkaProblem, Retriable
 from service.wire.progress import decode_progress
 from tests.clock_oracle import Rec, Rules, expect
 from tests.driver import T0

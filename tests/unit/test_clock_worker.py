@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.core.model import ClockName, LatePolicy, Offset
-from service.kafka.errors import Retriable
+from service.loop.errors import Retriable
 from service.wire.progress import decode_progress
 from tests.driver import T0
 from tests.loop import FakeKafka, Loop, pay

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from brokerkit.jars import KAFKA_VERSION
 from service import __version__
 from service.settings import NAMES, HttpSettings
-from tests.kafka_jars import KAFKA_VERSION
 from tests.replay_process import run
 from tools import dashboard, live_csv
 from tools.setup import ROOT
@@ -39,7 +39,7 @@ def test_the_image_says_its_version_port_user_and_signal() -> None:
     assert f"\nEXPOSE {PORT}\n" in DOCKERFILE
     assert "\nUSER 10001:10001\n" in DOCKERFILE
     assert "\nSTOPSIGNAL SIGTERM\n" in DOCKERFILE
-    assert 'CMD ["python", "-m", "service.ready"]' in DOCKERFILE
+    assert 'CMD ["python", "-m", "service.app.healthcheck"]' in DOCKERFILE
 
 
 def test_packages_are_installed_before_the_code_comes() -> None:

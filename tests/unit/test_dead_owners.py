@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from service.core.model import EventTimeMs, Offset, Partition, Progress
 from service.kafka.admin import ClusterAdmin
-from service.kafka.dead_owners import ATTEMPTS_S, CONNECT_S, DeadOwners, LastCommits, connected
+from service.kafka.guards.dead_owners import ATTEMPTS_S, CONNECT_S, DeadOwners, LastCommits, connected
 from service.wire.progress import encode_progress
 
 TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, "slow", retriable=True)

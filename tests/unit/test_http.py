@@ -17,9 +17,17 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from service.http import CONNECTION_TIMEOUT_S, MAX_CONNECTIONS, REQUEST_TIMEOUT_S, HttpServer, Pages, authority, why_not
-from service.metrics import Metrics
-from service.status import STALLED_AFTER_S, PartitionStatus, Status, StatusBoard
+from service.observe.http import (
+    CONNECTION_TIMEOUT_S,
+    MAX_CONNECTIONS,
+    REQUEST_TIMEOUT_S,
+    HttpServer,
+    Pages,
+    authority,
+    why_not,
+)
+from service.observe.metrics import Metrics
+from service.observe.status import STALLED_AFTER_S, PartitionStatus, Status, StatusBoard
 
 PARTITION = PartitionStatus("transactions", 0, 7, 3, 1_715_392_809_000, idle=False, open_keys=2)
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"

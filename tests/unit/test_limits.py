@@ -7,10 +7,10 @@ import threading
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from service.clients import construct
-from service.kafka.calls import call
-from service.kafka.errors import Fatal
-from service.limits import LimitError, shortage, try_threads
+from service.app.clients import construct
+from service.kafka.guards.hanging_calls import call
+from service.loop.errors import Fatal
+from service.process.limits import LimitError, shortage, try_threads
 from service.settings import SettingsError
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pytest
 import structlog
 
-from service import log
+from service.observe import log
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +122,6 @@ def test_setting_up_twice_writes_once() -> None:
 
 
 def test_logs_go_to_standard_error_and_never_to_standard_output() -> None:
-    program = "from service import log; log.configure('info', 'json'); log.get('txwatch').info('a', n=1)"
+    program = "from service.observe import log; log.configure('info', 'json'); log.get('txwatch').info('a', n=1)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert ("", "a") == (done.stdout, json.loads(done.stderr)["event"])

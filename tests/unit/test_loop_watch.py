@@ -11,8 +11,8 @@ import pytest
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger
 
-from service.loop_watch import END_AFTER_S, LoopWatch
-from service.status import STALLED_AFTER_S, StatusBoard
+from service.app.loop_watch import END_AFTER_S, LoopWatch
+from service.observe.status import STALLED_AFTER_S, StatusBoard
 from tests.loop import Loop
 
 STALLED = round(STALLED_AFTER_S)

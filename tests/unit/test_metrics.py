@@ -14,8 +14,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from service.core.model import Reason
-from service.metrics import Metrics
-from service.status import PartitionStatus, Status, StatusBoard
+from service.observe.metrics import Metrics
+from service.observe.status import PartitionStatus, Status, StatusBoard
 
 CONTRACT = {
     "txwatch_records": ("counter", {"topic", "partition"}),

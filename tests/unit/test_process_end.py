@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from tests.service_process import ROOT
+from brokerkit.service_process import ROOT
 
+COMMAND_LINES = {"service": "service.cli.main", "producer": "producer.cli"}
 CRASHES_AT_EXIT = "import atexit, os; atexit.register(os.abort)"
 
 
@@ -14,10 +15,10 @@ def ended(program: str, body: str) -> subprocess.CompletedProcess[str]:
     """The program, with this for its command line."""
     code = f"""
 {CRASHES_AT_EXIT}
-import {program}.cli
+import {COMMAND_LINES[program]}
 def run(*_):
     {body}
-{program}.cli.main = run
+{COMMAND_LINES[program]}.main = run
 from {program}.__main__ import main
 main()
 """

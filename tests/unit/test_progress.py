@@ -9,9 +9,9 @@ from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry
 
-from service.http import Pages
-from service.kafka.errors import Retriable
-from service.kafka.events import Trouble
+from service.loop.errors import Retriable
+from service.loop.events import Trouble
+from service.observe.http import Pages
 from tests.loop import Loop, pay
 
 

@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.core.model import LatePolicy
-from service.settings import GUARANTEED, NAMES, SettingsError, load
+from service.settings import NAMES, PROTECTED_PROPERTIES, SettingsError, load
 
 Written = Callable[[str], Path]
 
@@ -379,7 +379,7 @@ def test_aggregates_that_are_off_collide_with_nothing() -> None:
     assert "" == load(NO_FILE, {"TOPICS_AGGREGATES": ""}).settings.topics.aggregates
 
 
-@pytest.mark.parametrize("name", sorted(GUARANTEED))
+@pytest.mark.parametrize("name", sorted(PROTECTED_PROPERTIES))
 def test_a_property_that_the_guarantees_rest_on_is_refused_by_name(name: str) -> None:
     line = complaint(NO_FILE, KAFKA_PROPERTIES=json.dumps({"security.protocol": "SSL", name: "x"}))
     assert line.startswith("KAFKA_PROPERTIES")
@@ -394,7 +394,7 @@ def test_the_guarantees_rest_on_these_at_least() -> None:
         "transactional.id",
         "enable.idempotence",
     }
-    assert needed | {"acks", "group.id", "partitioner", "auto.offset.reset"} <= GUARANTEED
+    assert needed | {"acks", "group.id", "partitioner", "auto.offset.reset"} <= PROTECTED_PROPERTIES
 
 
 def test_a_limit_is_exact_from_the_environment() -> None:

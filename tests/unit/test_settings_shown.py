@@ -14,8 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.core.model import LatePolicy
-from service.settings import GUARANTEED, MASK, Loaded, SettingsError, load, mask
-from service.wire.names import fault_of_name, no_broker_in
+from service.settings import MASK, PROTECTED_PROPERTIES, Loaded, SettingsError, load, mask
+from service.wire.names import fault_of_name, first_bad_address
 
 Written = Callable[[str], Path]
 
@@ -129,11 +129,11 @@ TOPIC_NAMES = st.from_regex(r"tx-[a-z0-9._-]{3,12}", fullmatch=True)
 ENVIRONMENTS = st.fixed_dictionaries(
     {},
     optional={
-        "KAFKA_BOOTSTRAP_SERVERS": NAMES.filter(lambda text: no_broker_in(text) is None),
+        "KAFKA_BOOTSTRAP_SERVERS": NAMES.filter(lambda text: first_bad_address(text) is None),
         "KAFKA_GROUP_ID": NAMES,
         "KAFKA_INSTANCE_ID": NAMES,
         "KAFKA_PROPERTIES": st.dictionaries(
-            TEXTS.filter(lambda name: name not in GUARANTEED and mask({name: 1}) == {name: 1}),
+            TEXTS.filter(lambda name: name not in PROTECTED_PROPERTIES and mask({name: 1}) == {name: 1}),
             TEXTS | st.integers(-(2**63), 2**63 - 1) | st.booleans() | st.floats(allow_nan=False, allow_infinity=False),
             max_size=3,
         ).map(json.dumps),

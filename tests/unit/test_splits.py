@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 
 from service.core.split_ids import WATCHED
-from service.kafka.errors import Abortable
-from service.splits import FORGET_AFTER_MS, SAY_EVERY_MS, SETTLE_MS
+from service.loop.errors import Abortable
+from service.loop.splits import FORGET_AFTER_MS, SAY_EVERY_MS, SETTLE_MS
 from tests.loop import Loop, pay
 
 WINDOW = 10_000

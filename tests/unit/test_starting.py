@@ -15,7 +15,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from service.core.model import Offset, Partition, ResetReason
-from service.kafka.starting import Edges, Start, Starting
+from service.kafka.start_lookup import Edges, StartLookup
+from service.loop.ports import StartPoint
 
 NONE = -1001
 """The client's OFFSET_INVALID: nothing is committed."""
@@ -50,7 +51,7 @@ class Driven:
     def __init__(self, committed: dict[int, int], edges: dict[int, tuple[int, int]]) -> None:
         self.consumer = Consumer(committed, edges)
         self.topic_id = "first"
-        self.starting = Starting(
+        self.starting = StartLookup(
             self.consumer,  # type: ignore[arg-type]
             "transactions",
             topic_id=lambda _: self.topic_id,
@@ -58,7 +59,7 @@ class Driven:
             end_txns=lambda _, _partitions: [],
         )
 
-    def starts(self, *partitions: int, fetched: Collection[int] = ()) -> list[Start]:
+    def starts(self, *partitions: int, fetched: Collection[int] = ()) -> list[StartPoint]:
         """Look these up and start them, as the consumer does."""
         found = self.starting.look_up({Partition(p): 0 for p in partitions})
         if not fetched:

@@ -19,8 +19,8 @@ from typing import Final, TextIO, cast
 
 import pytest
 
-from service.stderr import FLUSH_S, MOST_BYTES, Stderr
-from tests.service_process import ROOT
+from brokerkit.service_process import ROOT
+from service.process.stderr import FLUSH_S, MOST_BYTES, Stderr
 
 LINES: Final = 20_000
 FILLER: Final = "x" * 127 + "\n"
@@ -206,17 +206,17 @@ def command(body: str) -> list[str]:
     """The service with this for its command line."""
     code = f"""
 import sys, logging, warnings
-import service.cli
+import service.cli.main
 def run():
     {body}
-service.cli.main = run
+service.cli.main.main = run
 from service.__main__ import main
 main()
 """
     return [sys.executable, "-c", code]
 
 
-CONFIGURE: Final = "from service import log; log.configure('info', 'json')"
+CONFIGURE: Final = "from service.observe import log; log.configure('info', 'json')"
 WRITERS: Final = {
     "log": f"{CONFIGURE}; log.get('x').info('a', n='x' * 300)",
     "library": f"{CONFIGURE}; logging.getLogger('x').info('x' * 300)",
@@ -331,7 +331,9 @@ def test_a_file_that_is_opened_does_not_become_a_closed_standard_error() -> None
 
 
 def test_the_interpreters_own_end_waits_for_the_last_lines() -> None:
-    code = "from service import stderr; import sys; stderr.install(); print('x' * 200_000, file=sys.stderr); 1 // 0"
+    code = (
+        "import sys; from service.process.stderr import install; install(); print('x' * 200_000, file=sys.stderr); 1/0"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )

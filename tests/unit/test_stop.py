@@ -13,8 +13,8 @@ from typing import Final
 
 import pytest
 
-from service.stop import STOP_TIMEOUT_S
-from tests.service_process import ROOT
+from brokerkit.service_process import ROOT
+from service.process.stop import STOP_TIMEOUT_S
 
 MARGIN_S: Final = 3.0
 
@@ -31,14 +31,14 @@ def started(body: str) -> subprocess.Popen[bytes]:
     """The program with this for its command, once it can be stopped."""
     code = f"""
 import sys, time
-import service.cli
-from service.stop import stopped_by_signals
+import service.cli.main
+from service.process.stop import stopped_by_signals
 def run():
     with stopped_by_signals() as stop:
         print("x" * 9, flush=True)
         {body}
     return 3
-service.cli.main = run
+service.cli.main.main = run
 from service.__main__ import main
 main()
 """

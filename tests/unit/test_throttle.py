@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import ThrottleEvent
 from structlog.typing import FilteringBoundLogger
 
-from service.kafka.throttle import Throttle, reasons
+from service.kafka.guards.throttle import Throttle, reasons
 
 
 class Heard:

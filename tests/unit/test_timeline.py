@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from service.core.model import ClockName
-from service.kafka.history import Stored
-from service.timeline.collect import Span, collect
-from service.timeline.draw import draw
-from service.timeline.model import Bar, Picture, Point
+from service.history.records import StoredRecord
+from service.history.timeline.collect import Span, collect
+from service.history.timeline.draw import draw
+from service.history.timeline.model import Bar, Picture, Point
 from tests.driver import T0
 from tests.loop import pay
 
@@ -46,10 +46,10 @@ class Topics:
     def __init__(self, **topics: list[bytes]) -> None:
         self.topics = topics
 
-    def read(self, topic: str, from_ms: int) -> Iterable[Stored]:
+    def read(self, topic: str, from_ms: int) -> Iterable[StoredRecord]:
         for offset, value in enumerate(self.topics.get(topic, [])):
             if T0 + offset * 1_000 >= from_ms:
-                yield Stored(0, offset, T0 + offset * 1_000, value)
+                yield StoredRecord(0, offset, T0 + offset * 1_000, value)
 
     def picture(self, span: Span = EVERYTHING) -> Picture:
         return collect(
@@ -81,7 +81,7 @@ def test_only_the_span_is_shown_with_the_windows_that_hold_a_part_of_it() -> Non
     picture = topics.picture(Span(T0 + 2_000, T0 + 3_000, 100))
     assert [point.event_ms - T0 for point in picture.points] == [2, 3]
     assert [bar.start_ms - T0 for bar in picture.bars] == [1_000]
-    assert not picture.cut
+    assert not picture.truncated
 
 
 def test_a_window_that_is_in_both_topics_is_shown_once_as_an_alert() -> None:
@@ -92,7 +92,7 @@ def test_a_window_that_is_in_both_topics_is_shown_once_as_an_alert() -> None:
 def test_no_more_records_are_shown_than_asked_for_and_the_picture_knows_it() -> None:
     picture = Topics(input=[pay(n) for n in range(6)]).picture(Span(0, 2**62, 4))
     assert len(picture.points) == 4
-    assert picture.cut
+    assert picture.truncated
 
 
 def test_a_sum_stays_exact() -> None:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from service.kafka.txn_time import TxnTime
+from service.kafka.guards.txn_time import TxnTime
 
 USUAL_MS, LONGEST_MS = 70_000, 900_000
 

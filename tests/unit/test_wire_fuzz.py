@@ -12,7 +12,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from service.core.model import OLDEST_TIMESTAMP_MS, Reason, Transaction
-from service.wire.transactions import Rejection, decode, decode_run, encode_transaction
+from service.wire.transactions import Rejection, decode, decode_batch, encode_transaction
 from tests.strategies import exactly
 
 TINY: Final = Fraction(1, 10**290)
@@ -197,7 +197,7 @@ def test_a_run_is_the_same_as_one_by_one(values: list[bytes], last: bytes) -> No
     values = [*values, last]  # a run has at least one record
     found = [outcome(value) for value in values]
     good = [one for one in found if isinstance(one, Transaction)]
-    run = decode_run([value for value, one in zip(values, found, strict=True) if isinstance(one, Transaction)])
+    run = decode_batch([value for value, one in zip(values, found, strict=True) if isinstance(one, Transaction)])
     expected = [(one.transaction_id, one.timestamp, repr(one.amount)) for one in good]
     assert expected == [(one.transaction_id, one.timestamp, repr(one.amount)) for one in run]
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from service.core.model import Reason, Transaction
-from service.wire.transactions import Rejection, decode, decode_run, encode_transaction
+from service.wire.transactions import Rejection, decode, decode_batch, encode_transaction
 
 TIMESTAMP = 1_715_392_810_000
 
@@ -269,12 +269,12 @@ def test_the_words_name_the_field_or_the_place(value: bytes, said: str) -> None:
 
 def test_a_run_of_good_records_is_decoded_in_order() -> None:
     values = [record(f'"tx{number}"', amount=f"{number}.25") for number in range(100)]
-    assert [fields(decode(value)) for value in values] == [fields(one) for one in decode_run(values)]
+    assert [fields(decode(value)) for value in values] == [fields(one) for one in decode_batch(values)]
 
 
 def test_one_long_amount_in_a_run_is_exact_and_so_are_its_neighbours() -> None:
     values = [record(amount="0.1"), record(amount="8000.000000000000001"), record('"' + "x" * 500 + '"', amount="0.2")]
-    assert [0.1, Decimal("8000.000000000000001"), 0.2] == [one.amount for one in decode_run(values)]
+    assert [0.1, Decimal("8000.000000000000001"), 0.2] == [one.amount for one in decode_batch(values)]
 
 
 BAD = {
@@ -296,7 +296,7 @@ def test_one_bad_record_refuses_the_whole_run(bad: str, place: int) -> None:
     values: list[bytes | None] = [record(), record()]
     values.insert(place, BAD[bad])
     with pytest.raises((msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection)):
-        decode_run(values)
+        decode_batch(values)
 
 
 def test_a_transaction_is_written_as_the_contract_has_it() -> None:
@@ -314,7 +314,7 @@ def test_digits_elsewhere_in_a_record_make_no_difference() -> None:
     more = b',"card":"4000000000000002","price":8000.00000000000000001,"pad":"' + b"x" * 100 + b'"}'
     for text in ("8000.1", "8000.10000000000000001", "0", "-8000.1", "-8000.10000000000000001"):
         values = [record()[:-1] + more, record(amount=text)[:-1] + more]
-        assert [Decimal("9000.0"), Decimal(text)] == [Decimal(str(one.amount)) for one in decode_run(values)]
+        assert [Decimal("9000.0"), Decimal(text)] == [Decimal(str(one.amount)) for one in decode_batch(values)]
 
 
 @pytest.mark.parametrize(
@@ -337,5 +337,5 @@ def test_sixteen_digits_are_found_wherever_they_stand(form: str, sign: str, amou
         form.format(i=name, t=TIMESTAMP, a=text).encode() for name in ("an id of some length", "and one of another")
     ]
     values.append(form.format(i="one that is odd", t=TIMESTAMP, a=text).encode())
-    assert [Decimal(text)] * 3 == [one.amount for one in decode_run(values)]
-    assert [[Decimal(text)]] * 3 == [[one.amount for one in decode_run([value])] for value in values]
+    assert [Decimal(text)] * 3 == [one.amount for one in decode_batch(values)]
+    assert [[Decimal(text)]] * 3 == [[one.amount for one in decode_batch([value])] for value in values]

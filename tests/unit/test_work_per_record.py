@@ -18,9 +18,9 @@ import pytest
 from confluent_kafka import Message, TopicPartition
 
 from service.core.model import Offset, WallTimeMs
-from service.kafka.source import PartitionSource
-from service.kafka.starting import Edges, Starting
-from service.runtime import BATCH_RECORDS
+from service.kafka.consumer import GroupConsumer
+from service.kafka.start_lookup import Edges, StartLookup
+from service.loop.worker import BATCH_RECORDS
 from service.wire.transactions import encode_transaction
 from tests.driver import T0
 from tests.loop import Loop
@@ -61,11 +61,11 @@ class Driven:
 
     def __init__(self, partitions: int) -> None:
         self.consumer = Consumer()
-        source = PartitionSource(
+        source = GroupConsumer(
             self.consumer,  # type: ignore[arg-type]
             "transactions",
             deque(),
-            starting=Starting(
+            starting=StartLookup(
                 self.consumer,  # type: ignore[arg-type]
                 "transactions",
                 topic_id=lambda _: "",

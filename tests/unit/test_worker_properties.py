@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.core.model import LatePolicy
-from service.kafka.errors import Abortable, KafkaProblem, Retriable
+from service.loop.errors import Abortable, KafkaProblem, Retriable
 from tests.loop import FakeKafka, Loop, pay
 
 PARTITIONS = (0, 1, 2)

@@ -7,9 +7,9 @@ from __future__ import annotations
 import pytest
 
 from service.core.model import LatePolicy, Partition
-from service.kafka.errors import Abortable, Fatal, Replaced, Retriable
-from service.kafka.events import End, OutOfRange, Run
-from service.runtime import LONGEST_TXN_MS
+from service.loop.errors import Abortable, Fatal, Replaced, Retriable
+from service.loop.events import OutOfRange, PartitionEnd, Records
+from service.loop.worker import LONGEST_TXN_MS
 from tests.driver import T0
 from tests.loop import FakeKafka, Loop, pay
 
@@ -119,7 +119,7 @@ def test_a_second_abort_in_a_row_is_the_same_again() -> None:
 def test_what_was_fetched_before_a_rewind_is_ignored() -> None:
     loop = with_a_full_window()
     loop.turn(10_000)
-    loop.input.stale = [Run(Partition(0), loop.kafka.records[0])]  # type: ignore[arg-type]
+    loop.input.stale = [Records(Partition(0), loop.kafka.records[0])]
     loop.put(pay(8_000, 5.0, "a"))
     loop.turn(10_001, 20_000)
     assert [(10_000, "a", 5.0, 1)] == [one for one in loop.sums() if one[0] == 10_000]
@@ -130,7 +130,7 @@ def test_a_batch_of_old_and_new_records_counts_for_the_new_ones() -> None:
     loop = with_a_full_window()
     loop.turn(10_000)
     loop.kafka.put(0, pay(8_000, 5.0, "a"))
-    loop.input.stale = [Run(Partition(0), loop.kafka.records[0])]  # type: ignore[arg-type]
+    loop.input.stale = [Records(Partition(0), loop.kafka.records[0])]
     loop.turn(10_001, 20_000)
     assert [(10_000, "a", 5.0, 1)] == [one for one in loop.sums() if one[0] == 10_000]
 
@@ -138,7 +138,7 @@ def test_a_batch_of_old_and_new_records_counts_for_the_new_ones() -> None:
 def test_records_and_ends_of_partitions_that_do_not_run_are_ignored() -> None:
     loop = Loop(partitions=())
     loop.kafka.put(3, pay(0))
-    loop.input.stale = [Run(Partition(3), loop.kafka.records[3]), End(Partition(3), 1)]  # type: ignore[arg-type]
+    loop.input.stale = [Records(Partition(3), loop.kafka.records[3]), PartitionEnd(Partition(3), 1)]  # type: ignore[arg-type]
     loop.turn(1, 10_000)
     assert ([], None) == (loop.kafka.commits, loop.of_partition("records_total", 3))
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from service.kafka.errors import Abortable, Retriable
-from service.kafka.events import Trouble
-from service.status import PartitionStatus
+from service.loop.errors import Abortable, Retriable
+from service.loop.events import Trouble
+from service.observe.status import PartitionStatus
 from tests.driver import T0
 from tests.loop import TOPIC, Loop, pay
 

@@ -74,7 +74,7 @@ class WindowClock(Protocol):
     def at_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> None:
         """Everything that was in the partition at ``now_ms`` has been read."""
 
-    def cut(self) -> None:
+    def close_open(self) -> None:
         """Close every open window as it is."""
 
     def progress(self, next_offset: Offset) -> Progress:

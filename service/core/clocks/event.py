@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 
 from service.core.clocks import Appended, OpenWindow, Over
-from service.core.clocks.adding import NO_HORIZON, below_watermark, too_far_ahead
+from service.core.clocks.add_records import NO_HORIZON, below_watermark, too_far_ahead
 from service.core.clocks.horizon import Horizon
 from service.core.model import (
     Accepted,
@@ -36,11 +36,11 @@ class EventClock:
 
     at_once = True
 
-    def __init__(self, rules: TaskRules, mark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> None:
+    def __init__(self, rules: TaskRules, watermark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> None:
         """Start with no window, after what an earlier owner closed."""
         self.over: list[Over] = []
         self._rules = rules
-        self._mark = mark
+        self._watermark = watermark
         self._open: dict[int, OpenWindow] = {}
         self._starts: list[int] = []
         """The open windows' starts, a heap."""
@@ -59,16 +59,16 @@ class EventClock:
         """Take each record by itself: it may move the watermark, close windows, and belong to any of several."""
         if not transactions:
             return Accepted(0, [])
-        size_ms, mark, horizon, flushed_to_ms = (
+        size_ms, watermark, horizon, flushed_to_ms = (
             self._rules.window_size_ms,
-            self._mark,
+            self._watermark,
             self._horizon,
             self._flushed_to_ms,
         )
-        lateness_ms, newest_ms = mark.lateness_ms, mark.newest_ms
+        lateness_ms, newest_ms = watermark.lateness_ms, watermark.newest_ms
         watermark_ms = newest_ms - lateness_ms
         sure_ms = horizon.sure_ms(offsets[0], now_ms)
-        bar_ms = min(newest_ms, sure_ms)
+        ceiling_ms = min(newest_ms, sure_ms)
         closes_at_ms = self._closes_at_ms()
         start_ms = end_ms = 0
         aggregates: dict[str, Aggregate] = {}
@@ -79,7 +79,7 @@ class EventClock:
 
         for offset, transaction in zip(offsets, transactions, strict=True):
             event_ms = transaction.timestamp
-            if event_ms > bar_ms:
+            if event_ms > ceiling_ms:
                 if event_ms > sure_ms:
                     if not horizon.allows(offset, event_ms, now_ms):
                         set_aside.append(too_far_ahead(offset, event_ms, now_ms, self._rules.max_future_ms))
@@ -92,7 +92,7 @@ class EventClock:
                         self._close(EventTimeMs(watermark_ms), watermark_ms)
                         closes_at_ms = self._closes_at_ms()
                         start_ms = end_ms = 0
-                bar_ms = min(newest_ms, sure_ms)
+                ceiling_ms = min(newest_ms, sure_ms)
             late = event_ms < watermark_ms
             late_total += late
             if not start_ms <= event_ms < end_ms:
@@ -130,7 +130,7 @@ class EventClock:
 
         for aggregate in late_ones:
             aggregate.late_count += 1
-        mark.newest_ms = newest_ms
+        watermark.newest_ms = newest_ms
         return Accepted(late_total, set_aside)
 
     def _closes_at_ms(self) -> int:
@@ -166,26 +166,26 @@ class EventClock:
         """Close everything where nothing has come for so long. The watermark stays where it is."""
         if self.waits_for_end(now_ms, last_arrival_ms):
             self._flushed_to_ms = max(self._flushed_to_ms, max(self._starts) + self._rules.window_size_ms)
-            self.cut()
+            self.close_open()
 
-    def cut(self) -> None:
+    def close_open(self) -> None:
         """Close every open window as it is."""
-        watermark_ms = self._mark.value_ms
+        watermark_ms = self._watermark.value_ms
         if watermark_ms is not None and self._starts:
             self._close(watermark_ms, max(self._starts) + self._rules.window_size_ms)
 
     def progress(self, next_offset: Offset) -> Progress:
         """Start again at the first record of any open window, by the watermark there."""
-        rules, mark = self._rules, self._mark
+        rules, watermark = self._rules, self._watermark
         first = min(self._open.values(), key=lambda one: one.first_offset, default=None)
         offset = next_offset if first is None else first.first_offset
-        newest_ms = mark.newest_ms if first is None else first.newest_ms
+        newest_ms = watermark.newest_ms if first is None else first.newest_ms
         closed_to_ms = self._flushed_to_ms
-        if mark.value_ms is not None:
-            closed_to_ms = max(closed_to_ms, window_at(mark.value_ms, rules.window_size_ms).start_ms)
+        if watermark.value_ms is not None:
+            closed_to_ms = max(closed_to_ms, window_at(watermark.value_ms, rules.window_size_ms).start_ms)
         ahead = ReadAhead(
             read=next_offset,
-            watermark_ms=mark.value_ms,
+            watermark_ms=watermark.value_ms,
             closed_to_ms=None if closed_to_ms == NEVER_MS else closed_to_ms,
             clock=ClockName.EVENT,
             window_size_ms=rules.window_size_ms,

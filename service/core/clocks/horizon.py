@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-from service.core.clocks.adding import NO_HORIZON
+from service.core.clocks.add_records import NO_HORIZON
 from service.core.model import Offset, WallTimeMs
 from service.core.watermark import NEVER_MS
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from service.core.clocks import Appended, OpenWindow, Over
-from service.core.clocks.adding import NO_HORIZON, add_run, too_far_ahead
+from service.core.clocks.add_records import NO_HORIZON, add_records, too_far_ahead
 from service.core.model import (
     Accepted,
     ClockName,
@@ -35,11 +35,11 @@ class IngestionClock:
 
     at_once = True
 
-    def __init__(self, rules: TaskRules, mark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> None:
+    def __init__(self, rules: TaskRules, watermark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> None:
         """Start with no window, after what an earlier owner closed."""
         self.over: list[Over] = []
         self._rules = rules
-        self._mark = mark
+        self._watermark = watermark
         self._open: OpenWindow | None = None
         self._closed_to_ms = NEVER_MS if ahead is None or ahead.closed_to_ms is None else ahead.closed_to_ms
 
@@ -66,9 +66,9 @@ class IngestionClock:
             else:
                 window = self._window_of(time_ms, offsets[begin])
                 end = _run_end(times, begin, window.window.end_ms, self._closed_to_ms)
-                found = add_run(
+                found = add_records(
                     rules,
-                    self._mark,
+                    self._watermark,
                     window.aggregates,
                     now_ms,
                     NO_HORIZON,
@@ -101,22 +101,22 @@ class IngestionClock:
     def _window_of(self, time_ms: int, offset: Offset) -> OpenWindow:
         """The open window, or, after it, a new one. Its close has the watermark of before this record."""
         if self._open is not None and time_ms >= self._open.window.end_ms:
-            self.cut()
+            self.close_open()
         if self._open is None:
             window = window_at(time_ms, self._rules.window_size_ms)
-            self._open = OpenWindow(window, offset, self._mark.newest_ms)
+            self._open = OpenWindow(window, offset, self._watermark.newest_ms)
             self._closed_to_ms = max(self._closed_to_ms, window.start_ms)
         return self._open
 
     def _below(self, now_ms: WallTimeMs, time_ms: int, offset: Offset, transaction: Transaction) -> Accepted:
         """A record whose window has been closed is late, whatever its event time."""
-        rules, mark = self._rules, self._mark
+        rules, watermark = self._rules, self._watermark
         if rules.late_policy is not LatePolicy.INCLUDE:
-            mark.newest_ms = max(mark.newest_ms, transaction.timestamp)
+            watermark.newest_ms = max(watermark.newest_ms, transaction.timestamp)
             why = f"append time {time_ms} is {self._closed_to_ms - time_ms} ms below the windows that are closed"
             return Accepted(1, [SetAside(offset, Reason.LATE, why)])
         aggregates = self._window_of(self._closed_to_ms, offset).aggregates
-        found = add_run(rules, mark, aggregates, now_ms, NO_HORIZON, (offset,), (transaction,))
+        found = add_records(rules, watermark, aggregates, now_ms, NO_HORIZON, (offset,), (transaction,))
         if not found.late:
             aggregates[transaction.transaction_id].late_count += 1
         return Accepted(1, [])
@@ -133,12 +133,12 @@ class IngestionClock:
         """Close the open window: nothing that was appended in it is still to be read."""
         if self._open is not None and self.waits_for_end(now_ms, last_arrival_ms):
             self._closed_to_ms = self._open.window.end_ms
-            self.cut()
+            self.close_open()
 
-    def cut(self) -> None:
+    def close_open(self) -> None:
         """Close the open window as it is."""
         done, self._open = self._open, None
-        watermark_ms = self._mark.value_ms
+        watermark_ms = self._watermark.value_ms
         if done is not None and done.aggregates and watermark_ms is not None:
             self.over.append(Over(ClockName.INGESTION, done.window, watermark_ms, done.aggregates))
 
@@ -149,10 +149,10 @@ class IngestionClock:
         """
         if self._open is not None and not self._open.aggregates:
             self._open = None
-        rules, mark, first = self._rules, self._mark, self._open
+        rules, watermark, first = self._rules, self._watermark, self._open
         ahead = ReadAhead(
             read=next_offset,
-            watermark_ms=mark.value_ms,
+            watermark_ms=watermark.value_ms,
             closed_to_ms=None if self._closed_to_ms == NEVER_MS else self._closed_to_ms,
             clock=ClockName.INGESTION,
             window_size_ms=rules.window_size_ms,
@@ -161,7 +161,7 @@ class IngestionClock:
             late_policy=rules.late_policy,
         )
         if first is None:
-            return Progress(next_offset, mark.value_ms, ahead)
+            return Progress(next_offset, watermark.value_ms, ahead)
         return Progress(first.first_offset, watermark_at(first.newest_ms, rules.lateness_ms), ahead)
 
 

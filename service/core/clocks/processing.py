@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.core.clocks import Appended, OpenWindow, Over
-from service.core.clocks.adding import NO_HORIZON, add_run
+from service.core.clocks.add_records import NO_HORIZON, add_records
 from service.core.model import Accepted, ClockName, Offset, Progress, Transaction, WallTimeMs
 from service.core.rules import TaskRules
 from service.core.watermark import BoundedOutOfOrderness
-from service.core.window import is_over, window_at
+from service.core.window import outside, window_at
 
 
 class ProcessingClock:
@@ -17,11 +17,11 @@ class ProcessingClock:
 
     at_once = False
 
-    def __init__(self, rules: TaskRules, mark: BoundedOutOfOrderness) -> None:
+    def __init__(self, rules: TaskRules, watermark: BoundedOutOfOrderness) -> None:
         """Start with no window; ``mark`` is the partition's watermark, which accept() moves."""
         self.over: list[Over] = []
         self._rules = rules
-        self._mark = mark
+        self._watermark = watermark
         self._open: OpenWindow | None = None
 
     @property
@@ -40,15 +40,15 @@ class ProcessingClock:
         rules = self._rules
         if self._open is None:
             first = offsets[0] if offsets else Offset(0)
-            self._open = OpenWindow(window_at(now_ms, rules.window_size_ms), first, self._mark.newest_ms)
-        assert not is_over(self._open.window, now_ms), "tick() before accept()"  # noqa: S101
+            self._open = OpenWindow(window_at(now_ms, rules.window_size_ms), first, self._watermark.newest_ms)
+        assert not outside(self._open.window, now_ms), "tick() before accept()"  # noqa: S101
         horizon_ms = now_ms + rules.max_future_ms if rules.max_future_ms else NO_HORIZON
-        return add_run(rules, self._mark, self._open.aggregates, now_ms, horizon_ms, offsets, transactions)
+        return add_records(rules, self._watermark, self._open.aggregates, now_ms, horizon_ms, offsets, transactions)
 
     def tick(self, now_ms: WallTimeMs) -> None:
         """Close the open window if it is over."""
-        if self._open is not None and is_over(self._open.window, now_ms):
-            self.cut()
+        if self._open is not None and outside(self._open.window, now_ms):
+            self.close_open()
 
     def waits_for_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> bool:
         """Never: what is read later belongs to a later window."""
@@ -58,14 +58,14 @@ class ProcessingClock:
     def at_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> None:
         """Nothing is closed by that."""
 
-    def cut(self) -> None:
+    def close_open(self) -> None:
         """Close the open window as it is."""
         done, self._open = self._open, None
-        watermark_ms = self._mark.value_ms
+        watermark_ms = self._watermark.value_ms
         if done is not None and done.aggregates and watermark_ms is not None:  # else all of it was set aside
             self.over.append(Over(ClockName.PROCESSING, done.window, watermark_ms, done.aggregates))
 
     def progress(self, next_offset: Offset) -> Progress:
         """All that was read: no window is open."""
         assert self._open is None, "tick() before progress()"  # noqa: S101
-        return Progress(next_offset, self._mark.value_ms)
+        return Progress(next_offset, self._watermark.value_ms)

@@ -1,0 +1,81 @@
+"""Everything that a version of Kafka needs once, before its first start."""
+
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from brokerkit.files import JVM_FLAGS, Kafka, Node, java_environment, kafka_uuid, temporary_folder, write_properties
+from brokerkit.jars import HOME, KAFKA_VERSION, BrokerError, ensure_jars, one_at_a_time
+
+KEPT_CACHES: Final = 2
+_TIMEOUT_S: Final = 30.0
+
+
+def install(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:
+    """Makes sure that jars and checkpoint are there.
+
+    Raises:
+        BrokerError: they can't be had.
+        OSError: the folder can't be written.
+    """
+    kafka = Kafka(version, home / f"kafka-{version}", tuple(ensure_jars(version, home)))
+    if not kafka.checkpoint.exists():
+        with one_at_a_time("prepare.lock", home):
+            _format(kafka)
+    return kafka
+
+
+def _format(kafka: Kafka) -> None:
+    """Lets Kafka format a directory and keeps the checkpoint: it is the same for each cluster and node."""
+    with temporary_folder(kafka.home) as folder:
+        write_properties(folder, Node.alone().properties())
+        arguments = ("kafka.tools.StorageTool", "format", "-t", kafka_uuid(), "-c", "server.properties")
+        done = subprocess.run(
+            kafka.command(folder, JVM_FLAGS, *arguments),
+            cwd=folder,
+            env=java_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+            raise BrokerError(f"Kafka could not format a data directory: {last}")
+        (folder / "data" / "bootstrap.checkpoint").replace(kafka.checkpoint)
+
+
+def keep_aot_cache(kafka: Kafka, output: Path) -> None:
+    """Puts a new cache in its place, and an empty file where Java wrote none: starts are slower then, nothing else."""
+    output.touch()
+    for old in sorted(kafka.home.glob("java-*.aot"), key=lambda path: path.stat().st_mtime)[:-KEPT_CACHES]:
+        old.unlink()
+    output.replace(kafka.aot_cache)
+    for left_over in kafka.home.glob("java-*.new*"):
+        left_over.unlink()
+
+
+def exercise(bootstrap_servers: str) -> None:
+    """Does with a broker what the service does, so that its first transaction and group are in the cache as well."""
+    common: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
+    admin = AdminClient(common)
+    admin.create_topics([NewTopic("training", num_partitions=1)])["training"].result(_TIMEOUT_S)
+    producer = Producer(common | {"transactional.id": "training"})
+    producer.init_transactions(_TIMEOUT_S)
+    consumer = Consumer(
+        common | {"group.id": "training", "group.protocol": "consumer", "auto.offset.reset": "earliest"}
+    )
+    try:
+        consumer.subscribe(["training"])
+        producer.begin_transaction()
+        producer.produce("training", b"value", b"key")
+        producer.commit_transaction(_TIMEOUT_S)
+        consumer.consume(1, _TIMEOUT_S)
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction([TopicPartition("training", 0, 1)], consumer.consumer_group_metadata())
+        producer.commit_transaction(_TIMEOUT_S)
+    finally:
+        consumer.close()

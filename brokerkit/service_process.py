@@ -1,0 +1,216 @@
+"""The service as its users run it: a process of its own, driven by environment, signals and HTTP."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Self
+
+from confluent_kafka import Message
+
+from brokerkit.client import HasBootstrapServers, read_all
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+WINDOW_MS: Final = 1_000
+
+
+def wait_until(what: Callable[[], Any], timeout_s: float = 30.0, every_s: float = 0.05, name: str = "") -> Any:  # noqa: ANN401
+    """Call until it answers something true, and return that.
+
+    Raises:
+        TimeoutError: it never did.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {timeout_s} s: {name or what}")
+        time.sleep(every_s)
+
+
+class Names:
+    """The topics and the group of one test."""
+
+    def __init__(self, unique: Callable[[str], str]) -> None:
+        """Make them from the test's own prefix."""
+        self.group = unique("group")
+        self.transactions = unique("transactions")
+        self.alerts = unique("alerts")
+        self.aggregates = unique("aggregates")
+        self.late = unique("late")
+        self.dead_letter = unique("dead-letter")
+
+    def environment(self) -> dict[str, str]:
+        """The same as the service's settings."""
+        return {
+            "KAFKA_GROUP_ID": self.group,
+            "TOPICS_TRANSACTIONS": self.transactions,
+            "TOPICS_ALERTS": self.alerts,
+            "TOPICS_AGGREGATES": self.aggregates,
+            "TOPICS_LATE": self.late,
+            "TOPICS_DEAD_LETTER": self.dead_letter,
+        }
+
+
+class ServiceProcess:
+    """`python -m service` with a free HTTP port; its log is kept and can be read while it runs."""
+
+    def __init__(
+        self,
+        broker: HasBootstrapServers | str,
+        names: Names,
+        settings: Mapping[str, str] | None = None,
+        *,
+        module: str = "service",
+    ) -> None:
+        """Start it; `settings` are environment variables that differ from a test's usual ones.
+
+        Another `module` than the service's own is one that talks with the test by its standard input and output.
+        """
+        servers = broker if isinstance(broker, str) else broker.bootstrap_servers
+        self.names = names
+        self._log = tempfile.NamedTemporaryFile(prefix="txwatch-", suffix=".log")  # noqa: SIM115 - lives as long as this
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "TOPICS_", "WINDOW_", "LOG_"))},
+            **names.environment(),
+            "KAFKA_BOOTSTRAP_SERVERS": servers,
+            "KAFKA_INSTANCE_ID": "one",
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_PORT": "0",
+            "WINDOW_SIZE_MS": str(WINDOW_MS),
+            "LOG_FORMAT": "json",
+            **(settings or {}),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env=self.environment,
+            stderr=self._log,
+            stdin=subprocess.DEVNULL if module == "service" else subprocess.PIPE,
+            stdout=None if module == "service" else subprocess.PIPE,
+        )
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Its log so far; a line that is no JSON appears as {"event": "raw", "line": …}."""
+        entries: list[dict[str, Any]] = []
+        for line in Path(self._log.name).read_text().splitlines():
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                entries.append({"event": "raw", "line": line})
+        return entries
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Log entries of this name."""
+        return [entry for entry in self.log if entry["event"] == name]
+
+    def wait_for_event(self, name: str, count: int = 1, timeout_s: float = 30.0) -> dict[str, Any]:
+        """The `count`-th log entry of this name."""
+
+        def seen() -> list[dict[str, Any]] | None:
+            found = self.events(name)
+            if len(found) < count and self.process.poll() is not None:
+                raise AssertionError(f"the service ended with {self.process.returncode}: {self.log[-3:]}")
+            return found if len(found) >= count else None
+
+        found = wait_until(seen, timeout_s, name=f"log event {name}")
+        return dict(found[count - 1])
+
+    def get(self, path: str, accept: str = "") -> tuple[int, str]:
+        """Status and body of a page."""
+        port = self.wait_for_event("http_listening")["port"]
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Accept": accept})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metric(self, series: str) -> float | None:
+        """The value of one series as /metrics writes it, or None where it is absent."""
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith(series + " "):
+                return float(line.rpartition(" ")[2])
+        return None
+
+    def status(self) -> dict[str, Any]:
+        """What /status says."""
+        return dict(json.loads(self.get("/status")[1]))
+
+    def wait_ready(self, partitions: int | None = None, timeout_s: float = 40.0) -> Self:
+        """Wait until it is ready, with so many partitions running."""
+
+        def ready() -> bool:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the service ended with {self.process.returncode}: {self.log[-3:]}")
+            if self.get("/readyz")[0] != 200:
+                return False
+            return partitions is None or len(self.status()["partitions"]) == partitions
+
+        wait_until(ready, timeout_s, name=f"ready with {partitions} partitions")
+        return self
+
+    def stop(self, signal_number: int = signal.SIGTERM, timeout_s: float = 20.0) -> int:
+        """Send a signal and wait; returns the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        return self.process.wait(timeout_s)
+
+    def close_log(self) -> None:
+        """Forget the log, and whatever else is open to it."""
+        self._log.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def running(
+    broker: HasBootstrapServers | str, names: Names, settings: Mapping[str, str] | None = None
+) -> Iterator[ServiceProcess]:
+    """A service that is gone at the end of the block, whatever happened."""
+    service = ServiceProcess(broker, names, settings)
+    try:
+        yield service
+    finally:
+        service.process.send_signal(signal.SIGCONT)
+        if service.process.poll() is None:
+            service.kill()
+        service.close_log()
+
+
+def payloads(broker: HasBootstrapServers, topic: str) -> list[dict[str, Any]]:
+    """The committed JSON payloads of a topic; amounts as Decimal."""
+    return [loads(message) for message in read_all(broker, topic)]
+
+
+def loads(message: Message) -> dict[str, Any]:
+    """A record's JSON value with exact numbers."""
+    value = message.value()
+    assert value is not None
+    return dict(json.loads(value, parse_float=Decimal))
+
+
+def transaction(transaction_id: str, timestamp_ms: int, amount: str | float) -> tuple[str, str]:
+    """Key and value of an input record."""
+    return transaction_id, (
+        f'{{"transaction_id":{json.dumps(transaction_id)},"timestamp":{timestamp_ms},"amount":{amount}}}'
+    )

@@ -1,0 +1,314 @@
+"""The composition root: the only place that constructs clients, and the run from the first to the last moment."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, cast
+
+import confluent_kafka
+from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka.admin import AdminClient
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+import service
+from service.app.acls import needed_acl
+from service.app.clients import (
+    another_instance,
+    check_properties,
+    client_config,
+    client_id,
+    construct,
+    consumer_config,
+    offsets_config,
+    producer_config,
+    txn_timeouts_ms,
+    with_reports,
+)
+from service.app.loop_watch import LoopWatch
+from service.app.topics import compaction_loses, prepare_topics
+from service.core.detectors.threshold import Threshold
+from service.core.model import WallTimeMs
+from service.core.rules import TaskRules
+from service.kafka.admin import ClusterAdmin
+from service.kafka.background import Background
+from service.kafka.classify import classify, settings_refused
+from service.kafka.consumer import GroupConsumer
+from service.kafka.guards.dead_owners import DeadOwners, LastCommits, connected
+from service.kafka.guards.throttle import Throttle, reasons
+from service.kafka.producer import TxnProducer
+from service.kafka.start_lookup import StartLookup
+from service.loop.errors import Fatal, Misconfigured, Retriable
+from service.loop.output_topics import OutputTopics
+from service.loop.ports import Probe
+from service.loop.worker import Worker
+from service.observe import log as logs
+from service.observe.http import HttpServer, Pages, authority, why_not
+from service.observe.metrics import Metrics
+from service.observe.status import Status, StatusBoard
+from service.process.stderr import dropped_lines
+from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
+from service.settings import Settings, SettingsError
+
+CLOSE_TIMEOUT_S: Final = 3.0
+"""Leaving the group may hang (confluent-kafka-python#1667); past this the process ends without it."""
+WAIT_S: Final = 0.25
+NOT_READY_AFTER_S: Final = 1.5
+GC_THRESHOLD: Final = 50_000
+"""Records make no cycles; Python's default would look for some at every other batch."""
+SAY_EVERY_S: Final = 5.0
+
+
+def now_ms() -> WallTimeMs:
+    """The wall clock."""
+    return WallTimeMs(time.time_ns() // 1_000_000)
+
+
+class Service:
+    """One run of the service."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stop: Stop,
+        producer: Callable[[dict[str, Any]], Producer] = Producer,
+        consumer: Callable[[dict[str, Any]], Consumer] = Consumer,
+    ) -> None:
+        """Nothing is connected yet. ``producer`` and ``consumer`` make clients; tests put some that stop at a step."""
+        self._settings = settings
+        self._stop = stop
+        self._producer = producer
+        self._consumer = consumer
+        self._log: FilteringBoundLogger = logs.get("txwatch")
+        self._board = StatusBoard(time.monotonic)
+        self._errors: deque[KafkaError] = deque(maxlen=100)
+        self._waiting_since_s = 0.0
+        self._said_s = float("-inf")
+        self._throttles: tuple[Throttle, ...] = ()
+
+    def run(self) -> int:
+        """Run until told to stop; returns the exit code.
+
+        1. Serve HTTP, not ready.
+        2. Wait for the broker, create missing topics, fence an older instance of this name.
+        3. Turn the loop.
+        4. Give up what is not committed, and leave the group.
+        """
+        settings = self._settings
+        check_properties(settings)
+        registry = CollectorRegistry()
+        metrics = Metrics(registry, self._board, service.__version__, confluent_kafka.libversion()[0], dropped_lines)
+        try:
+            server = HttpServer(settings.http.host, settings.http.port, Pages(registry, self._board))
+        except (OSError, UnicodeError) as error:  # the latter of a name that can be none in DNS
+            where = authority(settings.http.host, settings.http.port)
+            raise SettingsError(f"HTTP_HOST, HTTP_PORT: {where}: {why_not(error)}") from None
+        self._log.info("http_listening", host=settings.http.host, port=server.port)
+        watch = LoopWatch(self._board, self._log, end_at_once)
+        self._stop.on_tick = watch.look
+        self._stop.forced = lambda: self._log.warning("stop_forced", after_s=FORCED_AFTER_S, waits_in=watch.where())
+        try:
+            self._run(metrics)
+        except Retriable as problem:
+            if not self._stop.asked():
+                raise
+            self._log.warning("stopped_while_waiting", error=str(problem))
+        except Misconfigured as problem:
+            raise SettingsError(str(problem)) from None
+        except Fatal as problem:
+            needs = {"needs": acl} if (acl := needed_acl(problem.code, self._settings)) else {}
+            self._log.critical("fatal", error=str(problem), **needs)
+            return 1
+        finally:
+            server.close()
+        self._log.info("stopped")
+        return 0
+
+    def _run(self, metrics: Metrics) -> None:
+        # What its log says comes as errors, too, and is told in one line by whoever waits.
+        config = {"log_level": 0, **client_config(self._settings, "admin", self._errors.append)}
+        admin = ClusterAdmin(partial(construct, AdminClient, config))
+        topics = self._prepare_topics(admin)
+        if topics is None:
+            return
+        for name in topics.compacted:
+            self._log.warning("topic_compacted", topic=name, **compaction_loses(name, self._settings))
+        writes, reads = self._throttles = tuple(
+            Throttle(client, time.monotonic, metrics.throttle.labels(client).observe)
+            for client in ("producer", "consumer")
+        )
+        self._board.throttled = partial(reasons, self._throttles)
+        config = producer_config(self._settings, self._errors.append, topics)
+        txn_producer = TxnProducer(
+            partial(self._make_producer, {**config, "throttle_cb": writes.heard}),
+            self._keep_going,
+            partial(admin.missing_topic, topics.names),
+            throttled=lambda: writes.active,
+            txn_timeouts_ms=txn_timeouts_ms(self._settings),
+        )
+        if not self._wait_for(txn_producer.initialise, "waiting_for_transaction_coordinator"):
+            return
+        consumer = self._make_consumer(admin, reads)
+        if consumer is None:
+            return
+        kafka = self._settings.kafka
+        dead_owners = DeadOwners(
+            admin,
+            LastCommits(construct(Consumer, offsets_config(self._settings, lambda _: None))),
+            group=kafka.group_id,
+            instance=kafka.instance_id,
+            client_id=client_id,
+            make_producer=lambda name: connected(
+                construct(self._producer, {**config, **another_instance(kafka, name)}), topics.alerts
+            ),
+            keep_going=lambda: not self._stop.asked(),  # its thread is not the loop's, and is no sign of life of it
+        )
+        topic = self._settings.topics.transactions
+        starting = StartLookup(
+            consumer, topic, topic_id=admin.topic_id, edges=admin.edges, end_txns=dead_owners.end_their_txns
+        )
+        group_consumer = GroupConsumer(
+            consumer,
+            topic,
+            self._errors,
+            starting=starting,
+            is_member=partial(admin.is_member, kafka.group_id),
+            instance=kafka.instance_id,
+            partition_count=partial(admin.partition_count, topic),
+            is_throttled=lambda: reads.active,
+        )
+        worker = Worker(
+            group_consumer,
+            txn_producer,
+            Probe(
+                end_offsets=Background("end_offsets", partial(admin.end_offsets, topic)),
+                ends=Background("ends", partial(admin.ends, topic)),
+                reach=Background("reach", lambda _: admin.reach(topic)),
+            ),
+            topics=topics,
+            rules=self._rules(),
+            clock=now_ms,
+            metrics=metrics,
+            board=self._board,
+            log=self._log,
+        )
+        # What start-up made lives to the end: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
+        self._log.info("started", **self._describe())
+        try:
+            while not self._stop.asked():
+                worker.turn()
+                self._say_throttled()
+                self._waiting_since_s, self._said_s = 0.0, float("-inf")
+        finally:
+            self._board.status = Status("stopping")
+            worker.abandon()
+            self._close(group_consumer)
+
+    def _keep_going(self) -> bool:
+        """Asked between the attempts of blocking calls: a process that waits for Kafka is alive, but not ready."""
+        self._board.beat()
+        now_s = time.monotonic()
+        self._waiting_since_s = self._waiting_since_s or now_s
+        if now_s - self._waiting_since_s > NOT_READY_AFTER_S:
+            throttled = self._board.throttled()
+            why = "waiting for Kafka" + (f": {throttled}" if throttled else "")
+            self._board.status = replace(self._board.status, not_ready=why)
+            self._say_throttled()
+            if now_s - self._said_s >= SAY_EVERY_S:
+                self._said_s = now_s
+                self._log.warning("waiting_for_kafka")
+        return not self._stop.asked()
+
+    def _say_throttled(self) -> None:
+        for throttle in self._throttles:
+            throttle.say(self._log)
+
+    def _make_producer(self, config: dict[str, Any], undelivered: list[KafkaError], txn_timeout_ms: int) -> Producer:
+        made: Producer = construct(
+            self._producer, with_reports({**config, "transaction.timeout.ms": txn_timeout_ms}, undelivered)
+        )
+        return made
+
+    def _rules(self) -> TaskRules:
+        settings = self._settings
+        return TaskRules(
+            clock=settings.window.clock,
+            window_size_ms=settings.window.size_ms,
+            lateness_ms=settings.watermark.lateness_ms,
+            idle_after_ms=settings.watermark.idle_after_ms,
+            max_future_ms=settings.watermark.max_future_ms,
+            late_policy=settings.late.policy,
+            margin_ms=settings.window.ingestion_margin_ms,
+            flush_after_ms=settings.window.event_flush_after_ms,
+            detectors=(Threshold(settings.detect.limit),),
+        )
+
+    def _describe(self) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "version": service.__version__,
+            "bootstrap_servers": settings.kafka.bootstrap_servers,
+            "group": settings.kafka.group_id,
+            "instance": settings.kafka.instance_id,
+            "topic": settings.topics.transactions,
+            "window_ms": settings.window.size_ms,
+            "window_clock": settings.window.clock.value,
+            "lateness_ms": settings.watermark.lateness_ms,
+            "limit": str(settings.detect.limit),
+        }
+
+    def _prepare_topics(self, admin: ClusterAdmin) -> OutputTopics | None:
+        result: list[OutputTopics] = []
+        prepared = self._wait_for(lambda: result.append(prepare_topics(admin, self._settings)), "waiting_for_broker")
+        return result[0] if prepared else None
+
+    def _make_consumer(self, admin: ClusterAdmin, reads: Throttle) -> Consumer | None:
+        topic, brokers = self._settings.topics.transactions, list[int]()
+        if not self._wait_for(lambda: brokers.append(admin.brokers(topic)), "waiting_for_broker"):
+            return None
+        config = consumer_config(self._settings, self._errors.append, brokers[0])
+        return cast("Consumer", construct(self._consumer, {**config, "throttle_cb": reads.heard}))
+
+    def _wait_for(self, attempt: Callable[[], None], event: str) -> bool:
+        """Try until it works, saying so now and then; returns False when told to stop."""
+        said_s = float("-inf")
+        while not self._stop.asked():
+            self._board.beat()
+            try:
+                attempt()
+            except Retriable as problem:
+                for error in self._errors:
+                    if settings_refused(error):
+                        raise Misconfigured(f"KAFKA_PROPERTIES: {error.str()}") from None
+                    if isinstance(hopeless := classify(error, "connect"), Fatal):
+                        raise hopeless from None
+                # The clients' own complaints say more: "connection refused" rather than "timed out".
+                why = self._errors[-1].str() if self._errors else str(problem)
+                self._board.status = Status(
+                    f"{event.replace('_', ' ')} {self._settings.kafka.bootstrap_servers}: {why}"
+                )
+                if time.monotonic() - said_s >= SAY_EVERY_S:
+                    said_s = time.monotonic()
+                    self._log.warning(event, bootstrap_servers=self._settings.kafka.bootstrap_servers, error=why)
+                self._stop.event.wait(WAIT_S)
+            else:
+                self._errors.clear()
+                return True
+        return False
+
+    def _close(self, group_consumer: GroupConsumer) -> None:
+        """Leave the group, within a deadline."""
+        thread = threading.Thread(target=group_consumer.close, name="close", daemon=True)
+        thread.start()
+        thread.join(CLOSE_TIMEOUT_S)
+        if thread.is_alive():
+            self._log.warning("close_given_up", after_s=CLOSE_TIMEOUT_S)

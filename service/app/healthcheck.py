@@ -1,0 +1,48 @@
+"""Asks the service in the same container whether it is ready, for images without curl.
+
+`python -m service.app.healthcheck`
+
+Exit code 0 when /readyz says so; else 1, with the reason on standard output.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import os
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+TIMEOUT_S: Final = 3.0
+HERE: Final = "127.0.0.1"
+"""Where a service answers that listens at every address: `::` takes IPv4, too."""
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Ask at HTTP_HOST and HTTP_PORT, print the answer and return the exit code."""
+    host = _one_address(environment.get("HTTP_HOST", ""))
+    port = int(environment.get("HTTP_PORT") or 8000)
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        ready, text = answer.status == HTTPStatus.OK, answer.read().decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        ready, text = False, f"no answer from port {port}: {error}"
+    finally:
+        connection.close()
+    print(text)  # noqa: T201 - what `docker inspect` shows of the check
+    return 0 if ready else 1
+
+
+def _one_address(host: str) -> str:
+    try:
+        return HERE if ipaddress.ip_address(host).is_unspecified else host
+    except ValueError:
+        return host or HERE
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

@@ -1,0 +1,61 @@
+"""Finds a loop that stands still, says where, and ends the process if it does not go on."""
+
+from __future__ import annotations
+
+import os.path
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from service.observe.status import STALLED_AFTER_S, StatusBoard
+
+END_AFTER_S: Final = 2 * STALLED_AFTER_S
+"""A loop that stands for so long is ended: only a restart gets it going again."""
+
+
+class LoopWatch:
+    """Looks once a second, on a thread of its own, whether the loop has turned.
+
+    It counts its own looks, no clock: a process that was paused (SIGSTOP, a frozen container) does not look either, so
+    the loop gets its time after that.
+    """
+
+    def __init__(
+        self, board: StatusBoard, log: FilteringBoundLogger, end: Callable[[int], object], thread: int | None = None
+    ) -> None:
+        """``end`` ends the process with an exit code; ``thread`` is the loop's, by default the one that calls this."""
+        self._board = board
+        self._log = log
+        self._end = end
+        self._loop: Final = threading.get_ident() if thread is None else thread
+        self._beat_s = board.beat_s
+        self._looks = 0
+        """Since the loop last turned."""
+
+    def look(self) -> None:
+        """One look; never blocks."""
+        if self._board.beat_s != self._beat_s:
+            if self._looks >= STALLED_AFTER_S:
+                self._log.warning("loop_goes_on", stood_s=self._looks)
+            self._beat_s, self._looks = self._board.beat_s, 0
+            return
+        self._looks += 1
+        if self._looks == STALLED_AFTER_S:
+            self._log.error("loop_stands_still", stood_s=self._looks, waits_in=self.where())
+        elif self._looks >= END_AFTER_S:
+            self._log.critical("fatal", error=f"the loop has stood still for {self._looks} s", waits_in=self.where())
+            self._end(1)
+
+    def where(self) -> str:
+        """The function of ours that the loop's thread is in, with file and line."""
+        frame = sys._current_frames().get(self._loop)  # noqa: SLF001 - the documented way
+        while frame is not None:
+            name = frame.f_globals.get("__name__", "")
+            if name.startswith("service."):
+                code = frame.f_code
+                return f"{code.co_qualname} ({os.path.basename(code.co_filename)}:{frame.f_lineno})"  # noqa: PTH119
+            frame = frame.f_back
+        return "unknown"

@@ -1,0 +1,77 @@
+"""Making sure of the topics before anything is read: they exist, and are fit for what is due there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from service.core.model import ClockName, LatePolicy
+from service.kafka.admin import ClusterAdmin, WantedTopic
+from service.loop.errors import Misconfigured
+from service.loop.output_topics import OutputTopics
+from service.settings import Settings
+
+LARGEST_ALERT_BYTES: Final = 300_000
+"""With the longest id, in its longest JSON form, as key and in the value."""
+TIMESTAMP_TYPE: Final = "message.timestamp.type"
+LOG_APPEND_TIME: Final = "LogAppendTime"
+CLEANUP_POLICY: Final = "cleanup.policy"
+
+
+def prepare_topics(admin: ClusterAdmin, settings: Settings) -> OutputTopics:
+    """Create what is missing and learn how large a record each output takes, and which of them are compacted.
+
+    Raises:
+        Retriable: the broker does not answer, or not everything is there yet.
+        Misconfigured: a topic is missing and may not be created, or is not fit for what is due there.
+        Fatal: the broker refuses.
+    """
+    names = settings.topics
+    by_append_time = settings.window.clock is ClockName.INGESTION
+    wanted = [WantedTopic(names.transactions, {TIMESTAMP_TYPE: LOG_APPEND_TIME} if by_append_time else {})]
+    wanted += [WantedTopic(name) for name in (names.alerts, names.aggregates) if name]
+    # Room for the headers that are added to a record of the greatest usual size.
+    wanted += [WantedTopic(name, {"max.message.bytes": "2097152"}) for name in (names.late, names.dead_letter)]
+    admin.ensure(wanted, names.partitions, names.replication, create=names.create)
+    if by_append_time and (found := admin.timestamp_type(names.transactions)) != LOG_APPEND_TIME:
+        raise Misconfigured(_how_to_set_append_time(found, settings))
+    limits = admin.max_message_bytes([topic.name for topic in wanted[1:]])
+    for name in filter(None, (names.alerts, names.aggregates)):
+        if limits[name] < LARGEST_ALERT_BYTES:
+            raise Misconfigured(
+                f"topic {name}: max.message.bytes is {limits[name]}, an alert may take {LARGEST_ALERT_BYTES}"
+            )
+    topics = OutputTopics(
+        alerts=names.alerts,
+        aggregates=names.aggregates,
+        late=names.late if settings.late.policy is LatePolicy.DIVERT else "",
+        dead_letter=names.dead_letter,
+        least_max_bytes=min(limits.values()),
+        late_max_bytes=limits[names.late],
+        dead_letter_max_bytes=limits[names.dead_letter],
+    )
+    policies = admin.cleanup_policies(topics.names)
+    return replace(topics, compacted=tuple(name for name in topics.names if "compact" in policies[name]))
+
+
+def compaction_loses(topic: str, settings: Settings) -> dict[str, str]:
+    """What an operator must know of an output topic that is compacted: what happens, and the command against it."""
+    return {
+        "why": "of each key only the last record is kept, and a record without a key is refused",
+        "command": _how_to_set(topic, f"{CLEANUP_POLICY}=delete", settings),
+    }
+
+
+def _how_to_set_append_time(found: str, settings: Settings) -> str:
+    topic = settings.topics.transactions
+    return (
+        f"WINDOW_CLOCK is ingestion, but topic {topic} has {TIMESTAMP_TYPE}={found}; change it with:"
+        f" {_how_to_set(topic, f'{TIMESTAMP_TYPE}={LOG_APPEND_TIME}', settings)}"
+    )
+
+
+def _how_to_set(topic: str, setting: str, settings: Settings) -> str:
+    return (
+        f"kafka-configs.sh --bootstrap-server {settings.kafka.bootstrap_servers} --alter --entity-type topics"
+        f" --entity-name {topic} --add-config {setting}"
+    )

@@ -1,0 +1,158 @@
+"""From a picture to a file, by matplotlib, which is an extra: pip install 'txwatch[timeline]'."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib import dates
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from service.core.model import ClockName
+from service.history.timeline.model import Bar, Picture, Point
+
+MS_PER_DAY: Final = 86_400_000
+FORMATS: Final = (".svg", ".png", ".pdf")
+MOST_KEYS: Final = 25
+"""Rows of windows; the keys with the greatest sums are shown."""
+MANY_POINTS: Final = 2_000
+"""From here on points go into the file as one image, not one by one."""
+LABELLED: Final = 60
+"""Up to so many bars have their sums written on them."""
+GREY, BLUE, RED, GREEN, DARK = "#9aa5b1", "#2b6cb0", "#c53030", "#2f855a", "#1a202c"
+TIME_OF: Final = {
+    ClockName.PROCESSING: "processing time: the wall clock when a record was read",
+    ClockName.INGESTION: "ingestion time: when the broker appended a record",
+    ClockName.EVENT: "event time: the record's own timestamp",
+}
+
+
+def draw(picture: Picture, output: Path) -> None:
+    """Write the picture, of at least one point; the file's suffix is one of FORMATS.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    mpl.rcParams.update({"svg.hashsalt": "txwatch", "svg.fonttype": "path", "font.size": 9})
+    keys = _keys_shown(picture.bars)
+    figure = Figure(figsize=(11, 4.6 + 0.8 + 0.28 * max(3, len(keys))), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=[4.6, 0.8 + 0.28 * max(3, len(keys))])
+    _draw_records(upper, picture)
+    _draw_windows(lower, picture.bars, keys)
+    if picture.bars and all(bar.clock is not ClockName.EVENT for bar in picture.bars):  # one wall clock for both
+        left = min(*(point.stored_ms for point in picture.points), *(bar.start_ms for bar in picture.bars))
+        right = max(*(point.stored_ms for point in picture.points), *(bar.end_ms for bar in picture.bars))
+        for axes in (upper, lower):
+            axes.set_xlim(*_padded(left, right))
+    figure.suptitle(_title(picture), fontsize=11, color=DARK)
+    metadata: dict[str, Any] = {"Date": None} if output.suffix == ".svg" else {}
+    figure.savefig(output, metadata=metadata, dpi=130)
+
+
+def _title(picture: Picture) -> str:
+    late = sum(point.late for point in picture.points)
+    alerts = sum(bar.anomalous for bar in picture.bars)
+    parts = [
+        f"{picture.topic}: {len(picture.points):,} transactions, {late:,} late",
+        f"{len(picture.bars):,} sums in windows that are over, {alerts:,} of them anomalous",
+    ]
+    if picture.rejected:
+        parts.append(f"{picture.rejected:,} records rejected")
+    if picture.truncated:
+        parts.append("there are more: --max-records")
+    return "; ".join(parts)
+
+
+def _draw_records(axes: Axes, picture: Picture) -> None:
+    crowded = len(picture.points) > MANY_POINTS
+    size = 6 if crowded else 22
+    on_time = [point for point in picture.points if not point.late]
+    late = [point for point in picture.points if point.late]
+    _scatter(axes, on_time, color=BLUE, marker="o", s=size, label="on time", rasterized=crowded, alpha=0.8)
+    _scatter(axes, late, color=RED, marker="x", s=size * 1.6, label="late", rasterized=crowded, linewidths=1.3)
+    end = max(point.stored_ms for point in picture.points)
+    for number, (_, line) in enumerate(sorted(picture.lines.items())):
+        axes.step(
+            _days([*line.stored_ms, end]),
+            _days([*line.watermark_ms, line.watermark_ms[-1]]),
+            where="post",
+            color=GREEN,
+            linewidth=1.4,
+            alpha=1.0 if len(picture.lines) == 1 else 0.6,
+            label="watermark" + (" of each partition" if len(picture.lines) > 1 else "") if number == 0 else None,
+        )
+    axes.set_title(f"Records: below the watermark is late ({picture.lateness_ms:,} ms of lateness allowed)", loc="left")
+    _date_axis(axes.xaxis, [point.stored_ms for point in picture.points], "when the record was stored in Kafka")
+    _date_axis(axes.yaxis, [point.event_ms for point in picture.points], "event time")
+    axes.grid(color=GREY, alpha=0.25)
+    axes.legend(loc="upper left", frameon=False, ncols=3)
+
+
+def _scatter(axes: Axes, points: Sequence[Point], **style: Any) -> None:  # noqa: ANN401
+    if points:
+        axes.scatter(_days([p.stored_ms for p in points]), _days([p.event_ms for p in points]), **style)
+
+
+def _keys_shown(bars: Sequence[Bar]) -> list[str]:
+    greatest: dict[str, Any] = {}
+    for bar in bars:
+        greatest[bar.transaction_id] = max(greatest.get(bar.transaction_id, bar.amount), bar.amount)
+    return sorted(greatest, key=lambda key: (-greatest[key], key))[:MOST_KEYS]
+
+
+def _draw_windows(axes: Axes, bars: Sequence[Bar], keys: Sequence[str]) -> None:
+    row = {key: number for number, key in enumerate(keys)}
+    shown = [bar for bar in bars if bar.transaction_id in row]
+    for bar in shown:
+        color = RED if bar.anomalous else BLUE
+        left, width = bar.start_ms / MS_PER_DAY, (bar.end_ms - bar.start_ms) / MS_PER_DAY
+        corner = (left, row[bar.transaction_id] - 0.38)
+        axes.add_patch(Rectangle(corner, width, 0.76, facecolor=color, edgecolor="white", alpha=0.85, linewidth=0.8))
+        if len(shown) <= LABELLED:
+            axes.text(
+                left + width / 2,
+                row[bar.transaction_id],
+                f"{bar.amount:,f}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white",
+                clip_on=True,
+            )
+    hidden = len({bar.transaction_id for bar in bars}) - len(keys)
+    more = f"; {hidden:,} more keys with smaller sums are not shown" if hidden else ""
+    axes.set_title(f"Windows: sums by key, anomalies in red{more}", loc="left")
+    axes.set_yticks(range(len(keys)), [key if len(key) <= 24 else f"{key[:23]}…" for key in keys])  # noqa: PLR2004
+    axes.set_ylim(max(len(keys), 1) - 0.4, -0.6)
+    if bars:
+        axes.set_xlim(*_padded(min(bar.start_ms for bar in bars), max(bar.end_ms for bar in bars)))
+        names = " / ".join(TIME_OF[clock] for clock in sorted({bar.clock for bar in bars}))
+        _date_axis(axes.xaxis, [time_ms for bar in bars for time_ms in (bar.start_ms, bar.end_ms)], names)
+    else:
+        axes.set_xticks([])
+        axes.set_xlabel("no window of these records is over")
+    axes.grid(axis="x", color=GREY, alpha=0.25)
+
+
+def _days(times_ms: Sequence[int]) -> list[float]:
+    """Days since the epoch, which is how matplotlib counts."""
+    return [ms / MS_PER_DAY for ms in times_ms]
+
+
+def _padded(left_ms: int, right_ms: int) -> tuple[float, float]:
+    margin = max(1, right_ms - left_ms) * 0.03
+    return (left_ms - margin) / MS_PER_DAY, (right_ms + margin) / MS_PER_DAY
+
+
+def _date_axis(axis: Any, times_ms: Sequence[int], label: str) -> None:  # noqa: ANN401 - XAxis or YAxis
+    """Times of day on the axis, and the day in its label; where it spans days, both on the axis."""
+    first, last = (datetime.fromtimestamp(pick(times_ms) / 1000, UTC) for pick in (min, max))
+    one_day = first.date() == last.date()
+    axis.set_major_locator(dates.AutoDateLocator(minticks=3, maxticks=8))  # type: ignore[no-untyped-call]
+    axis.set_major_formatter(dates.DateFormatter("%H:%M:%S" if one_day else "%m-%d %H:%M"))  # type: ignore[no-untyped-call]
+    axis.set_label_text(f"{label} ({first:%Y-%m-%d} UTC)" if one_day else f"{label} (UTC)")

@@ -1,0 +1,54 @@
+"""What a timeline shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from service.core.model import ClockName
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A transaction; times in epoch milliseconds."""
+
+    stored_ms: int
+    """The record's own timestamp in Kafka: of its append, or of its creation, as the topic keeps it."""
+    event_ms: int
+    late: bool
+
+
+@dataclass(slots=True)
+class Line:
+    """The watermark of one partition: at ``stored_ms[i]`` it rose to ``watermark_ms[i]``."""
+
+    stored_ms: list[int] = field(default_factory=list)
+    watermark_ms: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One key's sum in one window that is over."""
+
+    start_ms: int
+    end_ms: int
+    clock: ClockName
+    transaction_id: str
+    amount: Decimal
+    count: int
+    anomalous: bool
+
+
+@dataclass(slots=True)
+class Picture:
+    """Everything that is drawn."""
+
+    topic: str
+    lateness_ms: int
+    points: list[Point] = field(default_factory=list)
+    lines: dict[int, Line] = field(default_factory=dict)
+    bars: list[Bar] = field(default_factory=list)
+    rejected: int = 0
+    """Records that are no transactions: they have no place on the axes."""
+    truncated: bool = False
+    """There were more records than were asked for."""

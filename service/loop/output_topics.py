@@ -1,0 +1,25 @@
+"""The topics that the loop writes to, with their limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTopics:
+    """Where things go. ``aggregates`` is empty for nowhere; the limits are the topics' own ``max.message.bytes``."""
+
+    alerts: str
+    aggregates: str
+    late: str
+    dead_letter: str
+    least_max_bytes: int
+    late_max_bytes: int
+    dead_letter_max_bytes: int
+    compacted: tuple[str, ...] = ()
+    """Those that are compacted, and so lose records."""
+
+    @property
+    def names(self) -> list[str]:
+        """Every topic that things go to."""
+        return [name for name in (self.alerts, self.aggregates, self.late, self.dead_letter) if name]

@@ -1,0 +1,105 @@
+"""How partitions start, and when to try again those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from structlog.typing import FilteringBoundLogger
+
+from service.core.model import Partition, ResetReason, WallTimeMs
+from service.core.rules import TaskRules
+from service.core.task import PartitionTask
+from service.loop.errors import Retriable
+from service.loop.health import Health
+from service.loop.ports import InputConsumer, OutputProducer, StartPoint
+from service.observe.metrics import Metrics
+
+PAUSE_MS: Final = 500
+"""Between attempts that fail."""
+WHY_RESET: Final = {
+    ResetReason.BEYOND_END: "the committed offset is beyond the partition's end: the topic was truncated or made again",
+    ResetReason.EXPIRED: "the record at the committed offset has expired",
+    ResetReason.NO_OFFSET: "the group has no committed offset: it is new, or was deleted, or its offsets have expired",
+    ResetReason.NEW_PARTITION: "the group has no committed offset here, only for other partitions: it may be new",
+}
+
+
+class PartitionStarter:
+    """Makes the tasks of partitions from what was committed."""
+
+    def __init__(
+        self,
+        consumer: InputConsumer,
+        producer: OutputProducer,
+        *,
+        rules: TaskRules,
+        clock: Callable[[], WallTimeMs],
+        health: Health,
+        metrics: Metrics,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Nothing has been tried yet."""
+        self._consumer = consumer
+        self._producer = producer
+        self._rules = rules
+        self._clock = clock
+        self._health = health
+        self._metrics = metrics
+        self._log = log
+        self._failed_at_ms: int | None = None
+
+    def attempt(self, now_ms: WallTimeMs) -> dict[Partition, PartitionTask]:
+        """Start the partitions that wait for it; returns the tasks of those that start.
+
+        1. Initialise a new producer: what the old one may still do must be over. (Nothing runs meanwhile: the txn was
+           aborted, and every partition waits.)
+        2. Start those whose committed offsets are known, and ask for the others'.
+
+        After a failure there is a pause.
+
+        Raises:
+            Fatal: Kafka will have no more of this process.
+        """
+        if not self._consumer.restoring:
+            return {}
+        if self._failed_at_ms is not None and 0 <= self._clock() - self._failed_at_ms < PAUSE_MS:
+            return {}
+        try:
+            if not self._producer.ready:
+                self._producer.initialise()
+            starts = self._consumer.restore()
+        except Retriable as problem:
+            self._health.report_trouble(str(problem))
+            self._failed_at_ms = self._clock()  # an attempt may take longer than a pause
+            return {}
+        if starts:
+            self._failed_at_ms = None
+            self._health.clear_trouble()
+        return {start.partition: self._task(start, now_ms) for start in starts}
+
+    def _task(self, start: StartPoint, now_ms: WallTimeMs) -> PartitionTask:
+        task = PartitionTask(self._rules, now_ms, start.progress)
+        if start.skipped:
+            self._metrics.skipped.labels(self._consumer.topic, str(start.partition)).inc(start.skipped)
+            self._log.error("records_expired_unread", partition=start.partition, records=start.skipped)
+        if start.reset is not None:
+            self._metrics.offset_resets.labels(start.reset.value).inc()
+            self._log.warning(
+                "offset_reset",
+                partition=start.partition,
+                reason=start.reset.value,
+                committed=start.committed,
+                offset=start.progress.offset,
+                why=f"{WHY_RESET[start.reset]}; reading starts at the earliest record",
+            )
+        self._log.info(
+            "partition_started",
+            partition=start.partition,
+            offset=task.next_offset,
+            read=task.read,
+            watermark=task.watermark_ms,
+        )
+        if task.has_windows_of_old_rules:
+            self._log.warning("windows_cut", partition=start.partition, why="settings of windows have changed")
+        return task

@@ -1,0 +1,210 @@
+"""GET /metrics, /healthz, /readyz and /status, on threads of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import json
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from service.observe.status import StatusBoard
+
+REQUEST_TIMEOUT_S: Final = 5.0
+"""A client that does not send its request within this is cut off."""
+CONNECTION_TIMEOUT_S: Final = 10.0
+"""Nor may the whole exchange take longer than this."""
+MAX_CONNECTIONS: Final = 32
+"""One more cuts off the oldest: whoever is slow must not keep out the one who asks for our health."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a page answers."""
+
+    status: HTTPStatus
+    content_type: str
+    body: bytes
+
+
+class Pages:
+    """The pages by path, without the network around them."""
+
+    def __init__(self, registry: CollectorRegistry, board: StatusBoard) -> None:
+        """Show these."""
+        self._registry = registry
+        self._board = board
+        self.by_path: Final[dict[str, Callable[[str], Response]]] = {
+            "/metrics": self.metrics,
+            "/healthz": self.healthz,
+            "/readyz": self.readyz,
+            "/status": self.status,
+        }
+
+    def metrics(self, accept: str) -> Response:
+        """Prometheus' text or OpenMetrics, as the Accept header asks for."""
+        encode, content_type = choose_encoder(accept)
+        return Response(HTTPStatus.OK, content_type, encode(self._registry))
+
+    def healthz(self, _accept: str) -> Response:
+        """Whether the loop advances, and with it each partition that has records."""
+        if not self._board.alive:
+            why = f"the loop has stood still for {self._board.silent_s():.0f} s"
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, why)
+        stuck = self._board.status.stuck
+        return _text(HTTPStatus.OK, "ok") if stuck is None else _text(HTTPStatus.SERVICE_UNAVAILABLE, stuck)
+
+    def readyz(self, _accept: str) -> Response:
+        """Whether records are being read and could be committed."""
+        why = self._board.status.not_ready
+        return _text(HTTPStatus.OK, "ready") if why is None else _text(HTTPStatus.SERVICE_UNAVAILABLE, why)
+
+    def status(self, _accept: str) -> Response:
+        """Each assigned partition."""
+        status = self._board.status
+        body = {
+            "ready": status.not_ready is None,
+            "reason": status.not_ready,
+            "throttled": self._board.throttled(),
+            "watermark": status.watermark,
+            "partitions": [asdict(partition) for partition in status.partitions],
+        }
+        return Response(HTTPStatus.OK, "application/json", json.dumps(body, indent=1).encode() + b"\n")
+
+
+def _text(status: HTTPStatus, line: str) -> Response:
+    return Response(status, "text/plain; charset=utf-8", line.encode() + b"\n")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = MAX_CONNECTIONS
+
+    def __init__(self, family: socket.AddressFamily, address: tuple[Any, ...], pages: Pages) -> None:
+        self.address_family = family
+        self.pages: Final = pages
+        self._open: dict[socket.socket, None] = {}
+        """The oldest first."""
+        self._lock = threading.Lock()
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        host = str(self.server_address[0])
+        if self.address_family == socket.AF_INET6 and ipaddress.ip_address(host).is_unspecified:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # :: takes IPv4, too
+        super().server_bind()
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > MAX_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                self._cut(oldest)
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        # The handler's timeout is for each read; a client that sends a byte now and then would stay for ever.
+        deadline = threading.Timer(CONNECTION_TIMEOUT_S, self._cut, (request,))
+        deadline.daemon = True
+        deadline.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            deadline.cancel()
+            with self._lock:
+                self._open.pop(request, None)
+
+    @staticmethod
+    def _cut(request: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # it is gone already
+            request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+        """A client that hangs up in the middle is no event."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = REQUEST_TIMEOUT_S
+    server_version = "txwatch"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        page = self.server.pages.by_path.get(self.path.partition("?")[0])
+        if page is None:
+            known = " ".join(self.server.pages.by_path)
+            self._answer(_text(HTTPStatus.NOT_FOUND, f"no such page; there are {known}"))
+        else:
+            self._answer(page(self.headers.get("Accept", "")))
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def do_POST(self) -> None:
+        self.close_connection = True  # with whatever else it wanted to say
+        self._answer(_text(HTTPStatus.METHOD_NOT_ALLOWED, "pages can only be read"), Allow="GET, HEAD")
+
+    do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_POST  # noqa: N815
+
+    def _answer(self, response: Response, **headers: str) -> None:
+        self.send_response(response.status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", response.content_type)
+        self.send_header("Content-Length", str(len(response.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
+        """A scrape every few seconds is no event."""
+
+
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """The first address, IPv4 before IPv6: clients that are told `localhost` mostly try that one."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found.sort(key=lambda info: info[0] != socket.AF_INET)
+    return found[0][0], found[0][4]
+
+
+def why_not(error: Exception) -> str:
+    """Why the address is not to be had, for whoever has set it."""
+    if isinstance(error, OSError) and error.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
+        return f"{error}: this machine has no such address; 0.0.0.0 is every IPv4 one"
+    return str(error)
+
+
+def authority(host: str, port: int) -> str:
+    """Host and port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class HttpServer:
+    """Serves the pages from construction until close()."""
+
+    def __init__(self, host: str, port: int, pages: Pages) -> None:
+        """Bind; port 0 takes a free one. A name that has addresses of both kinds is its IPv4 one.
+
+        Raises:
+            OSError: the address is not to be had.
+        """
+        self._server = _Server(*_address(host, port), pages)
+        self.port: Final[int] = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
