@@ -1,0 +1,111 @@
+"""The arrows between the rooms are held: every forbidden one is planted once in a copy of the code, and is named."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from itertools import permutations
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from brokerkit.service_process import ROOT
+
+# The table of the rooms, from the outermost to the innermost; the rooms of one row do not know each other.
+LEVELS: Final = (
+    ("__main__",),
+    ("cli",),
+    ("app",),
+    ("kafka", "settings"),
+    ("loop", "history"),
+    ("observe", "wire"),
+    ("core",),
+)
+LEVEL: Final = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
+# A module of each room that gets the forbidden import, and one that is imported.
+IMPORTING: Final = {
+    "__main__": "service.__main__",
+    "cli": "service.cli.alerts",
+    "app": "service.app.clients",
+    "kafka": "service.kafka.consumer",
+    "settings": "service.settings.model",
+    "loop": "service.loop.worker",
+    "history": "service.history.timeline.collect",
+    "observe": "service.observe.status",
+    "wire": "service.wire.names",
+    "core": "service.core.window",
+}
+IMPORTED: Final = {**IMPORTING, "app": "service.app.bootstrap", "kafka": "service.kafka.producer"}
+
+IMPURE: Final = ("confluent_kafka", "pydantic", "structlog", "prometheus_client", "time", "datetime", "threading", "os")
+PLANTED: Final = {
+    "rooms": [
+        *((IMPORTING[a], IMPORTED[b]) for a, b in permutations(LEVEL, 2) if LEVEL[a] >= LEVEL[b]),
+        ("service.observe.http", "service.app.bootstrap"),
+    ],
+    "core": [("service.core.money", name) for name in IMPURE],
+    "client": [
+        (f"service.{name}", "confluent_kafka")
+        for name in ("loop.ports", "history.records", "observe.log", "wire.alerts", "core.rules", "settings.read")
+    ],
+    "settings": [("service.settings.shown", f"service.{n}") for n in ("loop.errors", "history.records", "observe.log")],
+    "replay": [("producer.replay", "confluent_kafka"), ("producer.csv_rows", "confluent_kafka")],
+    "producer": [("producer.encode", IMPORTED[room]) for room in LEVEL if room not in {"wire", "core"}],
+    "service": [("service.wire.records", "producer.session")],
+}
+
+
+def lint(tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """What lint-imports says of a tree."""
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", *options]
+    return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the code and its contracts."""
+    for package in ("service", "producer"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("contract", PLANTED)
+def test_every_forbidden_arrow_is_named(copy: Path, contract: str) -> None:
+    planted = []
+    for importer, imported in PLANTED[contract]:
+        path = copy / f"{importer.replace('.', '/')}.py"
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"import {imported}\n")
+        planted.append(f"{importer} -> {imported} (l.{len(path.read_text(encoding='utf-8').splitlines())})")
+    done = lint(copy, "--contract", contract)
+    assert done.returncode == 1
+    assert [arrow for arrow in planted if arrow not in done.stdout] == []
+
+
+def test_every_contract_is_tried(copy: Path) -> None:
+    contracts = tomllib.loads((copy / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    assert [*PLANTED] == [contract["id"] for contract in contracts]
+
+
+def test_a_module_in_no_room_is_named(copy: Path) -> None:
+    (copy / "service" / "stray.py").write_text('"""In no room."""\n', encoding="utf-8")
+    done = lint(copy)
+    assert done.returncode == 1
+    assert "stray" in done.stdout
+
+
+def test_nothing_is_planted_in_the_code_itself(copy: Path) -> None:
+    done = lint(copy)
+    assert (done.returncode, " 0 broken." in done.stdout) == (0, True)
+
+
+def test_the_seam_of_the_loop_loads_no_client() -> None:
+    code = "import service.loop.ports, service.loop.worker, sys; print([n for n in sys.modules if 'confluent' in n])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
