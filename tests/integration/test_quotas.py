@@ -1,6 +1,7 @@
 """Quotas of a real broker: what they hold up is late, and nothing else."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -64,13 +65,15 @@ def test_a_burst_beyond_the_producers_quota_is_late_and_neither_aborted_nor_wron
     names = Names(unique)
     instance = unique("one")
     create_topics(broker, names.transactions, names.alerts, partitions=4)
-    with running(broker, names, {"KAFKA_INSTANCE_ID": instance}) as service:
+    with running(broker, names, {"KAFKA_INSTANCE_ID": instance, "WINDOW_SIZE_MS": "3000"}) as service:
         service.wait_ready(4)
         produce(broker, names.transactions, [transaction("first", START_MS, "8000.01")])
         checkpointed(service, 1)
-        set_quota(broker, f"txwatch-{instance}", producer_byte_rate=40_000)
+        set_quota(broker, f"txwatch-{instance}", producer_byte_rate=20_000)
         keys = [f"tx{number}" for number in range(5_000)]
+        service.process.send_signal(signal.SIGSTOP)  # so that all of it comes in one window
         produce(broker, names.transactions, [transaction(key, START_MS, "8000.01") for key in keys])
+        service.process.send_signal(signal.SIGCONT)
         watched = Watched(service)
         watched.until(all_committed(broker, names, len(keys) + 1), 90)
         assert service.metric(ABORTED) == 0
