@@ -43,7 +43,7 @@ from service.kafka.errors import Fatal, Misconfigured, Retriable, refused, sort
 from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
 from service.kafka.throttle import Throttle, reasons
-from service.metrics import Metrics
+from service.metrics import THROTTLED_CLIENTS, Metrics
 from service.runtime import Worker
 from service.settings import Settings, SettingsError
 from service.status import Status, StatusBoard
@@ -121,17 +121,20 @@ class Service:
         return 0
 
     def _run(self, metrics: Metrics) -> None:
+        writes, reads, asks = self._throttles = tuple(
+            Throttle(client, time.monotonic, metrics.throttle.labels(client).observe) for client in THROTTLED_CLIENTS
+        )
+        self._board.throttled = partial(reasons, self._throttles)
         # What its log says comes as errors, too, and is told in one line by whoever waits.
-        config = {"log_level": 0, **client_config(self._settings, "admin", self._errors.append)}
+        config = {
+            "log_level": 0,
+            **client_config(self._settings, "admin", self._errors.append),
+            "throttle_cb": asks.heard,
+        }
         admin = ClusterAdmin(partial(construct, AdminClient, config))
         topics = self._prepare_topics(admin)
         if topics is None:
             return
-        writes, reads = self._throttles = tuple(
-            Throttle(client, time.monotonic, metrics.throttle.labels(client).observe)
-            for client in ("producer", "consumer")
-        )
-        self._board.throttled = partial(reasons, self._throttles)
         config = producer_config(self._settings, self._errors.append, topics)
         sink = TransactionalSink(
             partial(self._make_producer, {**config, "throttle_cb": writes.heard}),
@@ -275,7 +278,7 @@ class Service:
                     if isinstance(hopeless := sort(error, "connect"), Fatal):
                         raise hopeless from None
                 # The clients' own complaints say more: "connection refused" rather than "timed out".
-                why = self._errors[-1].str() if self._errors else str(problem)
+                why = self._board.throttled() or (self._errors[-1].str() if self._errors else str(problem))
                 self._board.status = Status(
                     f"{event.replace('_', ' ')} {self._settings.kafka.bootstrap_servers}: {why}"
                 )

@@ -138,7 +138,7 @@ def test_each_alert_has_its_tests_and_its_paragraph() -> None:
     alerts = re.findall(r"- alert: (\w+)", (RULES / "txwatch.yml").read_text())
     tests = (RULES / "txwatch.test.yml").read_text()
     headings = re.findall(r"^#+ (\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
-    assert len(alerts) == 11
+    assert len(alerts) == 12
     for alert in alerts:
         assert tests.count(f"alertname: {alert}\n        exp_alerts") == 1, alert
         assert tests.count(f"alertname: {alert}}}") >= 1, alert

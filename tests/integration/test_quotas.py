@@ -160,6 +160,23 @@ def test_a_txn_that_a_quota_holds_up_for_longer_than_its_timeout_is_given_up_and
     assert len(read_all(strict, topic)) == len(records)
 
 
+def test_a_start_whose_topics_exceed_a_quota_says_what_it_waits_for(
+    broker: Broker, unique: Callable[[str], str]
+) -> None:
+    names = Names(unique)
+    instance = unique("one")
+    set_quota(broker, f"txwatch-{instance}", controller_mutation_rate=4)
+    with running(broker, names, {"KAFKA_INSTANCE_ID": instance, "TOPICS_PARTITIONS": "12"}) as service:
+
+        def said() -> bool:
+            return "throttles the admin client" in (service.status()["reason"] or "")
+
+        wait_until(said, 30)
+        service.wait_ready(12, timeout_s=60)
+        assert (service.metric(TIMES % "admin") or 0) > 0
+        assert service.stop() == 0
+
+
 def test_set_quota_reports_what_the_broker_refuses(broker: Broker) -> None:
     with pytest.raises(RuntimeError, match="error 42"):
         set_quota(broker, "one", no_such_limit=1)
