@@ -25,7 +25,9 @@ from service.process.stderr import FLUSH_S, MOST_BYTES, Stderr
 LINES: Final = 20_000
 FILLER: Final = "x" * 127 + "\n"
 """A part of a page: a pipe that has no room for it takes no shorter line either."""
-QUICK_S: Final = 1.0
+QUIET_S: Final = 2.0
+"""Nothing more comes then, on a busy machine either."""
+QUICK_S: Final = 10.0
 """To hand over so many lines takes some hundredths of a second where nobody waits for a reader."""
 
 
@@ -39,7 +41,7 @@ class Pipe:
     def read_lines(self, pause_s: float = 0.0) -> list[str]:
         """Read everything that comes, 4 KiB at a time, until it is quiet for a while."""
         read = b""
-        while select.select([self.reading], [], [], 0.5)[0]:
+        while select.select([self.reading], [], [], QUIET_S)[0]:
             read += os.read(self.reading, 4096)
             time.sleep(pause_s)
         return [line for line in read.decode().splitlines() if line != FILLER.strip()]
@@ -279,7 +281,7 @@ def test_the_log_says_in_its_own_form_that_lines_are_missing() -> None:
         os.close(writing)
         assert process.stdout is not None
         assert b"said\n" == process.stdout.readline()
-        while select.select([reading], [], [], 0.5)[0]:
+        while select.select([reading], [], [], QUIET_S)[0]:
             log += os.read(reading, 4096)
         process.communicate(b"\n", 60)
     with os.fdopen(reading, "rb") as rest:
