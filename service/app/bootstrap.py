@@ -29,7 +29,6 @@ from service.app.clients import (
     offsets_config,
     producer_config,
     txn_timeouts_ms,
-    with_reports,
 )
 from service.app.loop_watch import LoopWatch
 from service.app.topics import compaction_loses, prepare_topics
@@ -43,6 +42,7 @@ from service.kafka.classify import classify
 from service.kafka.consumer import GroupConsumer
 from service.kafka.guards.dead_owners import DeadOwners, LastCommits, connected
 from service.kafka.guards.throttle import Throttle, reasons
+from service.kafka.guards.txn_failure import with_reports
 from service.kafka.producer import TxnProducer
 from service.kafka.start_lookup import StartLookup
 from service.loop.errors import Fatal, Misconfigured, Retriable
