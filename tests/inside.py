@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from brokerkit.client import HasBootstrapServers
 from brokerkit.service_process import Names, wait_until
 from service.app.bootstrap import now_ms
-from service.app.clients import client_config, consumer_config, producer_config
+from service.app.clients import client_config, consumer_config, offsets_config, producer_config
 from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
 from service.kafka.consumer import GroupConsumer
@@ -46,6 +46,7 @@ class Inside:
         self.board = StatusBoard(time.monotonic)
         starting = StartLookup(
             self.consumer,
+            Consumer(offsets_config(settings, "read_committed")),
             names.transactions,
             topic_id=lambda _: "",
             edges=admin.edges,

@@ -163,7 +163,7 @@ class Service:
         kafka = self._settings.kafka
         dead_owners = DeadOwners(
             admin,
-            LastCommits(construct(Consumer, offsets_config(self._settings, lambda _: None))),
+            LastCommits(construct(Consumer, offsets_config(self._settings, "read_uncommitted"))),
             group=kafka.group_id,
             instance=kafka.instance_id,
             client_id=client_id,
@@ -174,7 +174,12 @@ class Service:
         )
         topic = self._settings.topics.transactions
         starting = StartLookup(
-            consumer, topic, topic_id=admin.topic_id, edges=admin.edges, end_txns=dead_owners.end_their_txns
+            consumer,
+            construct(Consumer, offsets_config(self._settings, "read_committed")),
+            topic,
+            topic_id=admin.topic_id,
+            edges=admin.edges,
+            end_txns=dead_owners.end_their_txns,
         )
         group_consumer = GroupConsumer(
             consumer,

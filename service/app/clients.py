@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -103,12 +103,15 @@ def reader_config(settings: Settings, purpose: str, errors: Callable[[KafkaError
     return config
 
 
-def offsets_config(settings: Settings, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
-    """A consumer that asks how far our group is and never joins it; it passes over what open txns have added."""
+def offsets_config(settings: Settings, isolation: Literal["read_committed", "read_uncommitted"]) -> dict[str, Any]:
+    """A consumer that asks how far our group is and never joins it.
+
+    With ``read_uncommitted`` it passes over what open txns have added; else it waits for their end.
+    """
     return {
-        **reader_config(settings, "offsets", errors),
+        **reader_config(settings, "offsets", lambda _: None),
         "group.id": settings.kafka.group_id,
-        "isolation.level": "read_uncommitted",
+        "isolation.level": isolation,
         "log_level": 0,
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from threading import Thread
 from typing import Final, Generic, TypeVar
 
@@ -51,8 +51,3 @@ class Background(Generic[AboutT, AnswerT]):
             return future.result()
         finally:
             del future  # a traceback that holds it would be a cycle
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait for a pending question to end; for the end of the process only."""
-        if self._future is not None:
-            wait([self._future], timeout_s)

@@ -25,9 +25,6 @@ from service.loop.events import Assigned, DeadOwnersFenced, Event, OutOfRange, P
 from service.loop.ports import StartPoint
 from service.wire.progress import encode_progress
 
-LAST_ANSWER_S: Final = 2.0
-"""The end of the process waits so long for a question that uses the consumer."""
-
 _partition_of = Message.partition
 _error_of = Message.error
 
@@ -295,5 +292,4 @@ class GroupConsumer:
 
     def close(self) -> None:
         """Leave the group. May block; see bootstrap."""
-        self._look_up.wait(LAST_ANSWER_S)  # it uses the consumer
         self._consumer.close()

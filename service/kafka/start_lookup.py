@@ -58,6 +58,7 @@ class StartLookup:
     def __init__(
         self,
         consumer: Consumer,
+        offsets: Consumer,
         topic: str,
         *,
         topic_id: Callable[[str], str | None],
@@ -66,10 +67,14 @@ class StartLookup:
     ) -> None:
         """Nothing has been asked yet.
 
+        ``consumer`` is the group's; ``offsets`` is one of the same group that joins nothing and reads committed. It is
+        asked by the look-up's thread: committed() of a consumer waits until no consume() is under way, and a busy loop
+        leaves no gap (confluent-kafka 2.16: minutes).
         ``topic_id`` asks a broker which topic has the name now (None where it does not answer), ``edges`` the leaders
         what there is of partitions; ``end_txns`` ends what dead owners of partitions left open.
         """
         self._consumer = consumer
+        self._offsets = offsets
         self._topic = topic
         self._ask_topic_id = topic_id
         self._edges = edges
@@ -119,7 +124,7 @@ class StartLookup:
         topic_id = self._ask_topic_id(self._topic)
         asked = [TopicPartition(self._topic, partition) for partition in partitions]
         with query("start at the committed offsets"):
-            committed = self._consumer.committed(asked, COMMITTED_TIMEOUT_S)
+            committed = self._offsets.committed(asked, COMMITTED_TIMEOUT_S)
             edges = self._edges(self._topic, partitions)
             starts = [_start(answer, edges[Partition(answer.partition)]) for answer in committed]
         known = any(start.committed is not None for start in starts)
@@ -130,9 +135,9 @@ class StartLookup:
     def _group_has_an_offset(self) -> bool:
         """Whether the group has an offset for any partition of the topic; False where the broker does not answer."""
         with suppress(KafkaException):  # the answer only chooses the reason: a start need not wait for it
-            partitions = self._consumer.list_topics(self._topic, COMMITTED_TIMEOUT_S).topics[self._topic].partitions
+            partitions = self._offsets.list_topics(self._topic, COMMITTED_TIMEOUT_S).topics[self._topic].partitions
             asked = [TopicPartition(self._topic, partition) for partition in partitions]
-            return any(one.offset >= 0 for one in self._consumer.committed(asked, COMMITTED_TIMEOUT_S))
+            return any(one.offset >= 0 for one in self._offsets.committed(asked, COMMITTED_TIMEOUT_S))
         return False
 
     def start(

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from brokerkit.service_process import wait_until
 from service.kafka.background import Background
 from service.loop.errors import Retriable
 
@@ -16,8 +17,7 @@ from service.loop.errors import Retriable
 def test_an_answer_is_taken_once() -> None:
     question: Background[int, int] = Background("double", lambda number: number * 2)
     question.ask(21)
-    question.wait(5)
-    assert (42, None, False) == (question.answer(), question.answer(), question.pending)
+    assert (42, None, False) == (wait_until(question.answer, 5), question.answer(), question.pending)
 
 
 def test_asking_does_not_wait_and_a_second_question_is_not_asked_meanwhile() -> None:
@@ -35,8 +35,7 @@ def test_asking_does_not_wait_and_a_second_question_is_not_asked_meanwhile() -> 
     assert (None, True) == (question.answer(), question.pending)
     assert time.monotonic() - began_s < 1
     go_on.set()
-    question.wait(5)
-    assert (1, [1]) == (question.answer(), asked)
+    assert (1, [1]) == (wait_until(question.answer, 5), asked)
 
 
 def test_what_the_question_raises_comes_where_the_answer_is_taken() -> None:
@@ -45,7 +44,6 @@ def test_what_the_question_raises_comes_where_the_answer_is_taken() -> None:
 
     question: Background[int, int] = Background("refuse", refuse)
     question.ask(1)
-    question.wait(5)
     with pytest.raises(Retriable, match="no answer"):
-        question.answer()
+        wait_until(question.answer, 5)
     assert (None, False) == (question.answer(), question.pending)

@@ -53,6 +53,7 @@ class Driven:
         self.topic_id = "first"
         self.starting = StartLookup(
             self.consumer,  # type: ignore[arg-type]
+            self.consumer,  # type: ignore[arg-type]
             "transactions",
             topic_id=lambda _: self.topic_id,
             edges=lambda _, asked: {one: Edges(*map(Offset, self.consumer.edges[one])) for one in asked},

@@ -67,6 +67,7 @@ class Driven:
             deque(),
             starting=StartLookup(
                 self.consumer,  # type: ignore[arg-type]
+                self.consumer,  # type: ignore[arg-type]
                 "transactions",
                 topic_id=lambda _: "",
                 edges=lambda _, asked: {one: Edges(Offset(0), Offset(1_000_000)) for one in asked},

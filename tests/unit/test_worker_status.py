@@ -71,7 +71,7 @@ def test_trouble_is_the_reason_until_the_broker_answers_again() -> None:
 def test_that_a_throttled_consumer_gets_no_answer_is_no_trouble() -> None:
     loop = Loop()
     loop.input.stale = [Trouble("ask for the last offset: timed out")]
-    loop.input.problems["check"] += [Retriable("reach the broker: timed out")] * 2
+    loop.input.problems["reach"] += [Retriable("reach the broker: timed out")] * 2
     loop.input.throttled = True
     loop.turn(1, 1_001)
     assert loop.why_not_ready() is None
