@@ -25,7 +25,7 @@ from service.wire.alerts import aggregate_record, alert_record
 from service.wire.records import OutRecord, Source
 
 BATCH_RECORDS: Final = 500
-"""Small batches stay in the processor's cache: DESIGN.md, "Batches of 500"."""
+"""Small batches stay in the processor's cache: docs/decisions/speed.md, "Batches of 500"."""
 POLL_S: Final = 0.1
 ANSWER_POLL_S: Final = 0.01
 """While an answer is waited for that lets partitions start or windows close."""
