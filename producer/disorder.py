@@ -36,7 +36,9 @@ class Order(Protocol):
 
 def is_sorted(times_ms: Sequence[int], reached: Sequence[int]) -> bool:
     """Tell whether no time is earlier than one before it, the last of ``reached`` included; C does the work."""
-    return sorted(times_ms) == list(times_ms) and not (reached and reached[-1] > times_ms[0])
+    if reached and reached[-1] > times_ms[0]:
+        return False
+    return sorted(times_ms) == (times_ms if isinstance(times_ms, list) else list(times_ms))
 
 
 class FileOrder:

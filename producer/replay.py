@@ -201,7 +201,12 @@ class Replay:
     def _schedule(self, rows: Rows, places_ms: Sequence[int], others: Chunk) -> None:
         if not rows and others is NOTHING:
             return
-        dues_ns = self._dues_ns(places_ms, len(rows)) if rows else ()
+        bounded = isinstance(self._pace, ByEventTime) and self._pace.max_gap_ns is not None
+        if self._at_once and not bounded:
+            # Without a schedule to keep, only its end is needed.
+            dues_ns = self._dues_ns(places_ms[-1:], self._scheduled + len(rows) - 1, 1) if rows else ()
+        else:
+            dues_ns = self._dues_ns(places_ms, self._scheduled, len(rows))
         if dues_ns:
             self.span_ns = dues_ns[-1]
         self._scheduled += len(rows)
@@ -210,12 +215,13 @@ class Replay:
             _Segment(rows, () if self._at_once else dues_ns, self._shift_ms, self._pass_number, others)
         )
 
-    def _dues_ns(self, places_ms: Sequence[int], count: int) -> Sequence[int]:
+    def _dues_ns(self, places_ms: Sequence[int], first: int, count: int) -> Sequence[int]:
+        """Return when ``count`` rows at these places are due, the first of which is row ``first`` of the schedule."""
         match self._pace:
             case AsFast():
                 return ()
             case AtRate(rate):
-                return [round(n * NS_PER_S / rate) for n in range(self._scheduled, self._scheduled + count)]
+                return [round(n * NS_PER_S / rate) for n in range(first, first + count)]
             case ByEventTime(speed, max_gap_ns):
                 base_ms, ns_per_ms = (self._origin_ms or 0) - self._shift_ms, NS_PER_MS / speed
                 if max_gap_ns is not None:

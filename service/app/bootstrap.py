@@ -50,7 +50,7 @@ from service.loop.ports import Probe
 from service.loop.worker import Worker
 from service.observe import log as logs
 from service.observe.http import HttpServer, Pages, authority, why_not
-from service.observe.metrics import Metrics
+from service.observe.metrics import THROTTLED_CLIENTS, Metrics
 from service.observe.status import Status, StatusBoard
 from service.process.stderr import dropped_lines
 from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
@@ -131,19 +131,22 @@ class Service:
         return 0
 
     def _run(self, metrics: Metrics) -> None:
+        writes, reads, asks = self._throttles = tuple(
+            Throttle(client, time.monotonic, metrics.throttle.labels(client).observe) for client in THROTTLED_CLIENTS
+        )
+        self._board.throttled = partial(reasons, self._throttles)
         # What its log says comes as errors, too, and is told in one line by whoever waits.
-        config = {"log_level": 0, **client_config(self._settings, "admin", self._errors.append)}
+        config = {
+            "log_level": 0,
+            **client_config(self._settings, "admin", self._errors.append),
+            "throttle_cb": asks.heard,
+        }
         admin = ClusterAdmin(partial(construct, AdminClient, config))
         topics = self._prepare_topics(admin)
         if topics is None:
             return
         for name in topics.compacted:
             self._log.warning("topic_compacted", topic=name, **compaction_loses(name, self._settings))
-        writes, reads = self._throttles = tuple(
-            Throttle(client, time.monotonic, metrics.throttle.labels(client).observe)
-            for client in ("producer", "consumer")
-        )
-        self._board.throttled = partial(reasons, self._throttles)
         config = producer_config(self._settings, self._errors.append, topics)
         txn_producer = TxnProducer(
             partial(self._make_producer, {**config, "throttle_cb": writes.heard}),
@@ -292,7 +295,7 @@ class Service:
                     if isinstance(hopeless := classify(error, "connect"), Fatal):
                         raise hopeless from None
                 # The clients' own complaints say more: "connection refused" rather than "timed out".
-                why = self._errors[-1].str() if self._errors else str(problem)
+                why = self._board.throttled() or (self._errors[-1].str() if self._errors else str(problem))
                 self._board.status = Status(
                     f"{event.replace('_', ' ')} {self._settings.kafka.bootstrap_servers}: {why}"
                 )

@@ -41,8 +41,8 @@ def fault_of_host(host: str) -> str | None:
 def fault_of_text(text: str) -> str | None:
     """What is wrong with a name, or a list of names, as it is written; None if nothing is.
 
-    Nobody means a space at an end, and some clients strip it: a group of one space aborts librdkafka 2.16. A control
-    character is no part of any name.
+    Nobody means a space at an end, and the client takes a group of one space for none: that aborts the process. A
+    control character is no part of any name.
     """
     if not text.strip():
         return "is blank"

@@ -22,7 +22,7 @@ LEVELS: Final = (
     ("kafka", "settings"),
     ("loop", "history"),
     ("observe", "wire"),
-    ("core",),
+    ("core", "process"),
 )
 LEVEL: Final = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 # A module of each room that gets the forbidden import, and one that is imported.
@@ -37,6 +37,7 @@ IMPORTING: Final = {
     "observe": "service.observe.status",
     "wire": "service.wire.names",
     "core": "service.core.window",
+    "process": "service.process.limits",
 }
 IMPORTED: Final = {**IMPORTING, "app": "service.app.bootstrap", "kafka": "service.kafka.producer"}
 
@@ -52,9 +53,11 @@ PLANTED: Final = {
         for name in ("loop.ports", "history.records", "observe.log", "wire.alerts", "core.rules", "settings.read")
     ],
     "settings": [("service.settings.shown", f"service.{n}") for n in ("loop.errors", "history.records", "observe.log")],
-    "replay": [("producer.replay", "confluent_kafka"), ("producer.csv_rows", "confluent_kafka")],
-    "producer": [("producer.encode", IMPORTED[room]) for room in LEVEL if room not in {"wire", "core"}],
+    "replay": [("producer.replay", "confluent_kafka"), ("producer.reading.csv_rows", "confluent_kafka")],
+    "producer": [("producer.encode", IMPORTED[room]) for room in LEVEL if room not in {"wire", "core", "process"}],
     "service": [("service.wire.records", "producer.session")],
+    "reading": [("producer.reading.rows", name) for name in ("confluent_kafka", "click", "service", "producer.report")],
+    "within_reading": [("producer.reading.amounts", "producer.reading.source")],
 }
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -26,6 +27,7 @@ DOCUMENTED = {
     "txwatch_partition_idle": ("gauge", {"topic", "partition"}),
     "txwatch_consumer_lag_records": ("gauge", {"topic", "partition"}),
     "txwatch_open_windows": ("gauge", {"topic", "partition"}),
+    "txwatch_input_blocked_seconds": ("gauge", {"topic", "partition"}),
     "txwatch_windows_closed": ("counter", set()),
     "txwatch_anomalies": ("counter", {"detector"}),
     "txwatch_alert_latency_seconds": ("histogram", set()),
@@ -65,7 +67,7 @@ class Shown:
 
 def used() -> Shown:
     """Metrics of which every one has a sample."""
-    shown = Shown(partition())
+    shown = Shown(replace(partition(), blocked_ms=500, waits_for="an open txn"))
     shown.metrics.records.labels("transactions", "0").inc(5)
     shown.metrics.late.labels("transactions", "0").inc()
     shown.metrics.alert_latency.observe(0.01)
