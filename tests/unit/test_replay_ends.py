@@ -85,7 +85,7 @@ def test_one_in_the_middle_of_handing_over_sends_no_row_twice() -> None:
     assert driven.session.tally.read == 9
 
 
-def test_one_before_anything_was_sent_is_told_too() -> None:
+def test_one_before_anything_was_sent_is_said_too() -> None:
     text = csv_at(0)
     driven = Driven(text, AsFast(), source=Faulty(text, RuntimeError("broken\nin two lines"), 0)).run()
     assert (driven.numbers, driven.session.next_row) == ([], 1)
@@ -182,7 +182,7 @@ def test_each_pass_is_counted_by_itself() -> None:
     assert (tally.earlier_rows, tally.first_ms, tally.last_ms) == (3, 1000, 3000)
 
 
-def test_a_person_is_told_times_span_and_how_many_rows_go_back() -> None:
+def test_a_person_learns_times_span_and_how_many_rows_go_back() -> None:
     driven = Driven(csv_at(3_600_000, 1500, 3000), ByEventTime(2)).run()
     tally, span_ns = driven.session.tally, driven.schedule.span_ns
     assert times_line(tally, span_ns, ZoneInfo("Asia/Shanghai")) == (
