@@ -16,9 +16,22 @@ PAGES: Final = sorted(
     for path in ROOT.rglob("*.md")
     if not any(part.startswith(".") or part == "node_modules" for part in path.relative_to(ROOT).parts)
 )
+FOLDERS: Final = ("service", "producer", "tools", "brokerkit", "bench", "config", "tests")
 CODE: Final = re.compile(r"^(```|~~~).*?^\1[^\n]*$|^(?: {4}|\t)[^\n]*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
 HEADING: Final = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
+MENTION: Final = re.compile(
+    r'\b((?:docs/[\w/.-]+|README|DESIGN|CONTRIBUTING|CHANGELOG)\.md)(?:#([\w-]+)|, "([^"\n]+)")?'
+)
+OTHERS: Final = [
+    *(
+        path
+        for name in FOLDERS
+        for path in (ROOT / name).rglob("*")
+        if path.suffix in {".py", ".yml", ".yaml", ".toml"}
+    ),
+    *(ROOT / name for name in ("pyproject.toml", "docker-compose.yml", "Dockerfile")),
+]
 ELSEWHERE: Final = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
@@ -70,6 +83,18 @@ def test_every_page_of_the_documents_can_be_reached_from_the_readme() -> None:
             targets = (target.partition("#")[0] for target in links(page.read_text(encoding="utf-8")))
             open_pages += [(page.parent / target).resolve() for target in targets if target]
     assert set(PAGES) - reached == set()
+
+
+def test_what_code_and_configuration_say_of_pages_is_there() -> None:
+    wrong = []
+    for file in OTHERS:
+        for path, anchor, heading in MENTION.findall(file.read_text(encoding="utf-8")):
+            page = ROOT / path
+            text = page.read_text(encoding="utf-8") if page.is_file() else ""
+            named = any(one.startswith(heading) for one in HEADING.findall(text))
+            if not text or (anchor and anchor not in anchors(text)) or (heading and not named):
+                wrong.append(f"{file.relative_to(ROOT)}: {path} {anchor}{heading}")
+    assert wrong == []
 
 
 def test_every_decision_says_what_was_seen_what_we_do_and_when_it_can_go() -> None:
