@@ -35,13 +35,22 @@ def find(*folders: Path) -> dict[str, LogEvent]:
     events: dict[str, LogEvent] = {}
     functions = {node.name: node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, Function)}
     for path, tree in trees.items():
-        for function in (node for node in ast.walk(tree) if isinstance(node, Function)):
+        for function in _outermost(tree):
             scope = _Scope(tree, function, functions)
             for name, level, fields in _logged(scope, path):
                 event = events.setdefault(name, LogEvent())
                 event.levels.add(level)
                 event.fields.update(dict.fromkeys(fields))
     return dict(sorted(events.items()))
+
+
+def _outermost(node: ast.AST) -> Iterator[Function]:
+    """The functions that are in no other one; what is inside them may use their names."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, Function):
+            yield child
+        else:
+            yield from _outermost(child)
 
 
 def _logged(scope: "_Scope", path: Path) -> Iterator[tuple[str, str, list[str]]]:

@@ -1,10 +1,9 @@
-"""The metrics by their documented names, types, units and labels."""
+"""The metrics by the contract's names, types, units and labels."""
 
 # ruff: noqa: SIM300 - expected == actual
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -18,7 +17,7 @@ from service.core.model import Reason
 from service.observe.metrics import Metrics
 from service.observe.status import PartitionStatus, Status, StatusBoard
 
-DOCUMENTED = {
+CONTRACT = {
     "txwatch_records": ("counter", {"topic", "partition"}),
     "txwatch_records_late": ("counter", {"topic", "partition"}),
     "txwatch_records_rejected": ("counter", {"reason"}),
@@ -27,7 +26,6 @@ DOCUMENTED = {
     "txwatch_partition_idle": ("gauge", {"topic", "partition"}),
     "txwatch_consumer_lag_records": ("gauge", {"topic", "partition"}),
     "txwatch_open_windows": ("gauge", {"topic", "partition"}),
-    "txwatch_input_blocked_seconds": ("gauge", {"topic", "partition"}),
     "txwatch_windows_closed": ("counter", set()),
     "txwatch_anomalies": ("counter", {"detector"}),
     "txwatch_alert_latency_seconds": ("histogram", set()),
@@ -67,7 +65,7 @@ class Shown:
 
 def used() -> Shown:
     """Metrics of which every one has a sample."""
-    shown = Shown(replace(partition(), blocked_ms=500, waits_for="an open txn"))
+    shown = Shown(partition())
     shown.metrics.records.labels("transactions", "0").inc(5)
     shown.metrics.late.labels("transactions", "0").inc()
     shown.metrics.alert_latency.observe(0.01)
@@ -75,9 +73,9 @@ def used() -> Shown:
     return shown
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
-def test_a_metric_has_its_documented_type_and_labels(name: str) -> None:
-    kind, labels = DOCUMENTED[name]
+@pytest.mark.parametrize("name", CONTRACT)
+def test_a_metric_has_the_contracts_type_and_labels(name: str) -> None:
+    kind, labels = CONTRACT[name]
     family = used().families()[name]
     assert kind == family.type
     assert family.samples
@@ -87,7 +85,7 @@ def test_a_metric_has_its_documented_type_and_labels(name: str) -> None:
 
 def test_counters_end_in_total_in_both_formats() -> None:
     shown = used()
-    counters = {f"{name}_total" for name, (kind, _) in DOCUMENTED.items() if kind == "counter"}
+    counters = {f"{name}_total" for name, (kind, _) in CONTRACT.items() if kind == "counter"}
     for text in (generate_latest(shown.registry).decode(), generate_openmetrics(shown.registry).decode()):  # type: ignore[no-untyped-call]
         assert counters <= {line.partition("{")[0].partition(" ")[0] for line in text.splitlines()}
 
@@ -99,7 +97,7 @@ def test_everything_has_the_prefix() -> None:
 
 def test_there_are_no_gauges_but_those_that_are_meant() -> None:
     families = parse(generate_latest(used().registry).decode())
-    meant = {name for name, (kind, _) in DOCUMENTED.items() if kind == "gauge"} | {"txwatch_ready"}
+    meant = {name for name, (kind, _) in CONTRACT.items() if kind == "gauge"} | {"txwatch_ready"}
     assert meant == {family.name for family in families if family.type == "gauge"}
 
 
@@ -170,7 +168,7 @@ def test_the_services_watermark_is_the_least_that_is_not_idle(
 def test_where_no_partition_is_assigned_no_gauge_of_one_is_left() -> None:
     shown = used()
     shown.board.status = Status(None)
-    gauges = [name for name, (kind, _) in DOCUMENTED.items() if kind == "gauge" and name != "txwatch_build_info"]
+    gauges = [name for name, (kind, _) in CONTRACT.items() if kind == "gauge" and name != "txwatch_build_info"]
     families = shown.families()
     assert [] == [sample for name in gauges if name in families for sample in families[name].samples]
     assert 5 == shown.sample("records_total", topic="transactions", partition="0")

@@ -99,5 +99,11 @@ def test_an_event_may_come_as_a_parameter(tmp_path: Path) -> None:
     assert {"one", "two"} == set(found(tmp_path, code))
 
 
+def test_a_function_inside_another_uses_its_names(tmp_path: Path) -> None:
+    code = "class A:\n def f(self, event):\n  def inner():\n   self._log.info(event, a=1)\n  inner()\n"
+    code += " def g(self):\n  self.f('one')\n"
+    assert {"one": ({"info"}, ["a"])} == found(tmp_path, code)
+
+
 def test_other_calls_of_the_same_name_are_no_events(tmp_path: Path) -> None:
     assert {} == found(tmp_path, "def f(parser):\n  parser.error('usage')\n")

@@ -32,7 +32,7 @@ def fields(transaction: Transaction) -> tuple[str, int, float | Decimal]:
     return transaction.transaction_id, transaction.timestamp, transaction.amount
 
 
-def test_the_documented_example_is_taken() -> None:
+def test_the_example_of_the_contract_is_taken() -> None:
     transaction = decode(b'{"transaction_id":"tx1","timestamp":1715392810000,"amount":9000.0}')
     assert ("tx1", TIMESTAMP, 9000.0) == fields(transaction)
 
@@ -299,7 +299,7 @@ def test_one_bad_record_refuses_the_whole_run(bad: str, place: int) -> None:
         decode_batch(values)
 
 
-def test_a_transaction_is_written_as_documented() -> None:
+def test_a_transaction_is_written_as_the_contract_has_it() -> None:
     expected = b'{"transaction_id":"tx1","timestamp":1715392810000,"amount":9000.0}'
     assert expected == encode_transaction("tx1", TIMESTAMP, "9000.0")
 
