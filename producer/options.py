@@ -24,7 +24,7 @@ LEAST: Final = 1e-9
 GAP_S_MAX: Final = 1e12
 """A greater --max-gap bounds no wait between two years of four digits."""
 _ENDLESS: Final = (stat.S_ISFIFO, stat.S_ISCHR, stat.S_ISSOCK)
-DEFAULT_HTTP_HOST: Final = "0.0.0.0"  # noqa: S104  the contract's default, as for the service
+DEFAULT_HTTP_HOST: Final = "0.0.0.0"  # noqa: S104  a container must be reachable, as for the service
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ T0: Final = 1_715_392_800_000
 
 
 def rules(**changed: Any) -> TaskRules:  # noqa: ANN401
-    """The defaults of CONTRACT, with changes."""
+    """The documented defaults, with changes."""
     defaults: dict[str, Any] = {
         "clock": ClockName.PROCESSING,
         "window_size_ms": 10_000,

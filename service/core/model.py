@@ -35,8 +35,13 @@ class Transaction(msgspec.Struct, gc=False):
     Transaction from more digits than a float keeps (15 are always safe) passes a Decimal.
     """
 
-    transaction_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
-    timestamp: Annotated[EventTimeMs, msgspec.Meta(ge=OLDEST_TIMESTAMP_MS, le=2**63 - 1)]
+    transaction_id: Annotated[
+        str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS, description="amounts are summed by it")
+    ]
+    timestamp: Annotated[
+        EventTimeMs,
+        msgspec.Meta(ge=OLDEST_TIMESTAMP_MS, le=2**63 - 1, description="event time, epoch milliseconds"),
+    ]
     amount: float | Decimal
 
 

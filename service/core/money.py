@@ -39,7 +39,7 @@ class Total:
         self.rest = _ZERO
 
     def add(self, amount: float | Decimal) -> None:
-        """Add any amount exactly. PartitionTask.accept does the common case itself, without this call."""
+        """Add any amount exactly. The loops of the clocks do the common case themselves, without this call."""
         if isinstance(amount, float):
             units = (amount * SCALE + ROUND) - ROUND
             total = self.units + units

@@ -25,7 +25,7 @@ from service.observe.metrics import Metrics
 from service.observe.status import StatusBoard
 
 BATCH_RECORDS: Final = 500
-"""Small batches stay in the processor's cache: DESIGN.md, "Batches of 500"."""
+"""Small batches stay in the processor's cache: docs/decisions/speed.md, "Batches of 500"."""
 BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
 LONGEST_TXN_MS: Final = 14 * 60_000

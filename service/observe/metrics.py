@@ -1,4 +1,4 @@
-"""What the loop reports, as Prometheus metrics. CONTRACT names and units; the registry is handed in."""
+"""What the loop reports, as Prometheus metrics. The registry is handed in."""
 
 from __future__ import annotations
 

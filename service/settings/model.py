@@ -1,4 +1,4 @@
-"""Every setting, its default and its bounds."""
+"""Every setting, its default, its bounds and what it means. docs/reference.md is made from the descriptions."""
 
 from __future__ import annotations
 
@@ -77,10 +77,23 @@ PROTECTED_PROPERTIES: Final = frozenset(
 class KafkaSettings(_Group):
     """How to reach Kafka, and as whom."""
 
-    bootstrap_servers: Servers = "localhost:9092"
-    group_id: Name = "txwatch"
-    instance_id: Name = Field(default_factory=socket.gethostname)
-    properties: dict[str, str | bool | int | float] = Field(default_factory=dict)
+    bootstrap_servers: Servers = Field(
+        "localhost:9092",
+        description="the brokers, `host:port,host:port`. An IPv6 address stands in brackets: `[::1]:9092`",
+    )
+    group_id: Name = Field(
+        "txwatch", description="the consumer group. Instances with the same group share the partitions"
+    )
+    instance_id: Name = Field(
+        default_factory=socket.gethostname,
+        description="names the instance and its transactional producer: its own for each instance, the same after a "
+        "restart. Default: the host name",
+    )
+    properties: dict[str, str | bool | int | float] = Field(
+        default_factory=dict,
+        description="other librdkafka properties, a JSON object: `security.protocol`, `sasl.*`, `ssl.*`, "
+        "`group.protocol`. [security.md](security.md) has examples",
+    )
 
     @field_validator("bootstrap_servers")
     @classmethod
@@ -105,15 +118,23 @@ class KafkaSettings(_Group):
 class TopicsSettings(_Group):
     """Where things are read and written. An empty name of ``aggregates`` turns it off."""
 
-    transactions: TopicName = "transactions"
-    alerts: TopicName = "alerts"
-    aggregates: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")] = ""
-    late: TopicName = "transactions.late"
-    dead_letter: TopicName = "transactions.dead-letter"
-    state: TopicName = "txwatch.state"
-    create: bool = True
-    partitions: Annotated[int, Field(ge=1, le=10_000)] = 4
-    replication: Annotated[int, Field(ge=-1, le=100)] = -1
+    transactions: TopicName = Field("transactions", description="the input")
+    alerts: TopicName = Field("alerts", description="where alerts are written")
+    aggregates: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")] = Field(
+        "", description="where each closed window's sum is written, one record for each id. Empty: off"
+    )
+    late: TopicName = Field("transactions.late", description="where late records go under `LATE_POLICY=divert`")
+    dead_letter: TopicName = Field(
+        "transactions.dead-letter", description="where rejected records go, with the reason in a header"
+    )
+    state: TopicName = Field(
+        "txwatch.state", description="reserved: nothing is read or written there yet. No other topic may have this name"
+    )
+    create: bool = Field(default=True, description="whether missing topics are created at the start")
+    partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(4, description="partitions of a topic that is created")
+    replication: Annotated[int, Field(ge=-1, le=100)] = Field(
+        -1, description="replicas of a topic that is created. -1: the broker's default"
+    )
 
     @field_validator("transactions", "alerts", "aggregates", "late", "dead_letter", "state")
     @classmethod
@@ -133,44 +154,78 @@ class TopicsSettings(_Group):
 class WatermarkSettings(_Group):
     """Event time."""
 
-    lateness_ms: Milliseconds = 1_000
-    idle_after_ms: Milliseconds = 30_000
-    max_future_ms: Milliseconds = 300_000
+    lateness_ms: Milliseconds = Field(
+        1_000,
+        description="the watermark is the greatest event time seen minus this. A record below the watermark is late",
+    )
+    idle_after_ms: Milliseconds = Field(
+        30_000,
+        description="a partition that is read to its end and silent for so long no longer holds back the service's "
+        "watermark",
+    )
+    max_future_ms: Milliseconds = Field(
+        300_000, description="an event time further ahead of the wall clock is rejected (`timestamp_in_future`). 0: off"
+    )
 
 
 class WindowSettings(_Group):
     """Windows."""
 
-    size_ms: Annotated[int, Field(ge=1, le=10**12)] = 10_000
-    clock: ClockName = ClockName.PROCESSING
-    ingestion_margin_ms: Milliseconds = 1_000
-    event_flush_after_ms: Milliseconds = 0
+    size_ms: Annotated[int, Field(ge=1, le=10**12)] = Field(10_000, description="the length of a window")
+    clock: ClockName = Field(
+        ClockName.PROCESSING,
+        description="whose time a window is: the service's wall clock (`processing`), the broker's append time "
+        "(`ingestion`), or the record's own (`event`). [time.md](time.md) says which one when",
+    )
+    ingestion_margin_ms: Milliseconds = Field(
+        1_000,
+        description="`ingestion` only: the wall clock closes a window so long after its end. It must be more than the "
+        "clocks of brokers and service differ",
+    )
+    event_flush_after_ms: Milliseconds = Field(
+        0,
+        description="`event` only: open windows are closed when their partition is read to its end and silent for so "
+        "long. Records of these windows that come later are late. 0: off",
+    )
 
 
 class LateSettings(_Group):
     """Late records."""
 
-    policy: LatePolicy = LatePolicy.INCLUDE
+    policy: LatePolicy = Field(
+        LatePolicy.INCLUDE,
+        description="what becomes of a late record: it counts in the open window (`include`), goes to the late topic "
+        "(`divert`), or is skipped (`drop`). Each case is counted. `event` needs one of the last two",
+    )
 
 
 class DetectSettings(_Group):
     """Detectors."""
 
-    limit: Annotated[Decimal, Field(allow_inf_nan=False, max_digits=40, decimal_places=20)] = Decimal(8000)
+    limit: Annotated[Decimal, Field(allow_inf_nan=False, max_digits=40, decimal_places=20)] = Field(
+        Decimal(8000), description="a sum strictly greater than this is an anomaly"
+    )
 
 
 class HttpSettings(_Group):
     """Where /metrics and the rest are served."""
 
-    host: Host = "0.0.0.0"  # noqa: S104 - CONTRACT: a container must be reachable
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    host: Host = Field(
+        "0.0.0.0",  # noqa: S104 - a container must be reachable
+        description="the address to listen at. `::` is IPv6 and IPv4; an IPv6 address is written without brackets",
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        8000, description="the port. 0: a free one, which the log names"
+    )
 
 
 class LogSettings(_Group):
     """Logs, to standard error. Without a format it is console on a terminal and json elsewhere."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["json", "console"] | None = None
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least level that is logged")
+    format: Literal["json", "console"] | None = Field(
+        None, description="how lines look. Without it: `console` on a terminal, `json` elsewhere"
+    )
 
     @field_validator("level", mode="before")
     @classmethod

@@ -34,24 +34,24 @@ class WindowPayload(_Payload):
 class SourcePayload(_Payload):
     """Where the window's records of this key stand in the input."""
 
-    topic: str
-    partition: int
-    first_offset: int
-    last_offset: int
+    topic: str = Field(description="the input topic")
+    partition: int = Field(description="the input partition")
+    first_offset: int = Field(description="offset of the window's first record of this id")
+    last_offset: int = Field(description="offset of its last one")
 
 
 class AggregatePayload(_Payload):
     """What one closed window held of one transaction_id."""
 
-    transaction_id: str
+    transaction_id: str = Field(description="the id that was summed; the record's key, too")
     timestamp: int = Field(description="event time of the window's first record, epoch milliseconds")
     amount: Number = Field(description="exact decimal sum")
     watermark: int = Field(description="the partition's watermark when the window closed, epoch milliseconds")
     count: int = Field(description="records in the sum")
     late_count: int = Field(description="how many of them were late")
     max_timestamp: int = Field(description="greatest event time among them, epoch milliseconds")
-    window: WindowPayload
-    source: SourcePayload
+    window: WindowPayload = Field(description="the window")
+    source: SourcePayload = Field(description="where its records are")
 
     @classmethod
     def from_json(cls, value: bytes) -> Self:
@@ -63,7 +63,7 @@ class AlertPayload(AggregatePayload):
     """An anomaly: an aggregate that a detector objects to."""
 
     alert_id: str = Field(description="the same for the same source, window, detector and first offset")
-    detector: str
+    detector: str = Field(description="which detector objects")
     limit: Number = Field(description="the sum was strictly greater than this")
     detected_at: int = Field(description="wall clock when the window closed, epoch milliseconds")
 

@@ -15,7 +15,7 @@ def json_schema(name: Literal["transaction", "alert", "aggregate"]) -> dict[str,
     if name == "transaction":
         schema = msgspec.json.schema(Transaction)
         definition: dict[str, Any] = schema["$defs"]["Transaction"]
-        amount = {"type": "number"}
+        amount = {"type": "number", "description": "summed exactly, as it is written"}
         properties = {**definition["properties"], "amount": amount}
         return {
             "$schema": "https://json-schema.org/draft/2020-12/schema",

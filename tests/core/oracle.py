@@ -1,6 +1,6 @@
 """What a task should have done, worked out again from the list of all records: slow, and with nothing kept.
 
-Each answer is looked up in the whole history afresh, by the words of CONTRACT and DESIGN; sums are of fractions.
+Each answer is looked up in the whole history afresh, by the words of the documents; sums are of fractions.
 Knows wall clocks that never go back.
 """
 

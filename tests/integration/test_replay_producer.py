@@ -85,7 +85,7 @@ def numbered(tmp_path: Path, count: int, keys: int = 50) -> Path:
 
 
 @pytest.mark.alone
-def test_the_example_arrives_at_its_own_pace_as_the_contract_writes_it(broker: Broker, topic: str) -> None:
+def test_the_example_arrives_at_its_own_pace_in_the_documented_form(broker: Broker, topic: str) -> None:
     done = replay(broker, topic, EXAMPLE, "--timezone", "Asia/Shanghai", "--speed", "5")
     messages = read_all(broker, topic)
     assert done.code == 0

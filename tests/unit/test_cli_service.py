@@ -1,4 +1,4 @@
-"""The service's command line, from outside: what is printed where, and the exit codes of the contract."""
+"""The service's command line, from outside: what is printed where, and the documented exit codes."""
 
 # ruff: noqa: SIM300 - expected == actual
 

@@ -47,7 +47,7 @@ def complaint(file: Path, **environment: str) -> str:
 # ---- where they come from -----------------------------------------------------------------------------------
 
 
-def test_the_defaults_are_the_contracts() -> None:
+def test_the_defaults_are_the_documented_ones() -> None:
     settings = load(NO_FILE, {}).settings
     assert ("localhost:9092", "txwatch", {}) == (
         settings.kafka.bootstrap_servers,
@@ -67,11 +67,11 @@ def test_the_defaults_are_the_contracts() -> None:
     assert (1_000, 30_000, 300_000) == (watermark.lateness_ms, watermark.idle_after_ms, watermark.max_future_ms)
     assert (10_000, "processing") == (settings.window.size_ms, settings.window.clock)
     assert (LatePolicy.INCLUDE, Decimal(8000)) == (settings.late.policy, settings.detect.limit)
-    assert ("0.0.0.0", 8000) == (settings.http.host, settings.http.port)  # noqa: S104 - the contract's
+    assert ("0.0.0.0", 8000) == (settings.http.host, settings.http.port)  # noqa: S104 - as documented
     assert ("info", None) == (settings.log.level, settings.log.format)
 
 
-def test_the_names_are_the_contracts() -> None:
+def test_the_names_are_the_documented_ones() -> None:
     expected = """
         KAFKA_BOOTSTRAP_SERVERS KAFKA_GROUP_ID KAFKA_INSTANCE_ID KAFKA_PROPERTIES TOPICS_TRANSACTIONS TOPICS_ALERTS
         TOPICS_AGGREGATES TOPICS_LATE TOPICS_DEAD_LETTER TOPICS_STATE TOPICS_CREATE TOPICS_PARTITIONS TOPICS_REPLICATION

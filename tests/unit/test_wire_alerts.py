@@ -78,7 +78,7 @@ EXPECTED_AGGREGATE = {
 }
 
 
-def test_an_alert_is_the_contracts_to_the_digit() -> None:
+def test_an_alert_is_as_documented_to_the_digit() -> None:
     alert = to_the_digit(alert_of(9000.0))
     expected = {**EXPECTED_AGGREGATE, "detector": "threshold", "limit": "8000.0", "detected_at": 1715392820004}
     assert {**expected, "alert_id": alert["alert_id"]} == alert
@@ -241,7 +241,7 @@ def text_of(record: OutRecord) -> str:
     return AlertPayload.from_json(record.value).text()
 
 
-def test_the_text_of_an_alert_is_the_contracts() -> None:
+def test_the_text_of_an_alert_is_as_documented() -> None:
     expected = "Anomaly detected: ('tx1', 1715392810000, 9000.0), current watermark: 1715392809000"
     assert expected == text_of(alert_of(9000.0))
 

@@ -118,7 +118,7 @@ def test_a_good_record_with_a_few_bytes_wrong_is_read_right_or_refused(value: by
 
 
 def is_transaction(value: Any) -> bool:  # noqa: ANN401
-    """The schema of the contract, in other words."""
+    """The documented schema, in other words."""
     if not isinstance(value, dict):
         return False
     transaction_id, timestamp, amount = (value.get(name) for name in ("transaction_id", "timestamp", "amount"))

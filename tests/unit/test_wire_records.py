@@ -53,11 +53,11 @@ def test_the_headers_say_where_it_was_and_what_was_wrong() -> None:
 
 
 @pytest.mark.parametrize("reason", list(Reason))
-def test_the_reason_is_the_contracts_word(reason: Reason) -> None:
+def test_the_reason_is_the_documented_word(reason: Reason) -> None:
     assert ("txwatch.reason", reason.value.encode()) in (set_aside(ORIGINAL, reason).headers or [])
 
 
-def test_the_reasons_are_those_of_the_contract() -> None:
+def test_the_reasons_are_the_documented_ones() -> None:
     expected = {
         "not_json", "not_utf8", "empty_value", "schema", "timestamp_too_small", "timestamp_in_future",
         "amount_not_finite", "late",

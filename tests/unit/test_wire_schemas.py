@@ -65,7 +65,7 @@ def check(name: Any, value: Any) -> list[str]:  # noqa: ANN401
 
 
 @EACH
-def test_the_contracts_example_is_valid(name: str) -> None:
+def test_the_documented_example_is_valid(name: str) -> None:
     assert [] == check(name, EXAMPLES[name])
 
 

@@ -46,7 +46,7 @@ def test_partitions_that_wait_for_their_offsets_are_named() -> None:
 
 
 def test_while_committed_offsets_are_not_told_the_reason_says_why_and_nothing_is_well() -> None:
-    """As with a broker that answers everything else: DESIGN.md, "4.3.x can strand offsets"."""
+    """As with a broker that answers everything else: docs/decisions/client.md, "Stranded offsets"."""
     loop = Loop(partitions=())
     loop.input.problems["restore"] += [Retriable("no answer")] * 3
     loop.input.give(0)
@@ -129,7 +129,7 @@ def test_trouble_before_the_group_has_answered_is_told_with_it() -> None:
     assert "waiting to join the consumer group: connection refused" == loop.why_not_ready()
 
 
-def test_a_partition_is_shown_with_everything_the_contract_names() -> None:
+def test_a_partition_is_shown_with_everything_that_is_documented() -> None:
     loop = Loop()
     loop.put(pay(5_000, key="a"), pay(4_000, key="b"), pay(4_000, key="a"))
     loop.turn(500, 1_500)

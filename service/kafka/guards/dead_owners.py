@@ -32,7 +32,8 @@ def connected(producer: Producer, topic: str) -> Producer:
     init_transactions() looks for one when it is called, and the next time half a second later. Asked for a topic twice,
     since the first answer has the client drop the bootstrap server for the brokers' own addresses: 0 of 100
     initialisations took that half second, while 10 did without this, and 22 when asked once (librdkafka 2.16). For
-    producers that send nothing; with others it has not been tried since it is known why one stood (see DESIGN.md).
+    producers that send nothing; with others it has not been tried since it is known why one stood
+    (docs/decisions/producer.md).
     """
     with suppress(KafkaException):  # whoever uses it will find out
         for _ in range(2):

@@ -1,0 +1,113 @@
+"""One of each thing that docs/reference.md shows, made by the code that makes it in earnest."""
+
+import json
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, Final, cast
+
+from prometheus_client import CollectorRegistry
+
+from producer.metrics import ReplayCollector
+from producer.ports import Sink
+from producer.report import Tally, summary_json
+from service.core.model import (
+    Aggregate,
+    Anomaly,
+    ClockName,
+    EventTimeMs,
+    LatePolicy,
+    Offset,
+    Partition,
+    Progress,
+    ReadAhead,
+    Reason,
+    WallTimeMs,
+    Window,
+    WindowClosed,
+)
+from service.observe.http import Pages
+from service.observe.metrics import Metrics
+from service.observe.status import PartitionStatus, Status, StatusBoard
+from service.wire.alerts import alert_record
+from service.wire.progress import encode_progress
+from service.wire.records import Headers, Original, OutRecord, Source, set_aside_record
+
+TIME: Final = EventTimeMs(1_715_392_800_000)
+SOURCE: Final = Source("transactions", Partition(0))
+
+
+def alert() -> OutRecord:
+    """The first alert of the example."""
+    aggregate = Aggregate(TIME, Offset(0))
+    for amount in (3200.0, 6000.0, 2500.0):
+        aggregate.add(amount)
+    aggregate.count, aggregate.last_offset, aggregate.max_timestamp = 3, Offset(2), EventTimeMs(TIME + 9_000)
+    anomaly = Anomaly("threshold", "tx1", Decimal(8000))
+    window = Window(1_785_000_000_000, 1_785_000_010_000)
+    closed = WindowClosed(ClockName.PROCESSING, window, EventTimeMs(TIME + 8_000), {"tx1": aggregate}, [anomaly])
+    return alert_record("alerts", SOURCE, closed, anomaly, WallTimeMs(window.end_ms + 3))
+
+
+def set_aside_headers() -> list[tuple[str, str]]:
+    """Every header that a set-aside record can get, with an example."""
+    plain = Original(SOURCE, 41, b"tx1", b"12,50", None, TIME)
+    large = Original(SOURCE, 42, b"k" * 2_000, b"v" * 2_000, [("own", b"h" * 2_000)], TIME)
+    headers: Headers = []
+    for original, most in ((plain, 2**20), (large, 1_000)):
+        headers += set_aside_record("dead", original, Reason.NOT_JSON, "malformed", most).headers or []
+    return sorted({name: text(value) for name, value in reversed(headers)}.items(), key=lambda one: one[0])
+
+
+def text(value: str | bytes | None) -> str:
+    """A header's value."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def registry() -> CollectorRegistry:
+    """The service's metrics with a partition in them, and the replay's."""
+    board, found = _board(), CollectorRegistry()
+    metrics = Metrics(found, board, "0.1.0", "2.16.0")
+    for metric in vars(metrics).values():
+        names = getattr(metric, "_labelnames", ())
+        if names and not getattr(metric, "_metrics", None):
+            metric.labels(*names)
+    return found
+
+
+def replay_registry() -> CollectorRegistry:
+    """The replay's metrics."""
+    found = CollectorRegistry()
+    found.register(ReplayCollector(Tally(event_time_ms=TIME), _sink()))
+    return found
+
+
+def status() -> dict[str, Any]:
+    """What /status answers."""
+    body: dict[str, Any] = json.loads(Pages(CollectorRegistry(), _board()).status("").body)
+    return body
+
+
+def summary() -> dict[str, Any]:
+    """The replay's last line."""
+    body: dict[str, Any] = json.loads(summary_json(Tally(), _sink(), 0, 1))
+    return body
+
+
+def committed() -> tuple[str, str]:
+    """What a committed offset's metadata holds: without and with something read ahead."""
+    ahead = ReadAhead(Offset(7), TIME, TIME, ClockName.EVENT, 10_000, 1_000, 300_000, LatePolicy.DIVERT)
+    instance = "txwatch-0"
+    return encode_progress(Progress(Offset(4), TIME), instance), encode_progress(
+        Progress(Offset(4), TIME, ahead), instance
+    )
+
+
+def _board() -> StatusBoard:
+    board = StatusBoard(lambda: 0.0)
+    partition = PartitionStatus("transactions", 0, 7, 0, TIME, idle=False, open_keys=1, blocked_ms=1, waits_for="…")
+    board.status = Status(None, (partition,))
+    return board
+
+
+def _sink() -> Sink:
+    return cast("Sink", SimpleNamespace(sent=0, delivered=0, failed=0, outstanding=0))
