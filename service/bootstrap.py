@@ -27,6 +27,7 @@ from service.clients import (
     client_id,
     construct,
     consumer_config,
+    is_classic,
     offsets_config,
     producer_config,
     with_reports,
@@ -40,6 +41,7 @@ from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
 from service.kafka.dead_owners import DeadOwners, LastCommits, connected
 from service.kafka.errors import Fatal, Misconfigured, Retriable, refused, sort
+from service.kafka.group_protocol import check_group_protocol
 from service.kafka.sink import TransactionalSink
 from service.kafka.source import PartitionSource
 from service.kafka.starting import Starting
@@ -88,7 +90,7 @@ class Service:
         """Run until told to stop; returns the exit code.
 
         1. Serve HTTP, not ready.
-        2. Wait for the broker, create missing topics, fence an older instance of this name.
+        2. Wait for the broker, create missing topics, check the group protocol, fence an older instance of this name.
         3. Turn the loop.
         4. Give up what is not committed, and leave the group.
         """
@@ -127,6 +129,11 @@ class Service:
         topics = self._prepare_topics(admin)
         if topics is None:
             return
+        topic = self._settings.topics.transactions
+        if not is_classic(self._settings):
+            look = partial(self._check_group_protocol, config, topic)
+            if not self._wait_for(look, "waiting_for_broker"):
+                return
         config = producer_config(self._settings, self._errors.append, topics)
         sink = TransactionalSink(
             lambda undelivered: construct(self._producer, with_reports(config, undelivered)),
@@ -148,7 +155,6 @@ class Service:
             ),
             keep_going=lambda: not self._stop.asked(),  # its thread is not the loop's, and is no sign of life of it
         )
-        topic = self._settings.topics.transactions
         starting = Starting(
             consumer, topic, topic_id=admin.topic_id, edges=admin.edges, end_txns=dead_owners.end_their_txns
         )
@@ -188,6 +194,11 @@ class Service:
             self._board.status = Status("stopping")
             worker.abandon()
             self._close(source)
+
+    @staticmethod
+    def _check_group_protocol(config: dict[str, Any], topic: str) -> None:
+        verbose = {**config, "debug": "feature", "log_level": 7}
+        check_group_protocol(lambda lines: construct(AdminClient, {**verbose, "logger": lines}), topic)
 
     def _end_in_time(self) -> None:
         """See to it that a stop is a stop: calls with a timeout of 1 s were seen to block for 20 without a broker.

@@ -56,9 +56,13 @@ def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], 
     }
 
 
+def is_classic(settings: Settings) -> bool:
+    """Whether the group protocol is the classic one; the default is that of KIP-848."""
+    return str(settings.kafka.properties.get("group.protocol", "")).lower() == "classic"
+
+
 def consumer_config(settings: Settings, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
     """The input consumer. What a user's property may override stands before the common part."""
-    classic = str(settings.kafka.properties.get("group.protocol", "")).lower() == "classic"
     return {
         "group.protocol": "consumer",
         # A backlog is drained without standing still, and within a bound whatever the number of partitions.
@@ -69,7 +73,7 @@ def consumer_config(settings: Settings, errors: Callable[[KafkaError], None]) ->
         # A partition that is sought is fetched anew only when the pending fetch returns.
         "fetch.wait.max.ms": 100,
         **client_config(settings, "consumer", errors),
-        **({"partition.assignment.strategy": "cooperative-sticky"} if classic else {}),
+        **({"partition.assignment.strategy": "cooperative-sticky"} if is_classic(settings) else {}),
         "group.id": settings.kafka.group_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

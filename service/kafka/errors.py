@@ -50,6 +50,11 @@ class Misconfigured(Fatal):
     """The settings and the cluster do not fit together; the text names the setting."""
 
 
+NO_CONSUMER_PROTOCOL = (
+    "KAFKA_PROPERTIES: the brokers do not offer the group protocol of KIP-848 (Kafka 4.0 and newer): "
+    'set KAFKA_PROPERTIES=\'{"group.protocol":"classic"}\''
+)
+
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001
 
 # No retry mends these: the operator has to, or a new process.
@@ -99,6 +104,8 @@ def sort(error: KafkaError, doing: str) -> KafkaProblem:
     code = _code(error)
     if code in _FENCED:
         return Fenced(line, code)
+    if code == KafkaError.UNSUPPORTED_VERSION and "ConsumerGroupHeartbeat" in line:
+        return Misconfigured(NO_CONSUMER_PROTOCOL, code)
     if error.fatal() or code in _HOPELESS:
         return Fatal(line, code)
     if error.txn_requires_abort():
