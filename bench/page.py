@@ -12,6 +12,12 @@ PAGE = ROOT / "docs" / "performance.md"
 PICTURES = ROOT / "docs" / "pictures"
 
 
+def fill_marks(text: str, name: str, body: str) -> str:
+    """The text with ``body`` between ``<!-- NAME -->`` and the next ``<!-- end -->``."""
+    marks = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    return marks.sub(lambda found: f"{found[1]}\n{body}\n\n{found[2]}", text)
+
+
 def write_page(results: Results) -> None:
     """Fill every ``<!-- figure NAME -->`` whose figure there is."""
     pictures = {path.stem.removeprefix("bench-"): path.name for path in draw(results, PICTURES)}

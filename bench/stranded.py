@@ -12,14 +12,26 @@ import argparse
 import logging
 import sys
 import time
+from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics, produce, read_all
-from brokerkit.jars import KAFKA_VERSION
+from brokerkit.jars import KAFKA_VERSION, group_protocol
 
 ASK_S = 1.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the group said after one kill."""
+
+    took_s: float
+    offset: int | None
+    """None if it was not told in time."""
+    right: bool
+    """Whether it is the committed one, and the output of the txn that did not commit is not seen."""
 
 
 def quiet() -> logging.Logger:
@@ -73,16 +85,16 @@ def one_round(broker: Broker, consumer: Consumer, number: int, patience_s: float
     return told_after_s(consumer, patience_s)
 
 
-def measure(version: str, rounds: int, patience_s: float) -> bool:
-    """All rounds with one version; returns whether every answer was right and in time."""
-    well = True
+def measure(version: str, rounds: int, patience_s: float) -> list[Answer]:
+    """All rounds with one version."""
+    answers = []
     with Broker(version=version) as broker:
         create_topics(broker, "input", "output")
         produce(broker, "input", [(None, b"x")] * (2 * rounds + 2))
         config: dict[str, str | int | float | bool] = {
             "bootstrap.servers": broker.bootstrap_servers,
             "group.id": "one",
-            "group.protocol": "consumer",
+            "group.protocol": group_protocol(version),
             "enable.auto.commit": False,
             "reconnect.backoff.max.ms": 200,
         }
@@ -94,11 +106,11 @@ def measure(version: str, rounds: int, patience_s: float) -> bool:
             took_s, found = one_round(broker, consumer, number, patience_s)
             seen = [int(message.value() or b"") for message in read_all(broker, "output")]
             right = found == number and number + 1 not in seen
-            well = well and right
+            answers.append(Answer(took_s, found, right))
             told = f"offset {found} told after {took_s:5.1f} s" if found is not None else f"not told in {took_s:.0f} s"
             print(f"Kafka {version}: {told}, {number} is due; {'right' if right else 'WRONG'}", flush=True)
         consumer.close()
-    return well
+    return answers
 
 
 def main() -> int:
@@ -108,8 +120,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--patience-s", type=float, default=60.0)
     options = parser.parse_args()
-    results = [measure(version, options.rounds, options.patience_s) for version in options.kafka or [KAFKA_VERSION]]
-    return 0 if all(results) else 1
+    versions = options.kafka or [KAFKA_VERSION]
+    answers = [each for version in versions for each in measure(version, options.rounds, options.patience_s)]
+    return 0 if all(answer.right for answer in answers) else 1
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from brokerkit.files import (
 )
 from brokerkit.health import last_error, wait_until_ready
 from brokerkit.install import exercise, install, keep_aot_cache
-from brokerkit.jars import HOME, KAFKA_VERSION, BrokerError, one_at_a_time, say
+from brokerkit.jars import HOME, KAFKA_VERSION, BrokerError, group_protocol, one_at_a_time, say
 from brokerkit.processes import spawn
 
 START_TIMEOUT_S: Final = 60.0
@@ -303,6 +303,6 @@ def _train(kafka: Kafka, home: Path) -> None:
     relative = os.path.relpath(output, home / "run" / "any")  # of a run's folder; Java gives a % a meaning
     with Broker(home=home, kafka=kafka, jvm_flags=(*JVM_FLAGS, f"-XX:AOTCacheOutput={relative}")) as broker:
         with contextlib.suppress(KafkaException):  # a cache of less is still a cache
-            exercise(broker.bootstrap_servers)
+            exercise(broker.bootstrap_servers, group_protocol(kafka.version))
         broker.stop(timeout_s=60)
     keep_aot_cache(kafka, output)

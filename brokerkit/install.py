@@ -58,16 +58,19 @@ def keep_aot_cache(kafka: Kafka, output: Path) -> None:
         left_over.unlink()
 
 
-def exercise(bootstrap_servers: str) -> None:
-    """Does with a broker what the service does, so that its first transaction and group are in the cache as well."""
+def exercise(bootstrap_servers: str, protocol: str) -> None:
+    """Does with a broker what the service does, so that its first transaction and group are in the cache as well.
+
+    Args:
+        bootstrap_servers: HOST:PORT.
+        protocol: the group protocol, ``consumer`` or ``classic``.
+    """
     common: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
     admin = AdminClient(common)
     admin.create_topics([NewTopic("training", num_partitions=1)])["training"].result(_TIMEOUT_S)
     producer = Producer(common | {"transactional.id": "training"})
     producer.init_transactions(_TIMEOUT_S)
-    consumer = Consumer(
-        common | {"group.id": "training", "group.protocol": "consumer", "auto.offset.reset": "earliest"}
-    )
+    consumer = Consumer(common | {"group.id": "training", "group.protocol": protocol, "auto.offset.reset": "earliest"})
     try:
         consumer.subscribe(["training"])
         producer.begin_transaction()

@@ -69,6 +69,23 @@ def locked_jars(kafka_version: str = KAFKA_VERSION, lock_file: Path = LOCK_FILE)
     return jars
 
 
+def locked_versions(lock_file: Path = LOCK_FILE) -> list[str]:
+    """The Kafka versions that the lock file names, the oldest first."""
+    lines = lock_file.read_text(encoding="utf-8").splitlines()
+    found = {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
+    return sorted(found, key=lambda version: [int(part) for part in version.split(".")])
+
+
+def major(kafka_version: str) -> int:
+    """The first number of a version."""
+    return int(kafka_version.partition(".")[0])
+
+
+def group_protocol(kafka_version: str) -> str:
+    """The newest group protocol that its brokers offer as they come: KIP-848 is there since 4.0."""
+    return "consumer" if major(kafka_version) >= 4 else "classic"
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file, in hex."""
     with path.open("rb") as file:
@@ -203,7 +220,7 @@ class Download:
 
     def _empty_folder(self, jar: Jar) -> Path:
         """What an attempt left must go: jgo insists that the file isn't there yet."""
-        own = self.folder / jar.artifact
+        own = self.folder / jar.filename  # two groups may have an artifact of one name
         shutil.rmtree(own, ignore_errors=True)
         return own
 

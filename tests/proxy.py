@@ -16,7 +16,7 @@ class Proxy:
 
     While `silent`, connections are accepted and stay open, and not a byte passes (as when a firewall drops packets);
     what was sent meanwhile arrives afterwards, as TCP has it. `delay_s` holds back each chunk in each direction.
-    While `deaf`, what the broker says is lost.
+    While `deaf`, what the broker says is lost. What is `changed` in what it says: these bytes become those, as many.
     """
 
     def __init__(self, port: int, target_port: int) -> None:
@@ -25,6 +25,7 @@ class Proxy:
         self.silent = False
         self.deaf = False
         self.delay_s = 0.0
+        self.changed: dict[bytes, bytes] = {}
         self._target = target_port
         self._listener: socket.socket | None = None
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
@@ -82,6 +83,8 @@ class Proxy:
                     time.sleep(LOOK_EVERY_S)
                 if back and self.deaf:
                     continue
+                for this, that in self.changed.items() if back else ():
+                    chunk = chunk.replace(this, that)
                 sink.sendall(chunk)
         for end in (source, sink):
             with contextlib.suppress(OSError):

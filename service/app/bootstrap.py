@@ -26,6 +26,7 @@ from service.app.clients import (
     client_id,
     construct,
     consumer_config,
+    is_classic,
     offsets_config,
     producer_config,
     txn_timeouts_ms,
@@ -41,6 +42,7 @@ from service.kafka.background import Background
 from service.kafka.classify import classify
 from service.kafka.consumer import GroupConsumer
 from service.kafka.guards.dead_owners import DeadOwners, LastCommits, connected
+from service.kafka.guards.group_protocol import check_group_protocol
 from service.kafka.guards.throttle import Throttle, reasons
 from service.kafka.guards.txn_failure import with_reports
 from service.kafka.producer import TxnProducer
@@ -96,7 +98,7 @@ class Service:
         """Run until told to stop; returns the exit code.
 
         1. Serve HTTP, not ready.
-        2. Wait for the broker, create missing topics, fence an older instance of this name.
+        2. Wait for the broker, create missing topics, check the group protocol, fence an older instance of this name.
         3. Turn the loop.
         4. Give up what is not committed, and leave the group.
         """
@@ -147,6 +149,11 @@ class Service:
             return
         for name in topics.compacted:
             self._log.warning("topic_compacted", topic=name, **compaction_loses(name, self._settings))
+        topic = self._settings.topics.transactions
+        if not is_classic(self._settings):
+            look = partial(self._check_group_protocol, config, topic)
+            if not self._wait_for(look, "waiting_for_broker"):
+                return
         config = producer_config(self._settings, self._errors.append, topics)
         txn_producer = TxnProducer(
             partial(self._make_producer, {**config, "throttle_cb": writes.heard}),
@@ -172,7 +179,6 @@ class Service:
             ),
             keep_going=lambda: not self._stop.asked(),  # its thread is not the loop's, and is no sign of life of it
         )
-        topic = self._settings.topics.transactions
         starting = StartLookup(
             consumer,
             construct(Consumer, offsets_config(self._settings, "read_committed")),
@@ -220,6 +226,11 @@ class Service:
             self._board.status = Status("stopping")
             worker.abandon()
             self._close(group_consumer)
+
+    @staticmethod
+    def _check_group_protocol(config: dict[str, Any], topic: str) -> None:
+        verbose = {**config, "debug": "feature", "log_level": 7}
+        check_group_protocol(lambda lines: construct(AdminClient, {**verbose, "logger": lines}), topic)
 
     def _keep_going(self) -> bool:
         """Asked between the attempts of blocking calls: a process that waits for Kafka is alive, but not ready."""

@@ -59,12 +59,16 @@ def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], 
     }
 
 
+def is_classic(settings: Settings) -> bool:
+    """Whether the group protocol is the classic one; the default is that of KIP-848."""
+    return str(settings.kafka.properties.get("group.protocol", "")).lower() == "classic"
+
+
 def consumer_config(settings: Settings, errors: Callable[[KafkaError], None], brokers: int = 1) -> dict[str, Any]:
     """The input consumer. What a user's property may override stands before the common part.
 
     ``brokers`` is how many the cluster has.
     """
-    classic = str(settings.kafka.properties.get("group.protocol", "")).lower() == "classic"
     return {
         "group.protocol": "consumer",
         # A backlog is drained without standing still, and within a bound whatever the number of partitions.
@@ -78,7 +82,7 @@ def consumer_config(settings: Settings, errors: Callable[[KafkaError], None], br
         "max.poll.interval.ms": LONGEST_TXN_MS + 60_000,
         **client_config(settings, "consumer", errors),
         "message.max.bytes": LEAST_BYTES,  # the producer's; the client refuses smaller fetches than that
-        **({"partition.assignment.strategy": "cooperative-sticky"} if classic else {}),
+        **({"partition.assignment.strategy": "cooperative-sticky"} if is_classic(settings) else {}),
         "group.id": settings.kafka.group_id,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,

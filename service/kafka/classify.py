@@ -7,7 +7,12 @@ from contextlib import contextmanager
 
 from confluent_kafka import KafkaError, KafkaException
 
-from service.loop.errors import Abortable, Fatal, Fenced, KafkaProblem, Retriable
+from service.loop.errors import Abortable, Fatal, Fenced, KafkaProblem, Misconfigured, Retriable
+
+NO_CONSUMER_PROTOCOL = (
+    "KAFKA_PROPERTIES: the brokers do not offer the group protocol of KIP-848 (Kafka 4.0 and newer): "
+    'set KAFKA_PROPERTIES=\'{"group.protocol":"classic"}\''
+)
 
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001
 # No retry mends these: the operator has to, or a new process.
@@ -57,6 +62,8 @@ def classify(error: KafkaError, doing: str) -> KafkaProblem:
     code = _code(error)
     if code in _FENCED:
         return Fenced(line, code)
+    if code == KafkaError.UNSUPPORTED_VERSION and "ConsumerGroupHeartbeat" in line:
+        return Misconfigured(NO_CONSUMER_PROTOCOL, code)
     if error.fatal() or code in _HOPELESS:
         return Fatal(line, code)
     if error.txn_requires_abort():

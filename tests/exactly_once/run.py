@@ -11,7 +11,7 @@ from brokerkit.jars import KAFKA_VERSION
 from tests.clock_oracle import Rules
 from tests.exactly_once import cluster, network
 from tests.exactly_once.kinds import KINDS
-from tests.exactly_once.world import QUICK, World, history
+from tests.exactly_once.world import SESSION_S, World, group_settings, history, sessions
 from tests.proxy import Proxy
 
 WINDOW_MS: Final = 500
@@ -33,20 +33,28 @@ class Stage:
 
     broker: Broker | Cluster
     proxy: Proxy | None = None
+    kafka: str = KAFKA_VERSION
+    session_s: float = SESSION_S
 
 
 @contextmanager
-def stage(kind: str, kafka: str = KAFKA_VERSION) -> Iterator[Stage]:
-    """What a kind plays on; several histories may follow each other on it. ``kafka`` is the brokers' version."""
+def stage(kind: str, kafka: str = KAFKA_VERSION, session_s: float = SESSION_S) -> Iterator[Stage]:
+    """What a kind plays on; several histories may follow each other on it.
+
+    Args:
+        kind: of history.
+        kafka: the brokers' version.
+        session_s: after so long the group takes a silent member for dead.
+    """
     if kind in cluster.KINDS:
-        with Cluster(3, properties=QUICK, version=kafka) as brokers:
-            yield Stage(brokers)
+        with Cluster(3, properties=sessions(session_s), version=kafka) as brokers:
+            yield Stage(brokers, kafka=kafka, session_s=session_s)
     elif kind in network.KINDS:
-        with proxied_broker(kafka) as (broker, proxy):
-            yield Stage(broker, proxy)
+        with proxied_broker(kafka, session_s) as (broker, proxy):
+            yield Stage(broker, proxy, kafka, session_s)
     else:
-        with Broker(properties=QUICK, version=kafka) as broker:
-            yield Stage(broker)
+        with Broker(properties=sessions(session_s), version=kafka) as broker:
+            yield Stage(broker, kafka=kafka, session_s=session_s)
 
 
 def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = None) -> World:
@@ -55,23 +63,33 @@ def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = Non
     Raises:
         HistoryError: it is not right; says where it was saved.
     """
-    settings = {}
+    settings = group_settings(on.kafka, on.session_s)
     if kind in cluster.KINDS:
         # What is appended stays unreadable until a follower that died is out of the in-sync replicas.
         settings["WINDOW_INGESTION_MARGIN_MS"] = "20000"
-    world = World(on.broker, kind, seed, cycles, settings, proxy=on.proxy, transactional=kind == "quiet", rules=rules)
+    world = World(
+        on.broker,
+        kind,
+        seed,
+        cycles,
+        settings,
+        proxy=on.proxy,
+        transactional=kind == "quiet",
+        rules=rules,
+        kafka=on.kafka,
+    )
     with history(world):
         ALL[kind](world)
     return world
 
 
 @contextmanager
-def proxied_broker(kafka: str = KAFKA_VERSION) -> Iterator[tuple[Broker, Proxy]]:
+def proxied_broker(kafka: str = KAFKA_VERSION, session_s: float = SESSION_S) -> Iterator[tuple[Broker, Proxy]]:
     """A broker with a second listener that is reached through a proxy."""
     node = Node.alone()
     inner, outer = free_ports(2)
     properties = {
-        **QUICK,
+        **sessions(session_s),
         "listeners": (
             f"PLAINTEXT://{ADDRESS}:{node.port},CONTROLLER://{ADDRESS}:{node.controller_port},FAR://{ADDRESS}:{inner}"
         ),

@@ -18,6 +18,7 @@ from confluent_kafka import Message
 
 from brokerkit.broker import Broker, Cluster
 from brokerkit.client import HasBootstrapServers, committed, create_topics, read_all
+from brokerkit.jars import KAFKA_VERSION, group_protocol
 from brokerkit.service_process import ROOT, Names, ServiceProcess, payloads, running, wait_until
 from tests.clock_oracle import Rules
 from tests.exactly_once.load import Load
@@ -26,11 +27,30 @@ from tests.proxy import Proxy
 
 SAVED: Final = ROOT / ".histories"
 SESSION_S: Final = 2.0
-QUICK: Final[Mapping[str, str | int]] = {
-    "group.consumer.session.timeout.ms": int(SESSION_S * 1000),
-    "group.consumer.heartbeat.interval.ms": 300,
-}
-"""Server properties of a broker that finds a dead member soon, so that many cycles fit into a minute."""
+
+
+def sessions(session_s: float) -> Mapping[str, str | int]:
+    """Server properties of a broker that finds a dead member after ``session_s``, by the protocol of KIP-848."""
+    return {
+        "group.consumer.session.timeout.ms": int(session_s * 1000),
+        "group.consumer.heartbeat.interval.ms": int(session_s * 150),
+    }
+
+
+def group_settings(kafka: str, session_s: float) -> dict[str, str]:
+    """Settings of a service for a version of Kafka: by the classic protocol it is the client that sets the session."""
+    if (protocol := group_protocol(kafka)) == "consumer":
+        return {}
+    properties = {
+        "group.protocol": protocol,
+        "session.timeout.ms": int(session_s * 1000),
+        "heartbeat.interval.ms": int(session_s * 150),
+    }
+    return {"KAFKA_PROPERTIES": json.dumps(properties)}
+
+
+QUICK: Final[Mapping[str, str | int]] = sessions(SESSION_S)
+"""With these, many cycles fit into a minute."""
 
 
 class HistoryError(AssertionError):
@@ -51,6 +71,7 @@ class World:
         partitions: of the input topic at first.
         transactional: the input is written in txns, some of which are aborted.
         rules: of the window clocks that are to give the same windows whatever happens; None is ``processing``.
+        kafka: the brokers' version.
     """
 
     broker: Broker | Cluster
@@ -62,6 +83,7 @@ class World:
     partitions: int = 4
     transactional: bool = False
     rules: Rules | None = None
+    kafka: str = KAFKA_VERSION
 
     def __post_init__(self) -> None:
         """Create the topics; nothing runs yet."""
@@ -272,6 +294,7 @@ class World:
         folder.mkdir(parents=True)
         again = f"python -m bench.histories --kind {self.kind} --seed {self.seed} --cycles {self.cycles}"
         again += f" --clock {self.rules.name}" if self.rules else ""
+        again += f" --kafka {self.kafka}" if self.kafka != KAFKA_VERSION else ""
         about = {"faults": faults, "again": again, "settings": self.settings, "timeline": self.timeline}
         (folder / "history.json").write_text(json.dumps(about, indent=1))
         for number, (name, service) in enumerate(self.everyone()):
