@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -17,6 +17,34 @@ RECORD_OVERHEAD: Final = 128
 HEADER_OVERHEAD: Final = 10
 NOTES_BYTES: Final = 128
 """What the notes about what was cut off may take."""
+
+
+class InRecord(Protocol):
+    """A record of the input: those methods of the client's message that the service calls."""
+
+    def offset(self) -> int:
+        """Its offset."""
+        ...
+
+    def key(self) -> bytes | None:
+        """Its key."""
+        ...
+
+    def value(self) -> bytes | None:
+        """Its value."""
+        ...
+
+    def headers(self) -> Headers | None:
+        """Its headers.
+
+        Raises:
+            SystemError, UnicodeDecodeError: the name of one is not UTF-8.
+        """
+        ...
+
+    def timestamp(self) -> tuple[int, int]:
+        """The client's code for the type of its timestamp, and epoch milliseconds, -1 where it has none."""
+        ...
 
 
 class OutRecord(msgspec.Struct, frozen=True):

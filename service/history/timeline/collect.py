@@ -10,7 +10,8 @@ from service.core.watermark import BoundedOutOfOrderness
 from service.history.records import StoredRecord
 from service.history.timeline.model import Bar, Line, Picture, Point
 from service.wire.alerts import AggregatePayload
-from service.wire.transactions import Rejection, decode
+from service.wire.decoder import Rejection
+from service.wire.transactions import decode
 
 Read = Callable[[str, int], Iterable[StoredRecord]]
 """Reads a topic from a time on."""
