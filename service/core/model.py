@@ -83,7 +83,7 @@ class ClockName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TumblingWindow:
     """A tumbling window, ``start_ms <= t < end_ms``, aligned to the epoch."""
 
     start_ms: int
@@ -172,7 +172,7 @@ class WindowClosed:
     """A window that is over, with everything it held and the watermark at that moment."""
 
     clock: ClockName
-    window: Window
+    window: TumblingWindow
     watermark_ms: EventTimeMs
     aggregates: dict[str, Aggregate]
     anomalies: list[Anomaly]

@@ -7,7 +7,7 @@ from typing import Any, Final, assert_never
 
 from structlog.typing import FilteringBoundLogger
 
-from service.core.model import Offset, Partition, WallTimeMs, Window, WindowClosed
+from service.core.model import Offset, Partition, TumblingWindow, WallTimeMs, WindowClosed
 from service.core.rules import TaskRules
 from service.core.task import PartitionTask
 from service.core.window import SteadyClock, outside, window_at
@@ -81,7 +81,7 @@ class Worker:
         self._tasks: dict[Partition, PartitionTask] = {}
         self._committed: dict[Partition, Offset] = {}
         self._intake = Intake(consumer.topic, topics, metrics)
-        self._window: Window | None = None
+        self._window: TumblingWindow | None = None
         """The span of the wall clock by whose end all that has been read is to be committed; one for all tasks."""
         self._look_at_ms = 0
         self._ask_at_ms = 0

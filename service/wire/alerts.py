@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from service.core.model import Aggregate, Anomaly, ClockName, WallTimeMs, Window, WindowClosed
+from service.core.model import Aggregate, Anomaly, ClockName, TumblingWindow, WallTimeMs, WindowClosed
 from service.wire.records import Headers, OutRecord, Source
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -107,7 +107,7 @@ def alert_record(topic: str, source: Source, closed: WindowClosed, anomaly: Anom
     return OutRecord(topic, anomaly.transaction_id.encode(), value, headers)
 
 
-def alert_id(source: Source, window: Window, anomaly: Anomaly, aggregate: Aggregate) -> str:
+def alert_id(source: Source, window: TumblingWindow, anomaly: Anomaly, aggregate: Aggregate) -> str:
     """Name an alert by what it is about, so that a repeat has the same name."""
     about = (
         source.topic,

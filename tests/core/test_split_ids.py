@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.model import Aggregate, ClockName, EventTimeMs, Offset, Partition, Window, WindowClosed
+from service.core.model import Aggregate, ClockName, EventTimeMs, Offset, Partition, TumblingWindow, WindowClosed
 from service.core.split_ids import COUNTED, LONGEST_ID, STEPS, WATCHED, Seen, Split, SplitIds
 
 Closed = tuple[Partition, WindowClosed]
@@ -19,7 +19,9 @@ Closed = tuple[Partition, WindowClosed]
 def closed(partition: int, ids: Iterable[str], offset: int = 0) -> Closed:
     """A window of these ids, whose first records are at ``offset`` and after it."""
     aggregates = {one: Aggregate(EventTimeMs(0), Offset(offset + n)) for n, one in enumerate(ids)}
-    return Partition(partition), WindowClosed(ClockName.PROCESSING, Window(0, 1), EventTimeMs(0), aggregates, [])
+    return Partition(partition), WindowClosed(
+        ClockName.PROCESSING, TumblingWindow(0, 1), EventTimeMs(0), aggregates, []
+    )
 
 
 def numbered(count: int, prefix: str = "tx") -> list[str]:

@@ -18,8 +18,8 @@ from service.core.model import (
     Offset,
     Progress,
     Transaction,
+    TumblingWindow,
     WallTimeMs,
-    Window,
 )
 
 Appended = Callable[[], Sequence[WallTimeMs]]
@@ -30,7 +30,7 @@ Appended = Callable[[], Sequence[WallTimeMs]]
 class OpenWindow:
     """A window that is not over."""
 
-    window: Window
+    window: TumblingWindow
     first_offset: Offset
     newest_ms: int
     """The greatest event time of the partition before this window's first record, or with it: it makes no difference
@@ -43,7 +43,7 @@ class Over:
     """A window that is over and holds something, not yet looked at by detectors."""
 
     clock: ClockName
-    window: Window
+    window: TumblingWindow
     watermark_ms: EventTimeMs
     aggregates: dict[str, Aggregate]
 

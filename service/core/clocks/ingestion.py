@@ -21,7 +21,7 @@ from service.core.model import (
 )
 from service.core.rules import TaskRules
 from service.core.watermark import NEVER_MS, BoundedOutOfOrderness, watermark_at
-from service.core.window import window_at
+from service.core.window import TumblingWindows
 
 _event_time = attrgetter("timestamp")
 
@@ -40,6 +40,7 @@ class IngestionClock:
         self.over: list[Over] = []
         self._rules = rules
         self._watermark = watermark
+        self._windows = TumblingWindows(rules.window_size_ms)
         self._open: OpenWindow | None = None
         self._closed_to_ms = NEVER_MS if ahead is None or ahead.closed_to_ms is None else ahead.closed_to_ms
 
@@ -103,7 +104,7 @@ class IngestionClock:
         if self._open is not None and time_ms >= self._open.window.end_ms:
             self.close_open()
         if self._open is None:
-            window = window_at(time_ms, self._rules.window_size_ms)
+            window = self._windows.of(time_ms)
             self._open = OpenWindow(window, offset, self._watermark.newest_ms)
             self._closed_to_ms = max(self._closed_to_ms, window.start_ms)
         return self._open

@@ -9,7 +9,7 @@ from service.core.clocks.add_records import NO_HORIZON, add_records
 from service.core.model import Accepted, ClockName, Offset, Progress, Transaction, WallTimeMs
 from service.core.rules import TaskRules
 from service.core.watermark import BoundedOutOfOrderness
-from service.core.window import outside, window_at
+from service.core.window import TumblingWindows, outside
 
 
 class ProcessingClock:
@@ -22,6 +22,7 @@ class ProcessingClock:
         self.over: list[Over] = []
         self._rules = rules
         self._watermark = watermark
+        self._windows = TumblingWindows(rules.window_size_ms)
         self._open: OpenWindow | None = None
 
     @property
@@ -40,7 +41,7 @@ class ProcessingClock:
         rules = self._rules
         if self._open is None:
             first = offsets[0] if offsets else Offset(0)
-            self._open = OpenWindow(window_at(now_ms, rules.window_size_ms), first, self._watermark.newest_ms)
+            self._open = OpenWindow(self._windows.of(now_ms), first, self._watermark.newest_ms)
         assert not outside(self._open.window, now_ms), "tick() before accept()"  # noqa: S101
         horizon_ms = now_ms + rules.max_future_ms if rules.max_future_ms else NO_HORIZON
         return add_records(rules, self._watermark, self._open.aggregates, now_ms, horizon_ms, offsets, transactions)
