@@ -22,6 +22,8 @@ MOST_KEYS: Final = 25
 """Rows of windows; the keys with the greatest sums are shown."""
 MANY_POINTS: Final = 2_000
 """From here on points go into the file as one image, not one by one."""
+LABEL_CHARS: Final = 24
+"""A longer key is shortened to this."""
 LABELLED: Final = 60
 """Up to so many bars have their sums written on them."""
 GREY, BLUE, RED, GREEN, DARK = "#9aa5b1", "#2b6cb0", "#c53030", "#2f855a", "#1a202c"
@@ -127,7 +129,7 @@ def _draw_windows(axes: Axes, bars: Sequence[Bar], keys: Sequence[str]) -> None:
     hidden = len({bar.transaction_id for bar in bars}) - len(keys)
     more = f"; {hidden:,} more keys with smaller sums are not shown" if hidden else ""
     axes.set_title(f"Windows: sums by key, anomalies in red{more}", loc="left")
-    axes.set_yticks(range(len(keys)), [key if len(key) <= 24 else f"{key[:23]}…" for key in keys])  # noqa: PLR2004
+    axes.set_yticks(range(len(keys)), [_label(key) for key in keys], parse_math=False)
     axes.set_ylim(max(len(keys), 1) - 0.4, -0.6)
     if bars:
         axes.set_xlim(*_padded(min(bar.start_ms for bar in bars), max(bar.end_ms for bar in bars)))
@@ -137,6 +139,12 @@ def _draw_windows(axes: Axes, bars: Sequence[Bar], keys: Sequence[str]) -> None:
         axes.set_xticks([])
         axes.set_xlabel("no window of these records is over")
     axes.grid(axis="x", color=GREY, alpha=0.25)
+
+
+def _label(key: str) -> str:
+    """The key as a label. A control character would make an SVG that no program reads."""
+    text = key if len(key) <= LABEL_CHARS else f"{key[: LABEL_CHARS - 1]}…"
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def _days(times_ms: Sequence[int]) -> list[float]:
