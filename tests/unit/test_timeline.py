@@ -135,7 +135,7 @@ def texts(svg: Path) -> list[str]:
     """What is written in the picture; matplotlib draws glyphs, and puts each text before its own as a comment."""
     parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))  # noqa: S314 - our own file
     tree = ET.parse(svg, parser)  # noqa: S314
-    return [str(one.text).strip() for one in tree.iter(ET.Comment)]  # type: ignore[call-overload]
+    return [str(one.text).strip() for one in tree.iter(ET.Comment)]  # type: ignore[arg-type]
 
 
 def test_without_a_window_that_is_over_the_picture_says_so(tmp_path: Path) -> None:
