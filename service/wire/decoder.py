@@ -1,4 +1,4 @@
-"""What every decoder does, whatever the format: values in, transactions and rejections out."""
+"""The interface of decoders: values in, transactions and rejections out, whatever the format."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Rejection(Exception):  # noqa: N818 - it is a verdict on a record, and the
     """A record that is no transaction: the reason, and why in words."""
 
     def __init__(self, reason: Reason, why: str) -> None:
-        """Give the verdict."""
+        """``why`` is one line for people."""
         super().__init__(f"{reason}: {why}")
         self.reason = reason
         self.why = why

@@ -1,4 +1,4 @@
-"""Input records: decode them, say what is wrong with them, write them."""
+"""Transactions as JSON: decode input records, say what is wrong with a bad one, encode them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.wire.decoder import Decoded, Rejection
 
 
 class _Incoming(Transaction, gc=False):
-    # Nothing but a JSON number: for a Decimal msgspec would take a string, too.
+    # Only a JSON number: for a Decimal, msgspec would accept a string, too.
     amount: float
 
 
@@ -28,19 +28,18 @@ _decode = msgspec.json.Decoder(_Incoming).decode
 _decode_positive = msgspec.json.Decoder(_Positive).decode
 
 SAFE_DIGITS: Final = 15
-"""Decimals of so many digits never share a float, so the float stands for the decimal."""
+"""No two decimals of at most so many digits share a float, so the float identifies the decimal."""
 MAX_EXPONENT_CHARS: Final = 5
 SAFE_SLACK: Final = 56 + SAFE_DIGITS
-"""A record that is no longer than its id and this has an amount of 15 characters at most, and a float keeps those.
+"""A record at most this much longer than its id has an amount of at most 15 characters, which a float keeps.
 
-56 is the shortest possible rest: ``{"transaction_id":"","timestamp":100000000000,"amount":}``.
+56 is the length of the shortest rest: ``{"transaction_id":"","timestamp":100000000000,"amount":}``.
 """
 SHORT: Final = SAFE_SLACK + 1
 _NUMERIC: Final = bytes(ord("0") if chr(byte) in "0123456789." else ord(" ") for byte in range(256))
-"""Translates digits and the point to a nought, everything else to a blank."""
+"""Translates digits and the point to ``0``, and everything else to a space."""
 _LONG_NUMBER: Final = b"0" * ((SAFE_DIGITS + 1) // 2)
-"""An amount of more than 15 digits has this in every second of its bytes when they are translated: its digits and the
-point stand together, at least 16 of them."""
+"""Found in every second translated byte of an amount of more than 15 digits: at least 16 digits and point in a row."""
 
 
 class _Fields(msgspec.Struct):
@@ -112,7 +111,7 @@ def _make_exact(value: bytes, transaction: Transaction) -> Rejection | None:
     text = bytes(_decode_fields(value).amount).decode("ascii")
     if transaction.amount and len(text) <= SAFE_DIGITS:
         return None
-    # Check the text before it becomes a number: expanding it is what a hostile exponent is after.
+    # Check the text before it becomes a number: a hostile exponent would make a number of any size.
     mantissa, _, exponent = text.lower().partition("e")
     places = len(mantissa.partition(".")[2]) - int(exponent[:MAX_EXPONENT_CHARS] or 0)
     if len(exponent) > MAX_EXPONENT_CHARS or len(mantissa) > 2 * MAX_DIGITS or places > MAX_DIGITS:
@@ -159,7 +158,7 @@ def _diagnose(value: bytes | None, error: Exception) -> Rejection:
     elif why.endswith("`$.amount`") and "out of range" in why:
         reason = Reason.AMOUNT_NOT_FINITE
     elif why.endswith("`$.timestamp`") and f">= {OLDEST_TIMESTAMP_MS}" in why:
-        reason, why = Reason.TIMESTAMP_TOO_SMALL, "timestamp: seconds where milliseconds are due"
+        reason, why = Reason.TIMESTAMP_TOO_SMALL, "timestamp: too small for milliseconds, probably seconds"
     return Rejection(reason, why)
 
 
@@ -172,12 +171,12 @@ def _not_utf8(value: bytes) -> str | None:
 
 
 _NAN: Final = re.compile(rb'"amount"\s*:\s*[-+]?(?:nan|inf|infinity)\b', re.IGNORECASE)
-"""What a sloppy JSON writer makes of an amount that is NaN or infinite."""
+"""An amount that is NaN or infinite, as some JSON writers write it."""
 
 
 _encode = msgspec.json.Encoder().encode
 
 
 def encode_transaction(transaction_id: str, timestamp_ms: int, amount: str) -> bytes:
-    """Write one transaction as the input topic's JSON; ``amount``, the text of a JSON number, goes out as it is."""
+    """Encode one transaction as the input topic's JSON. ``amount``, the text of a JSON number, is not changed."""
     return _encode(_Fields(transaction_id, timestamp_ms, msgspec.Raw(amount)))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.core.clocks.add_records import NO_HORIZON
-from service.core.clocks.horizon import MANY, Horizon
+from service.core.clocks.horizon import MANY_STEPS, Horizon
 from service.core.model import Offset, WallTimeMs
 from service.core.watermark import NEVER_MS
 
@@ -82,7 +82,7 @@ def test_a_clock_that_is_set_back_moves_the_bound_back() -> None:
     assert ((Offset(0), 6_000), (Offset(1), 5_000)) == bounded.steps
 
 
-@pytest.mark.parametrize(("steps", "taken"), [(MANY - 1, False), (MANY, True), (MANY + 1, True)])
+@pytest.mark.parametrize(("steps", "taken"), [(MANY_STEPS - 1, False), (MANY_STEPS, True), (MANY_STEPS + 1, True)])
 def test_after_many_steps_a_clock_that_is_set_back_does_not_move_the_bound(steps: int, taken: bool) -> None:  # noqa: FBT001
     """Else a clock that goes back and forth would make more steps than a commit's metadata can hold."""
     bounded = Bounded()
@@ -91,7 +91,9 @@ def test_after_many_steps_a_clock_that_is_set_back_does_not_move_the_bound(steps
     assert steps + (not taken) == len(bounded.steps)
 
 
-@pytest.mark.parametrize(("earlier", "reach"), [(0, 1), (MANY - 1, 1), (MANY, 2), (MANY + 1, 4), (MANY + 3, 16)])
+@pytest.mark.parametrize(
+    ("earlier", "reach"), [(0, 1), (MANY_STEPS - 1, 1), (MANY_STEPS, 2), (MANY_STEPS + 1, 4), (MANY_STEPS + 3, 16)]
+)
 def test_after_many_steps_each_reaches_twice_as_far_as_the_one_before(earlier: int, reach: int) -> None:
     bounded = Bounded()
     now_ms = bounded.step(earlier + 1)
@@ -143,4 +145,6 @@ def test_there_are_few_steps_whatever_the_clock_does(asked: list[tuple[int, int]
     bounded = Bounded()
     for event_ms, now_ms in asked:
         bounded.allows(event_ms, now_ms)
-    assert len(bounded.steps) <= MANY + 21, "beyond MANY each one doubles, and times of 10**9 are 2**20 times 1,000"
+    assert len(bounded.steps) <= MANY_STEPS + 21, (
+        "beyond MANY_STEPS each one doubles, and times of 10**9 are 2**20 times 1,000"
+    )

@@ -1,10 +1,10 @@
-"""Windows of the records' own time: a record belongs to the one in which it happened."""
+"""Windows of event time: a record belongs to the window that its own timestamp is in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.core.clocks import Appended, Over
+from service.core.clocks import AppendTimes, UnjudgedWindow
 from service.core.clocks.add_records import below_watermark, too_far_ahead
 from service.core.clocks.horizon import Horizon
 from service.core.clocks.open_windows import OpenWindows
@@ -28,17 +28,16 @@ from service.core.window import TumblingWindows
 
 
 class EventClock:
-    """As many open windows as the disorder needs; the watermark closes each at the very record that moves it there.
+    """Several windows can be open. A window closes at the very record that moves the watermark to its end.
 
-    A record below the watermark is late, and counts for its window while that is open. A record whose window is
-    closed is set aside.
+    A record below the watermark is late. It is added to its window while that is open, and set aside afterwards.
     """
 
-    at_once = True
+    commits_while_open = True
 
     def __init__(self, rules: TaskRules, watermark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> None:
-        """Start with no window, after what an earlier owner closed."""
-        self.over: list[Over] = []
+        """Start without a window; windows that an earlier owner closed stay closed."""
+        self.closed: list[UnjudgedWindow] = []
         self._rules = rules
         self._watermark = watermark
         self._windows = TumblingWindows(rules.window_size_ms)
@@ -53,9 +52,9 @@ class EventClock:
         return self._open.keys
 
     def accept(  # noqa: C901, PLR0912, PLR0915 - one loop on purpose, as in add_records.py
-        self, now_ms: WallTimeMs, offsets: Sequence[Offset], transactions: Sequence[Transaction], _: Appended
+        self, now_ms: WallTimeMs, offsets: Sequence[Offset], transactions: Sequence[Transaction], _: AppendTimes
     ) -> Accepted:
-        """Take each record by itself: it may move the watermark, close windows, and belong to any of several."""
+        """Add each record by itself: it may advance the watermark, close windows, and belong to any open window."""
         if not transactions:
             return Accepted(0, [])
         windows, watermark, horizon, flushed_to_ms = self._windows, self._watermark, self._horizon, self._flushed_to_ms
@@ -128,35 +127,37 @@ class EventClock:
 
     def _close(self, watermark_ms: EventTimeMs, to_ms: int) -> None:
         """Close every window that ends at ``to_ms`` or earlier, earliest first."""
-        self.over += [Over(ClockName.EVENT, one.window, watermark_ms, one.aggregates) for one in self._open.take(to_ms)]
+        self.closed += [
+            UnjudgedWindow(ClockName.EVENT, one.window, watermark_ms, one.aggregates) for one in self._open.take(to_ms)
+        ]
 
     def _closed(self, event_ms: int, start_ms: int, watermark_ms: int) -> str:
         if start_ms < self._windows.first_open_ms(watermark_ms):
             return f"{below_watermark(event_ms, watermark_ms)}, which has closed its window"
-        return f"timestamp {event_ms}: its window was closed by the wall clock, since nothing came any more"
+        return f"timestamp {event_ms}: its window was closed by the wall clock, because no record had come for so long"
 
     def tick(self, now_ms: WallTimeMs) -> None:
-        """The wall clock does not move event time."""
+        """Do nothing: the wall clock does not advance event time."""
 
     def waits_for_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> bool:
-        """Whether something is open though nothing has come for as long as is allowed."""
+        """Whether a window is open and no record has come for ``flush_after_ms``."""
         flush_after_ms = self._rules.flush_after_ms
         return bool(flush_after_ms and self._open) and now_ms - last_arrival_ms >= flush_after_ms
 
     def at_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> None:
-        """Close everything where nothing has come for so long. The watermark stays where it is."""
+        """Close every window if no record has come for ``flush_after_ms``. The watermark does not change."""
         if self.waits_for_end(now_ms, last_arrival_ms):
             self._flushed_to_ms = max(self._flushed_to_ms, self._open.last_end_ms)
             self.close_open()
 
     def close_open(self) -> None:
-        """Close every open window as it is."""
+        """Close every open window, whatever the time."""
         watermark_ms = self._watermark.value_ms
         if watermark_ms is not None and self._open:
             self._close(watermark_ms, self._open.last_end_ms)
 
     def progress(self, next_offset: Offset) -> Progress:
-        """Start again at the first record of any open window, by the watermark there."""
+        """Recovery starts at the earliest record of any open window, with the watermark there."""
         rules, watermark = self._rules, self._watermark
         first = self._open.first
         offset = next_offset if first is None else first.first_offset
