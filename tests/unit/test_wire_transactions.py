@@ -275,6 +275,46 @@ def test_the_words_name_the_field_or_the_place(value: bytes, said: str) -> None:
     assert f"{verdict.reason}: {verdict.why}" == str(verdict)
 
 
+TOO_LONG = "amount: more than 400 digits after the point, or an absurd exponent"
+SAID = {
+    "no value": (b"", "the record has no value"),
+    "too deep": (SCHEMA["nested too deeply"], "nested too deeply"),
+    "not a number": (record(amount="NaN"), "amount: not a finite number"),
+    "seconds": (record(timestamp="1715392810"), "timestamp: too small for milliseconds, probably seconds"),
+    "too many digits": (record(amount="0." + "0" * 400 + "1"), TOO_LONG),
+}
+
+
+@pytest.mark.parametrize(("value", "said"), SAID.values(), ids=SAID)
+def test_a_rejection_says_in_these_words_what_is_wrong(value: bytes, said: str) -> None:
+    assert said == rejection(value).why
+
+
+@pytest.mark.parametrize(
+    ("amount", "taken"),
+    [
+        ("1e-0400", True),
+        ("1e-0401", False),
+        ("1e-00400", False),
+        ("0." + "0" * 399 + "1", True),
+        ("0." + "0" * 400 + "1", False),
+        ("0." + "0" * 797 + "1e+398", True),
+        ("0." + "0" * 798 + "1e+399", False),
+        ("10e-401", False),
+    ],
+    ids=lambda one: f"{one[:8]}...{len(one)}" if isinstance(one, str) else None,
+)
+def test_an_amount_has_400_digits_behind_the_point_at_most_and_an_exponent_of_five_characters(
+    amount: str,
+    taken: bool,  # noqa: FBT001
+) -> None:
+    value = record(amount=amount)
+    if taken:
+        assert Decimal(amount) == Decimal(str(decode(value).amount))
+    else:
+        assert (Reason.SCHEMA, TOO_LONG) == (rejection(value).reason, rejection(value).why)
+
+
 def test_a_run_of_good_records_is_decoded_in_order() -> None:
     values = [record(f'"tx{number}"', amount=f"{number}.25") for number in range(100)]
     assert [fields(decode(value)) for value in values] == [fields(one) for one in decode_good(values)]

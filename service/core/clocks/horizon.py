@@ -22,7 +22,10 @@ class Horizon:
     """The bound for one partition."""
 
     def __init__(self, max_future_ms: int, steps: tuple[tuple[Offset, int], ...], known_to: Offset) -> None:
-        """Start with the steps that earlier owners made; records below ``known_to`` are judged by them alone."""
+        """Start with the steps that earlier owners made; records below ``known_to`` are judged by them alone.
+
+        The first record that is read again must have been allowed before, so that a step holds there.
+        """
         self._max_future_ms = max_future_ms
         self._steps = list(steps)
         self._known_to = known_to
