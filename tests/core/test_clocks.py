@@ -186,6 +186,24 @@ def test_under_other_rules_a_partition_in_which_nothing_good_was_read_starts_wit
 # ---- append time ------------------------------------------------------------------------------------------------
 
 
+def test_when_the_rules_change_the_watermark_stays_and_the_open_windows_are_closed() -> None:
+    first = by_event_time()
+    first.read(tx(0), tx(5_000))
+    second = by_event_time(first.task.progress(), lateness_ms=2_000)
+    second.read(tx(0), tx(5_000))
+    assert T0 + 4_000 == second.task.watermark_ms
+    assert [(0, 4_000, {"tx1": (2.0, 0)})] == second.closed()
+    second.read(tx(7_000))
+    assert T0 + 5_000 == second.task.watermark_ms
+
+
+def test_windows_of_the_wall_clock_never_wait_for_the_partitions_end() -> None:
+    partition = Partition(ClockName.PROCESSING)
+    partition.read(tx(0))
+    partition.task.reached_end(Offset(1))
+    assert not partition.task.waits_for_end(WallTimeMs(T0 + 10**6))
+
+
 def test_a_record_appended_at_a_windows_end_closes_it_and_belongs_to_the_next() -> None:
     partition = by_append_time()
     partition.read(tx(0), tx(1), tx(2), appended=(0, 9_999, 10_000))
