@@ -8,7 +8,8 @@ from confluent_kafka.admin import AdminClient
 
 from service.app.clients import client_config, consumer_config
 from service.kafka.admin import ClusterAdmin
-from service.loop.worker import BATCH_RECORDS, POLL_S
+from service.loop.schedule import POLL_S
+from service.loop.worker import BATCH_RECORDS
 from service.settings import load
 
 

@@ -125,7 +125,8 @@ def order_line(tally: Tally) -> str | None:
     if not tally.earlier_rows:
         return None
     rows = tally.read - tally.rejected - tally.skipped_empty
-    advice = "; --reverse reads a newest-first file from its end" if tally.earlier_rows * 2 > rows else ""
+    newest_first = tally.earlier_rows >= rows - max(1, rows // 10)
+    advice = "; --reverse reads a newest-first file from its end" if newest_first else ""
     return f"{tally.earlier_rows} of {rows} rows are earlier than one before them and go without a wait{advice}"
 
 

@@ -142,7 +142,8 @@ class Session:
             self._run_down_to(self._keep_pending)
             if chunk is NOTHING and self._replay.pending:
                 self._turn()
-            self._tick()
+            if chunk is not NOTHING or self.started:
+                self._tick()  # before the header is known, a wrong file is the one thing to say
             if not self._going():
                 return found
             self._source.patience_s = 0 if self._replay.pending else SLICE_S

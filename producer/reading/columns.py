@@ -27,7 +27,7 @@ class Columns:
 
 
 BY_NUMBER: Final = Columns("1", "2", "3")
-"""Where a file without a header has them unless told."""
+"""The defaults of a file without a header."""
 
 
 def check_numbers(columns: Columns) -> None:

@@ -21,7 +21,7 @@ WaitReadable = Callable[[float, int], bool]
 
 
 class Source:
-    """A CSV that is opened anew for each pass."""
+    """A CSV that is opened again for each pass."""
 
     def __init__(self, path: str, wait_readable: WaitReadable, layout: Layout) -> None:
         """Take a path, or ``-`` for standard input, and how its rows are laid out."""

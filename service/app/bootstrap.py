@@ -29,19 +29,20 @@ from service.app.clients import (
     offsets_config,
     producer_config,
     txn_timeouts_ms,
-    with_reports,
 )
 from service.app.loop_watch import LoopWatch
 from service.app.topics import compaction_loses, prepare_topics
+from service.app.waiting import wait_for_broker
 from service.core.detectors.threshold import Threshold
 from service.core.model import WallTimeMs
 from service.core.rules import TaskRules
 from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
-from service.kafka.classify import classify, settings_refused
+from service.kafka.classify import classify
 from service.kafka.consumer import GroupConsumer
 from service.kafka.guards.dead_owners import DeadOwners, LastCommits, connected
 from service.kafka.guards.throttle import Throttle, reasons
+from service.kafka.guards.txn_failure import with_reports
 from service.kafka.producer import TxnProducer
 from service.kafka.start_lookup import StartLookup
 from service.loop.errors import Fatal, Misconfigured, Retriable
@@ -50,7 +51,7 @@ from service.loop.ports import Probe
 from service.loop.worker import Worker
 from service.observe import log as logs
 from service.observe.http import HttpServer, Pages, authority, why_not
-from service.observe.metrics import Metrics
+from service.observe.metrics import THROTTLED_CLIENTS, Metrics
 from service.observe.status import Status, StatusBoard
 from service.process.stderr import dropped_lines
 from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
@@ -58,7 +59,6 @@ from service.settings import Settings, SettingsError
 
 CLOSE_TIMEOUT_S: Final = 3.0
 """Leaving the group may hang (confluent-kafka-python#1667); past this the process ends without it."""
-WAIT_S: Final = 0.25
 NOT_READY_AFTER_S: Final = 1.5
 GC_THRESHOLD: Final = 50_000
 """Records make no cycles; Python's default would look for some at every other batch."""
@@ -131,19 +131,22 @@ class Service:
         return 0
 
     def _run(self, metrics: Metrics) -> None:
+        writes, reads, asks = self._throttles = tuple(
+            Throttle(client, time.monotonic, metrics.throttle.labels(client).observe) for client in THROTTLED_CLIENTS
+        )
+        self._board.throttled = partial(reasons, self._throttles)
         # What its log says comes as errors, too, and is told in one line by whoever waits.
-        config = {"log_level": 0, **client_config(self._settings, "admin", self._errors.append)}
+        config = {
+            "log_level": 0,
+            **client_config(self._settings, "admin", self._errors.append),
+            "throttle_cb": asks.heard,
+        }
         admin = ClusterAdmin(partial(construct, AdminClient, config))
         topics = self._prepare_topics(admin)
         if topics is None:
             return
         for name in topics.compacted:
             self._log.warning("topic_compacted", topic=name, **compaction_loses(name, self._settings))
-        writes, reads = self._throttles = tuple(
-            Throttle(client, time.monotonic, metrics.throttle.labels(client).observe)
-            for client in ("producer", "consumer")
-        )
-        self._board.throttled = partial(reasons, self._throttles)
         config = producer_config(self._settings, self._errors.append, topics)
         txn_producer = TxnProducer(
             partial(self._make_producer, {**config, "throttle_cb": writes.heard}),
@@ -279,31 +282,26 @@ class Service:
         return cast("Consumer", construct(self._consumer, {**config, "throttle_cb": reads.heard}))
 
     def _wait_for(self, attempt: Callable[[], None], event: str) -> bool:
-        """Try until it works, saying so now and then; returns False when told to stop."""
+        """Attempt it until it works, and log now and then that we wait; returns False where the stop comes first."""
         said_s = float("-inf")
-        while not self._stop.asked():
+
+        def beating() -> None:
             self._board.beat()
-            try:
-                attempt()
-            except Retriable as problem:
-                for error in self._errors:
-                    if settings_refused(error):
-                        raise Misconfigured(f"KAFKA_PROPERTIES: {error.str()}") from None
-                    if isinstance(hopeless := classify(error, "connect"), Fatal):
-                        raise hopeless from None
-                # The clients' own complaints say more: "connection refused" rather than "timed out".
-                why = self._errors[-1].str() if self._errors else str(problem)
-                self._board.status = Status(
-                    f"{event.replace('_', ' ')} {self._settings.kafka.bootstrap_servers}: {why}"
-                )
-                if time.monotonic() - said_s >= SAY_EVERY_S:
-                    said_s = time.monotonic()
-                    self._log.warning(event, bootstrap_servers=self._settings.kafka.bootstrap_servers, error=why)
-                self._stop.event.wait(WAIT_S)
-            else:
-                self._errors.clear()
-                return True
-        return False
+            attempt()
+
+        def waiting(why: str) -> None:
+            nonlocal said_s
+            why = self._board.throttled() or why
+            for error in self._errors:
+                if isinstance(problem := classify(error, "connect"), Fatal):
+                    raise problem
+            servers = self._settings.kafka.bootstrap_servers
+            self._board.status = Status(f"{event.replace('_', ' ')} {servers}: {why}")
+            if time.monotonic() - said_s >= SAY_EVERY_S:
+                said_s = time.monotonic()
+                self._log.warning(event, bootstrap_servers=servers, error=why)
+
+        return wait_for_broker(beating, self._stop, self._errors, waiting=waiting)
 
     def _close(self, group_consumer: GroupConsumer) -> None:
         """Leave the group, within a deadline."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from service.app.fetching import LEAST_BYTES, fetch_sizes
@@ -25,7 +25,6 @@ _PRODUCER_ONLY: Final = (
 )  # fmt: skip
 LONGEST_TXN_MS: Final = 900_000
 """The longest transaction.timeout.ms that brokers allow by default."""
-_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001
 
 
 def client_id(instance: str) -> str:
@@ -137,19 +136,6 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
         "batch.size": min(1_000_000, topics.least_max_bytes),
         "partitioner": "murmur2_random",
     }
-
-
-def with_reports(config: dict[str, Any], undelivered: list[KafkaError]) -> dict[str, Any]:
-    """The config, for a producer that puts into ``undelivered`` why a record fails; one that does not costs no call.
-
-    The first that fails says it; those that go with it do not, and they are many.
-    """
-
-    def report(error: KafkaError, _message: Message) -> None:
-        if not undelivered and error.code() not in _PURGED:
-            undelivered.append(error)
-
-    return {**config, "delivery.report.only.error": True, "on_delivery": report}
 
 
 def another_instance(kafka: KafkaSettings, instance: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ HERE: Final = "127.0.0.1"
 
 def main(environment: Mapping[str, str]) -> int:
     """Ask at HTTP_HOST and HTTP_PORT, print the answer and return the exit code."""
-    host = _one_address(environment.get("HTTP_HOST", ""))
+    host = one_address(environment.get("HTTP_HOST", ""))
     port = int(environment.get("HTTP_PORT") or 8000)
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
@@ -37,7 +37,8 @@ def main(environment: Mapping[str, str]) -> int:
     return 0 if ready else 1
 
 
-def _one_address(host: str) -> str:
+def one_address(host: str) -> str:
+    """Where to ask a service that listens at ``host``."""
     try:
         return HERE if ipaddress.ip_address(host).is_unspecified else host
     except ValueError:

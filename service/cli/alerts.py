@@ -1,96 +1,83 @@
-"""The alerts command: read the alerts topic and print."""
+"""`txwatch alerts`: what has been found."""
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
-from confluent_kafka import Consumer, KafkaError
+import click
 
-from service.app.clients import construct, reader_config
-from service.kafka.alerts import AlertsReader
-from service.kafka.classify import settings_refused
-from service.loop.errors import KafkaProblem, Retriable
-from service.process.stop import Stop
-from service.settings import Settings, SettingsError
-from service.wire.alerts import AlertPayload
+from service.cli.common import FAILED, OK, common_options, complain, say
+from service.settings import load
 
-WAIT_S: Final = 0.25
+if TYPE_CHECKING:
+    from service.history.records import StoredRecord
+    from service.kafka.reader import TopicReader
+
 SAY_EVERY_S: Final = 5.0
 REACH_S: Final = 15.0
-"""Without --follow there is no point in waiting for ever for a broker."""
+"""Without --follow there is no point in waiting for a broker for ever."""
+
+Form = Literal["text", "json"]
 
 
-def print_alerts(
-    settings: Settings,
-    stop: Stop,
-    *,
-    follow: bool,
-    from_beginning: bool,
-    maximum: int | None,
-    form: str,
-    say: Callable[[str], None],
+@click.command()
+@common_options
+@click.option("--follow", is_flag=True, help="Go on when all has been read; starts with what comes from now on.")
+@click.option("--from-beginning", is_flag=True, help="Start with the oldest alert, also under --follow.")
+@click.option("--max", "maximum", type=click.IntRange(min=1), metavar="N", help="End after N alerts.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def alerts(
+    outer: Path | None, config: Path | None, *, follow: bool, from_beginning: bool, maximum: int | None, form: Form
 ) -> int:
-    """Say each alert, one a line; returns the exit code."""
-    errors: deque[KafkaError] = deque(maxlen=100)
-    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
-    config = reader_config(settings, "alerts", errors.append)
-    reader = AlertsReader(construct(Consumer, config), settings.topics.alerts)
-    try:
-        _start_reading(reader, settings, stop, errors, follow=follow, from_beginning=from_beginning)
-        values = reader.read(follow=follow, keep_going=lambda: not stop.asked())
-        for line in islice(_lines(values, settings.topics.alerts, form), maximum):
-            say(line)
-    except KafkaProblem as problem:
-        print(f"txwatch: {problem}", file=sys.stderr)  # noqa: T201
-        return 1
-    finally:
-        reader.close()
-    return 0
+    """Print the committed alerts: all that are there, or with --follow those to come."""
+    # Late, so that --help and a wrong option answer at once.
+    from service.app.reading import CommandReader  # noqa: PLC0415
+    from service.loop.errors import KafkaProblem  # noqa: PLC0415
+    from service.process.stop import stopped_by_signals  # noqa: PLC0415
 
+    settings = load(config or outer).settings
+    topic = settings.topics.alerts
+    oldest_first, said_s = from_beginning or not follow, time.monotonic()
 
-def _lines(values: Iterable[bytes], topic: str, form: str) -> Iterator[str]:
-    """Each alert in its form. What somebody else has written there is told and passed over."""
-    for value in values:
+    def start(reader: TopicReader) -> None:
+        reader.start(topic, from_beginning=oldest_first)
+
+    def waiting(line: str) -> None:
+        nonlocal oldest_first, said_s
+        if time.monotonic() - said_s >= SAY_EVERY_S:
+            said_s = time.monotonic()
+            complain(line, OK)
+        # The broker answered, so the topic does not exist yet: all that it will hold comes from now on.
+        oldest_first = oldest_first or not reader.unreachable
+
+    with stopped_by_signals() as stop:
+        reader = CommandReader(settings, stop, "alerts")
         try:
-            alert = AlertPayload.from_json(value)
+            if reader.start(topic, start, waiting=waiting, **({} if follow else {"limit_s": REACH_S})):
+                for line in islice(_lines(reader.read(follow=follow), topic, form), maximum):
+                    say(line)
+        except KafkaProblem as problem:
+            return complain(str(problem), FAILED)
+        finally:
+            reader.close()
+    return OK
+
+
+def _lines(records: Iterable[StoredRecord], topic: str, form: Form) -> Iterator[str]:
+    """Each alert in its form. A record that is no alert is reported and passed over, unless it has no value."""
+    from service.wire.alerts import AlertPayload  # noqa: PLC0415 - see above
+
+    for record in records:
+        if record.value is None:
+            continue
+        try:
+            alert = AlertPayload.from_json(record.value)
         except (ValueError, RecursionError):
-            print(f"txwatch: passed over a record of {topic} that is no alert", file=sys.stderr)  # noqa: T201
+            complain(f"passed over a record of {topic} that is no alert", OK)
         else:
-            yield value.decode() if form == "json" else alert.text()
-
-
-def _start_reading(
-    reader: AlertsReader,
-    settings: Settings,
-    stop: Stop,
-    errors: deque[KafkaError],
-    *,
-    follow: bool,
-    from_beginning: bool,
-) -> None:
-    began_s = said_s = time.monotonic()
-    while not stop.asked():
-        try:
-            reader.start(from_beginning=from_beginning)
-        except Retriable as problem:
-            for error in errors:
-                if settings_refused(error):
-                    raise SettingsError(f"KAFKA_PROPERTIES: {error.str()}") from None
-            why = errors[-1].str() if errors else str(problem)
-            line = f"waiting for {settings.topics.alerts} on {settings.kafka.bootstrap_servers}: {why}"
-            if not follow and time.monotonic() - began_s > REACH_S:
-                raise Retriable(line) from problem
-            if time.monotonic() - said_s >= SAY_EVERY_S:
-                said_s = time.monotonic()
-                print(f"txwatch: {line}", file=sys.stderr)  # noqa: T201
-            # A topic that does not exist yet will hold only what comes from now on.
-            from_beginning = from_beginning or not errors
-            stop.event.wait(WAIT_S)
-        else:
-            return
+            yield record.value.decode() if form == "json" else alert.text()

@@ -1,65 +1,89 @@
-"""The timeline command: read what is needed, and draw it."""
+"""`txwatch timeline`: records, watermark and windows as a picture."""
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from confluent_kafka import Consumer, KafkaError
+import click
 
-from service.app.clients import construct, reader_config
-from service.history.records import StoredRecord
-from service.history.timeline.collect import Span, collect
-from service.kafka.classify import settings_refused
-from service.kafka.history import HistoryReader
-from service.loop.errors import KafkaProblem, Retriable
-from service.process.stop import Stop
-from service.settings import Settings, SettingsError
+from service.cli.common import FAILED, OK, common_options, complain, say
+from service.settings import Settings, SettingsError, load
+
+if TYPE_CHECKING:
+    from service.app.reading import CommandReader
+    from service.history.records import StoredRecord
+    from service.kafka.reader import TopicReader
 
 REACH_S: Final = 15.0
 """How long to wait for a broker."""
 SAY_EVERY_S: Final = 1.0
 
 
-def timeline(settings: Settings, stop: Stop, *, from_ms: int, to_ms: int, most: int, output: Path) -> int:
-    """Draw the records of a span with their windows; returns the exit code.
+class _Moment(click.ParamType[int]):
+    """Epoch milliseconds, or ISO 8601; without an offset it is UTC."""
 
-    Raises:
-        SettingsError: matplotlib is not installed, it can't draw such a file, or the properties do not fit the broker.
-    """
-    try:
-        from service.history.timeline.draw import FORMATS, draw  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise SettingsError("timeline needs matplotlib: pip install 'txwatch[timeline]'") from None
-    if output.suffix not in FORMATS:
-        raise SettingsError(f"--output {output}: its name must end with one of {', '.join(FORMATS)}")
-    logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
-    history = _History(settings, stop)
-    try:
-        picture = collect(
-            history.read,
-            Span(from_ms, to_ms, most),
-            transactions=settings.topics.transactions,
-            results={topic: anomalous for topic, anomalous in _results(settings) if topic},
-            lateness_ms=settings.watermark.lateness_ms,
-        )
-        if stop.asked():
-            return 0
-        if not picture.points:
-            raise Retriable(f"topic {settings.topics.transactions} has no transactions in that span")
-        draw(picture, output)
-        print(f"{output}: {len(picture.points)} transactions, {len(picture.bars)} windows", flush=True)  # noqa: T201
-    except (KafkaProblem, OSError) as problem:
-        print(f"txwatch: {problem}", file=sys.stderr)  # noqa: T201
-        return 1
-    finally:
-        history.close()
-    return 0
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+        if isinstance(value, int):
+            return value
+        try:
+            if value.isdecimal():
+                return int(value)
+            found = datetime.fromisoformat(value)
+            return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is neither epoch milliseconds nor a time like 2024-05-11T10:00:00+08:00", param, ctx)
+
+
+@click.command()
+@common_options
+@click.option("--from", "from_ms", type=_Moment(), default=0, help="Records stored in Kafka from then on.")
+@click.option("--to", "to_ms", type=_Moment(), default=2**63 - 1, help="And up to then. Default: all that is there.")
+@click.option("--max-records", "most", type=click.IntRange(min=1), default=200_000, show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.svg, .png or .pdf")
+@click.pass_obj
+def timeline(outer: Path | None, config: Path | None, *, from_ms: int, to_ms: int, most: int, output: Path) -> int:
+    """Draw records, watermark and windows on the axes of time. Needs the extra txwatch[timeline]."""
+    # Late, so that --help and a wrong option answer at once.
+    from service.app.reading import CommandReader  # noqa: PLC0415
+    from service.history.timeline.collect import Span, collect  # noqa: PLC0415
+    from service.loop.errors import KafkaProblem  # noqa: PLC0415
+    from service.process.stop import stopped_by_signals  # noqa: PLC0415
+
+    settings = load(config or outer).settings
+    with stopped_by_signals() as stop:
+        try:
+            from service.history.timeline.draw import FORMATS, draw  # noqa: PLC0415 - an extra
+        except ImportError:
+            raise SettingsError("timeline needs matplotlib: pip install 'txwatch[timeline]'") from None
+        if output.suffix not in FORMATS:
+            raise SettingsError(f"--output {output}: its name must end with one of {', '.join(FORMATS)}")
+        reader = CommandReader(settings, stop, "timeline")
+        try:
+            picture = collect(
+                _Reads(reader).read,
+                Span(from_ms, to_ms, most),
+                transactions=settings.topics.transactions,
+                results={topic: anomalous for topic, anomalous in _results(settings) if topic},
+                lateness_ms=settings.watermark.lateness_ms,
+            )
+            if stop.asked():
+                return OK
+            if not picture.points:
+                return complain(f"topic {settings.topics.transactions} has no transactions in that span", FAILED)
+            draw(picture, output)
+            say(f"{output}: {len(picture.points)} transactions, {len(picture.bars)} windows")
+        except (KafkaProblem, OSError) as problem:
+            return complain(str(problem), FAILED)
+        finally:
+            reader.close()
+    return OK
 
 
 def _results(settings: Settings) -> list[tuple[str, bool]]:
@@ -67,41 +91,31 @@ def _results(settings: Settings) -> list[tuple[str, bool]]:
     return [(settings.topics.aggregates, False), (settings.topics.alerts, True)]
 
 
-class _History:
-    """Reads topics, waiting for a broker for a while, and says on a terminal how far it is."""
+class _Reads:
+    """Reads topics one after the other, and says on a terminal how far it is."""
 
-    def __init__(self, settings: Settings, stop: Stop) -> None:
-        self._errors: deque[KafkaError] = deque(maxlen=100)
-        config = reader_config(settings, "timeline", self._errors.append)
-        self._reader = HistoryReader(construct(Consumer, config))
-        self._stop = stop
+    def __init__(self, reader: CommandReader) -> None:
+        self._reader = reader
         self._said_s = time.monotonic()
 
     def read(self, topic: str, from_ms: int) -> Iterator[StoredRecord]:
-        began_s = time.monotonic()
-        number = 0
-        while True:
-            try:
-                for number, record in enumerate(self._reader.read(topic, from_ms, self._going), 1):
-                    self._say(topic, number)
-                    yield record
-            except Retriable as problem:
-                for error in self._errors:
-                    if settings_refused(error):
-                        raise SettingsError(f"KAFKA_PROPERTIES: {error.str()}") from None
-                if number or time.monotonic() - began_s > REACH_S or "UNKNOWN_TOPIC" in str(problem):
-                    raise
-                self._stop.event.wait(0.25)
-            else:
-                return
+        from service.loop.errors import Fatal, Retriable  # noqa: PLC0415 - see above
 
-    def _going(self) -> bool:
-        return not self._stop.asked()
+        def start(reader: TopicReader) -> None:
+            try:
+                reader.start_at(topic, from_ms)
+            except Retriable as problem:
+                if "UNKNOWN_TOPIC" in str(problem):  # to wait for its first record would be no use here
+                    raise Fatal(str(problem)) from problem
+                raise
+
+        if not self._reader.start(topic, start, limit_s=REACH_S):
+            return
+        for number, record in enumerate(self._reader.read(), 1):
+            self._say(topic, number)
+            yield record
 
     def _say(self, topic: str, number: int) -> None:
         if sys.stderr.isatty() and time.monotonic() - self._said_s >= SAY_EVERY_S:
             self._said_s = time.monotonic()
-            print(f"{topic}: {number} records read", file=sys.stderr)  # noqa: T201
-
-    def close(self) -> None:
-        self._reader.close()
+            click.echo(f"{topic}: {number} records read", err=True)

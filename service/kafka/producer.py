@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from service.kafka.classify import classify, kafka_error
 from service.kafka.guards.hanging_calls import CALL_TIMEOUT_S, Hung, Stopped, call
 from service.kafka.guards.missing_topics import MissingTopicWatch
+from service.kafka.guards.txn_failure import cause_of
 from service.kafka.guards.txn_time import TxnTime
 from service.kafka.txn_states import TxnState, TxnStep, next_state
 from service.loop.errors import Abortable, Fatal, KafkaProblem, Replaced, Retriable
@@ -23,7 +24,6 @@ _OUT_OF_STEP: Final = frozenset({KafkaError.INVALID_TXN_STATE, KafkaError.OUT_OF
 """Client and broker do not agree on what was done, after a broker has died. As librdkafka sees it that is fatal to this
 producer; but whatever became of the txn, the committed offsets tell.
 """
-_DONE_FOR: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})  # noqa: SLF001
 _GONE: Final = "a topic is gone, and the next start may make it anew"
 _NOT_TAKEN: Final = "a topic does not take what is due there, whatever is tried: look at its settings, and start again"
 _REFUSED: Final = {
@@ -267,7 +267,7 @@ class TxnProducer:
 
     def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
         reported = kafka_error(exception)
-        error = self._cause(reported)
+        error = cause_of(reported, self._producer, self._undelivered)
         problem = classify(error, doing)
         if error is not reported and isinstance(problem, Retriable):  # its cause may pass, but the call has failed
             problem = Abortable(str(problem))
@@ -284,23 +284,6 @@ class TxnProducer:
         if isinstance(problem, Fatal):
             self._step(TxnStep.FAILED)
         return problem
-
-    def _cause(self, error: KafkaError) -> KafkaError:
-        """The error that says why.
-
-        produce() says only that the producer or its txn is done for, other calls tell the cause. A commit says only
-        that records have failed, their reports tell.
-        """
-        if error.code() in _DONE_FOR:
-            try:
-                self._producer.begin_transaction()
-            except KafkaException as exception:
-                cause = kafka_error(exception)
-                if cause.fatal() or cause.txn_requires_abort():  # else it is about this very call
-                    return cause
-        if error.code() == KafkaError._INCONSISTENT and self._undelivered:  # noqa: SLF001
-            return self._undelivered[0]
-        return error
 
     def _step(self, step: TxnStep) -> None:
         self._state = next_state(self._state, step)

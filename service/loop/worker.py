@@ -7,36 +7,25 @@ from typing import Any, Final, assert_never
 
 from structlog.typing import FilteringBoundLogger
 
-from service.core.model import Offset, Partition, TumblingWindow, WallTimeMs, WindowClosed
+from service.core.model import Offset, Partition, WallTimeMs
 from service.core.rules import TaskRules
 from service.core.task import PartitionTask
-from service.core.window import SteadyClock, outside, window_at
+from service.core.window import SteadyClock
+from service.loop.checkpoint import Checkpoint
 from service.loop.errors import Abortable, KafkaProblem, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, OutOfRange, PartitionEnd, Records, Revoked, Trouble
 from service.loop.health import Health
 from service.loop.intake import Intake
 from service.loop.output_topics import OutputTopics
 from service.loop.ports import InputConsumer, OutputProducer, Probe
+from service.loop.schedule import CommitSchedule, SilentWindows
 from service.loop.splits import Splits
 from service.loop.starter import PartitionStarter
 from service.observe.metrics import Metrics
 from service.observe.status import StatusBoard
-from service.wire.alerts import aggregate_record, alert_record
-from service.wire.records import OutRecord, Source
 
 BATCH_RECORDS: Final = 500
 """Small batches stay in the processor's cache: DESIGN.md, "Batches of 500"."""
-POLL_S: Final = 0.1
-ANSWER_POLL_S: Final = 0.01
-"""While an answer is waited for that lets partitions start or windows close."""
-PAUSE_MS: Final = 500
-"""After a question where partitions end that nobody answered."""
-DRAIN_COMMIT_MS: Final = 200
-"""Between commits while a backlog is drained whose windows close faster than that."""
-LOOK_MS: Final = 10
-"""Between looks for windows that wait to be closed without a record, while records come."""
-ASK_MS: Final = 100
-"""Between questions where partitions end."""
 BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
 LONGEST_TXN_MS: Final = 14 * 60_000
@@ -81,15 +70,8 @@ class Worker:
         self._tasks: dict[Partition, PartitionTask] = {}
         self._committed: dict[Partition, Offset] = {}
         self._intake = Intake(consumer.topic, topics, metrics)
-        self._window: TumblingWindow | None = None
-        """The span of the wall clock by whose end all that has been read is to be committed; one for all tasks."""
-        self._look_at_ms = 0
-        self._ask_at_ms = 0
-        self._asked_ms = WallTimeMs(0)
-        """When the question where partitions end was asked whose answer is waited for."""
-        self._checkpoint_ms = 0
-        self._held = False
-        """Whether windows are over that wait for DRAIN_COMMIT_MS."""
+        self._schedule = CommitSchedule(rules.commit_within_ms, BATCH_RECORDS)
+        self._silence = SilentWindows(probe, self._health)
 
     # ---- one turn -------------------------------------------------------------------------------------------
 
@@ -106,35 +88,25 @@ class Worker:
         Raises:
             Fatal: Kafka will have no more of this process.
         """
-        events = self._consumer.poll(BATCH_RECORDS, self._patience_s())
+        awaited = bool(self._consumer.restoring) or self._probe.end_offsets.pending
+        events = self._consumer.poll(BATCH_RECORDS, self._schedule.patience_s(self._clock, answer_awaited=awaited))
         now_ms = self._steady.at(self._clock())
         ownership = [event for event in events if isinstance(event, _OWNERSHIP)]
         for change in ownership:
             self._handle_ownership(change)
-        if self._window is not None and outside(self._window, now_ms):
+        if self._schedule.over(now_ms):
             self._checkpoint(now_ms)
         for event in events:
             self._handle(event, now_ms)
-        if self._due(events, now_ms, self._close_silent(events, now_ms)):
+        if self._due(events, now_ms, self._silence.close(events, now_ms, self._tasks)):
             self._checkpoint(now_ms)
-        if self._intake.pending_bytes > BUFFER_BYTES and self._ends_within(now_ms, LONGEST_TXN_MS):
+        if self._intake.pending_bytes > BUFFER_BYTES and self._schedule.ends_within(now_ms, LONGEST_TXN_MS):
             self._or_rewind(self._send_pending)
         self._start_partitions(now_ms)
         self._or_rewind(self._producer.poll)
         self._board.beat()
         if ownership or self._health.check_is_due(now_ms):
             self._health.look(now_ms, self._tasks)
-
-    def _patience_s(self) -> float:
-        if self._held:
-            return 0.0
-        longest_s = ANSWER_POLL_S if self._consumer.restoring or self._probe.end_offsets.pending else POLL_S
-        if self._window is None:
-            return longest_s
-        return min(longest_s, max(0.0, (self._window.end_ms - self._clock()) / 1000))
-
-    def _ends_within(self, now_ms: WallTimeMs, span_ms: int) -> bool:
-        return self._window is not None and self._window.end_ms - now_ms <= span_ms
 
     def _handle_ownership(self, event: Assigned | Revoked) -> None:
         self._splits.ownership_changed()
@@ -173,7 +145,7 @@ class Worker:
                 if task is not None:
                     task.reached_end(offset)
                     if self._news_of(partition):  # behind markers or aborted records, which nobody is handed
-                        self._begin_window(now_ms)
+                        self._schedule.read(now_ms)
             case OutOfRange(partition, why):
                 self._log.warning("offset_out_of_range", partition=partition, error=why)
                 self._drop((partition,))
@@ -191,13 +163,8 @@ class Worker:
             messages = [message for message in messages if message.offset() >= task.next_offset]
             if not messages:
                 return
-        self._begin_window(now_ms)
+        self._schedule.read(now_ms)
         self._intake.feed(partition, task, messages, now_ms)
-
-    def _begin_window(self, now_ms: WallTimeMs) -> None:
-        """See to it that what was read is committed at the end of this window of the wall clock."""
-        if self._window is None:
-            self._window = window_at(now_ms, self._rules.commit_within_ms)
 
     def _start_partitions(self, now_ms: WallTimeMs) -> None:
         started = self._starter.attempt(now_ms)
@@ -212,46 +179,15 @@ class Worker:
 
     # ---- commit ---------------------------------------------------------------------------------------------
 
-    def _close_silent(self, events: list[Event], now_ms: WallTimeMs) -> Iterable[Partition]:
-        """Close windows that only a later record would close, once it is sure that none came before.
-
-        That the client has nothing more is no proof: it may not have heard of it yet. So their leaders are asked
-        where the partitions end *after* the windows' end; a later turn takes the answer. Returns the partitions that
-        were closed.
-        """
-        if 0 < self._look_at_ms - now_ms <= LOOK_MS and any(isinstance(event, Records) for event in events):
-            return ()
-        self._look_at_ms = now_ms + LOOK_MS
-        if not self._probe.end_offsets.pending and not 0 < self._ask_at_ms - now_ms <= PAUSE_MS:
-            waiting = [p for p, task in self._tasks.items() if task.waits_for_end(now_ms)]
-            if waiting:
-                self._ask_at_ms, self._asked_ms = now_ms + ASK_MS, now_ms
-                self._probe.end_offsets.ask(waiting)
-        try:
-            ends = self._probe.end_offsets.answer() or {}
-        except Retriable as problem:
-            self._health.report_trouble(str(problem))
-            self._ask_at_ms = now_ms + PAUSE_MS
-            return ()
-        closed = [partition for partition in ends if partition in self._tasks]
-        for partition in closed:
-            self._tasks[partition].at_end(self._asked_ms, ends[partition])
-        return closed
-
     def _due(self, events: list[Event], now_ms: WallTimeMs, closed: Iterable[Partition]) -> bool:
-        """Whether windows are over that are to be committed now: at once, but while draining only now and then.
+        """Whether a checkpoint is due, by the tasks that something happened to in this turn.
 
-        Only tasks that something happened to are looked at: with all of them a turn took 29 us at 64 partitions and 16
-        at 4; now it takes 14 at either.
+        Only those are looked at: with all of them a turn took 29 us at 64 partitions and 16 at 4; now it takes 14 at
+        either.
         """
         touched = [*(event.partition for event in events if isinstance(event, _READING)), *closed]
         tasks = [self._tasks[partition] for partition in touched if partition in self._tasks]
-        self._held = self._held or any(task.to_commit for task in tasks)
-        if any(task.has_closed for task in tasks):
-            self._begin_window(now_ms)
-        if not self._held or not 0 <= now_ms - self._checkpoint_ms < DRAIN_COMMIT_MS:
-            return self._held
-        return sum(len(event.messages) for event in events if isinstance(event, Records)) < BATCH_RECORDS
+        return self._schedule.due(now_ms, tasks, events)
 
     def _news_of(self, partition: Partition) -> bool:
         task = self._tasks[partition]
@@ -266,56 +202,27 @@ class Worker:
 
         A txn that cannot be committed is aborted, and everything is read again from the committed offsets.
         """
-        self._window, self._held, self._checkpoint_ms = None, False, now_ms
+        self._schedule.taken(now_ms)
         for task in self._tasks.values():
             task.tick(now_ms)
         moved = {p: task for p, task in self._tasks.items() if self._news_of(p)}
         if not moved:
             return
-        closed = [(p, one) for p, task in moved.items() for one in task.take_closed()]
+        checkpoint = Checkpoint.take(now_ms, moved, self._intake.pending)
 
         def write() -> None:
-            self._send_pending()
-            self._producer.send(self._findings(closed, now_ms))
-            progress = [(p, task.progress()) for p, task in moved.items()]
-            self._producer.commit(*self._consumer.checkpoint(progress))
+            self._producer.send(checkpoint.outputs(self._consumer.topic, self._topics))
+            self._producer.commit(*self._consumer.checkpoint(checkpoint.progress()))
 
-        set_aside = len(self._intake.pending)
         if not self._or_rewind(write):
             return
+        self._intake.clear()
         self._health.commit_worked()
         done_ms = self._clock()
-        self._committed.update({p: task.position for p, task in moved.items()})
-        self._report(closed, now_ms, done_ms, {"partitions": len(moved), "set_aside": set_aside})
-        self._splits.look(closed, owned=len(self._tasks), in_topic=self._consumer.partition_count, now_ms=now_ms)
-
-    def _findings(self, closed: list[tuple[Partition, WindowClosed]], now_ms: WallTimeMs) -> Iterable[OutRecord]:
-        for partition, one in closed:
-            source = Source(self._consumer.topic, partition)
-            for anomaly in one.anomalies:
-                yield alert_record(self._topics.alerts, source, one, anomaly, now_ms)
-            if self._topics.aggregates:
-                for transaction_id, aggregate in one.aggregates.items():
-                    yield aggregate_record(self._topics.aggregates, source, one, transaction_id, aggregate)
-
-    def _report(
-        self, closed: list[tuple[Partition, WindowClosed]], now_ms: int, done_ms: int, counts: dict[str, int]
-    ) -> None:
-        """One canonical line and the metrics of a committed checkpoint."""
-        metrics = self._metrics
-        metrics.txns.labels("committed").inc()
-        metrics.commit.observe(max(0, done_ms - now_ms) / 1000)
-        keys = anomalies = 0
-        for _, one in closed:
-            keys += len(one.aggregates)
-            anomalies += len(one.anomalies)
-            for anomaly in one.anomalies:
-                metrics.anomalies.labels(anomaly.detector).inc()
-                metrics.alert_latency.observe(max(0, done_ms - one.window.end_ms) / 1000)
-        metrics.windows_closed.inc(keys)
-        window_end = max((one.window.end_ms for _, one in closed), default=None)
-        self._log.info(
-            "checkpoint", window_end=window_end, windows=keys, anomalies=anomalies, commit_ms=done_ms - now_ms, **counts
+        self._committed.update(checkpoint.positions())
+        checkpoint.report(self._metrics, self._log, done_ms)
+        self._splits.look(
+            checkpoint.closed, owned=len(self._tasks), in_topic=self._consumer.partition_count, now_ms=now_ms
         )
 
     def _or_rewind(self, work: Callable[[], None]) -> bool:
@@ -332,7 +239,7 @@ class Worker:
         """The one way back: abort, drop every open window, read again from what is committed."""
         self._log.warning("rewind", error=why)
         self._intake.clear()
-        self._window, self._held = None, False
+        self._schedule.dropped()
         if self._producer.open or not self._producer.ready:
             self._metrics.txns.labels("aborted").inc()
         self._consumer.rewind(list(self._tasks))

@@ -8,7 +8,7 @@ import ipaddress
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -170,11 +170,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: a scrape every few seconds is not an event."""
 
 
-def _address(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """The first address, IPv4 before IPv6: most clients try IPv4 for `localhost`."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    found.sort(key=lambda info: info[0] != socket.AF_INET)
-    return found[0][0], found[0][4]
+Info = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
+"""An answer of getaddrinfo(): family, kind, protocol, canonical name, address."""
+
+
+def preferred(found: Sequence[Info]) -> Info:
+    """The first IPv4 address that a name has, or else the first: `localhost` means 127.0.0.1 to most clients."""
+    return min(found, key=lambda info: info[0] != socket.AF_INET)
 
 
 def why_not(error: Exception) -> str:
@@ -198,7 +200,9 @@ class HttpServer:
         Raises:
             OSError: the address cannot be used.
         """
-        self._server = _Server(*_address(host, port), pages)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = preferred(found)
+        self._server = _Server(family, address, pages)
         self.port: Final[int] = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
         self._thread.start()

@@ -12,6 +12,7 @@ from service.core.model import Reason, ResetReason
 from service.observe.status import StatusBoard
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+THROTTLED_CLIENTS = ("producer", "consumer", "admin")
 THROTTLE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -68,7 +69,7 @@ class Metrics:
             registry=registry,
             buckets=THROTTLE_BUCKETS,
         )
-        for client in ("producer", "consumer"):
+        for client in THROTTLED_CLIENTS:
             self.throttle.labels(client)
         self.skipped = Counter(
             "txwatch_records_skipped",

@@ -41,7 +41,7 @@ def fault_of_host(host: str) -> str | None:
 def fault_of_text(text: str) -> str | None:
     """What is wrong with the characters of a name, or of a list of names, or None.
 
-    A space at an end is never meant, and some clients strip it: a group of one space aborts librdkafka 2.16.
+    A space at an end is never meant, and the client takes a group of one space for none: that aborts the process.
     """
     if not text.strip():
         return "is blank"

@@ -15,7 +15,7 @@ from service.process.limits import THREADS
 ARGUMENTS = {"service": [], "producer": ["replay", "-"]}
 
 
-@pytest.mark.parametrize("limit", [("threads", "1"), ("threads", "12"), ("mib", "1"), ("mib", "60"), ("mib", "200")])
+@pytest.mark.parametrize("limit", [("threads", "1"), ("threads", "12"), ("mib", "1"), ("mib", "60"), ("mib", "100")])
 @pytest.mark.parametrize("program", ["service", "producer"])
 def test_where_threads_are_too_few_it_says_so_in_one_line(broker: Broker, program: str, limit: tuple[str, str]) -> None:
     ended = subprocess.run(

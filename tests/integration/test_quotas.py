@@ -1,6 +1,7 @@
 """Quotas of a real broker: what they hold up is late, and nothing else."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -64,13 +65,15 @@ def test_a_burst_beyond_the_producers_quota_is_late_and_neither_aborted_nor_wron
     names = Names(unique)
     instance = unique("one")
     create_topics(broker, names.transactions, names.alerts, partitions=4)
-    with running(broker, names, {"KAFKA_INSTANCE_ID": instance}) as service:
+    with running(broker, names, {"KAFKA_INSTANCE_ID": instance, "WINDOW_SIZE_MS": "3000"}) as service:
         service.wait_ready(4)
         produce(broker, names.transactions, [transaction("first", START_MS, "8000.01")])
         checkpointed(service, 1)
-        set_quota(broker, f"txwatch-{instance}", producer_byte_rate=40_000)
+        set_quota(broker, f"txwatch-{instance}", producer_byte_rate=20_000)
         keys = [f"tx{number}" for number in range(5_000)]
+        service.process.send_signal(signal.SIGSTOP)  # so that all of it comes in one window
         produce(broker, names.transactions, [transaction(key, START_MS, "8000.01") for key in keys])
+        service.process.send_signal(signal.SIGCONT)
         watched = Watched(service)
         watched.until(all_committed(broker, names, len(keys) + 1), 90)
         assert service.metric(ABORTED) == 0
@@ -155,6 +158,23 @@ def test_a_txn_that_a_quota_holds_up_for_longer_than_its_timeout_is_given_up_and
     sink.send(records)
     sink.commit(offsets, metadata)
     assert len(read_all(strict, topic)) == len(records)
+
+
+def test_a_start_whose_topics_exceed_a_quota_says_what_it_waits_for(
+    broker: Broker, unique: Callable[[str], str]
+) -> None:
+    names = Names(unique)
+    instance = unique("one")
+    set_quota(broker, f"txwatch-{instance}", controller_mutation_rate=4)
+    with running(broker, names, {"KAFKA_INSTANCE_ID": instance, "TOPICS_PARTITIONS": "12"}) as service:
+
+        def said() -> bool:
+            return "throttles the admin client" in (service.status()["reason"] or "")
+
+        wait_until(said, 30)
+        service.wait_ready(12, timeout_s=60)
+        assert (service.metric(TIMES % "admin") or 0) > 0
+        assert service.stop() == 0
 
 
 def test_set_quota_reports_what_the_broker_refuses(broker: Broker) -> None:

@@ -5,7 +5,8 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message
 
-from service.app.clients import construct, consumer_config, with_reports
+from service.app.clients import construct, consumer_config
+from service.kafka.guards.txn_failure import with_reports
 from service.kafka.poll_size import FIRST_RECORDS, POLL_BYTES, PollSize
 from service.settings import KafkaSettings, Settings
 

@@ -75,7 +75,7 @@ def test_what_is_no_encoding_of_text_files_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "named"),
     [
         (HEADER.encode("utf-16"), "--encoding utf-16"),
         (HEADER.encode("utf-32"), "--encoding utf-32"),
@@ -85,9 +85,9 @@ def test_what_is_no_encoding_of_text_files_is_refused(name: str) -> None:
         (b"PK\x03\x04\x14\0", "spreadsheet"),
     ],
 )
-def test_a_file_that_is_not_utf8_is_told_what_it_may_be(data: bytes, told: str) -> None:
+def test_a_file_that_is_not_utf8_has_a_message_of_what_it_may_be(data: bytes, named: str) -> None:
     for sizes in ([], [1, 1, 1]):
-        with pytest.raises(InputFileError, match=told):
+        with pytest.raises(InputFileError, match=named):
             Found(blocks_of(data, sizes))
 
 
@@ -115,7 +115,7 @@ def test_an_empty_block_of_a_pipe_stays_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "named"),
     [
         (HEADER.encode(), "x.gz is not gzip, or damaged"),
         (gzip.compress(b"x" * 999)[:-5], "x.gz: the gzip data is cut off"),
@@ -123,8 +123,8 @@ def test_an_empty_block_of_a_pipe_stays_one() -> None:
         (gzip.compress(b"x") + b"tail", "x.gz is not gzip, or damaged"),
     ],
 )
-def test_gzip_that_is_damaged_ends_the_reading_after_what_was_good(data: bytes, told: str) -> None:
-    with pytest.raises(InputFileError, match=told):
+def test_gzip_that_is_damaged_ends_the_reading_after_what_was_good(data: bytes, named: str) -> None:
+    with pytest.raises(InputFileError, match=named):
         list(gunzipped([data], "x.gz"))
 
 

@@ -58,7 +58,7 @@ def test_a_line_sep_further_down_is_a_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "named"),
     [
         (f"Bank\nAccount 12\n{HEADER}", "; --skip-lines 2 would find the columns"),
         (HEADER.replace(",", ";"), "; --delimiter ';' would find the columns"),
@@ -67,10 +67,10 @@ def test_a_line_sep_further_down_is_a_row() -> None:
         ("a,b\n", "has no column 'transaction_id'; its header: 'a, b'"),
     ],
 )
-def test_a_header_without_the_columns_says_which_options_would_find_them(text: str, told: str) -> None:
+def test_a_header_without_the_columns_says_which_options_would_find_them(text: str, named: str) -> None:
     with pytest.raises(InputFileError) as caught:
         read(text)
-    assert str(caught.value).endswith(told)
+    assert str(caught.value).endswith(named)
 
 
 def test_the_options_that_it_names_do_find_them() -> None:
@@ -152,7 +152,7 @@ def test_names_that_hold_the_joint_themselves_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "named"),
     [
         (Columns("id", "Date+Tim", "Credit"), "no column 'Tim'"),
         (Columns("id", "Date+Time", "Credit-Debt"), "no column 'Debt'"),
@@ -161,8 +161,8 @@ def test_names_that_hold_the_joint_themselves_are_found() -> None:
         (Columns("id", "Date+Time", "Debit"), "more than one column 'Debit'"),
     ],
 )
-def test_a_part_that_is_missing_or_there_twice_is_named(columns: Columns, told: str) -> None:
-    with pytest.raises(InputFileError, match=told):
+def test_a_part_that_is_missing_or_there_twice_is_named(columns: Columns, named: str) -> None:
+    with pytest.raises(InputFileError, match=named):
         read("id,Date,Time,Credit,Debit,Debit\n", columns=columns)
 
 

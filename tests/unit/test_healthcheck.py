@@ -69,3 +69,18 @@ def test_it_asks_at_ipv6s_own_address(capsys: pytest.CaptureFixture[str]) -> Non
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         assert ready.main({"HTTP_HOST": "::1", "HTTP_PORT": str(elsewhere.getsockname()[1])}) == 1
     assert "no answer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("listens", "asked"),
+    [
+        ("", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),  # noqa: S104
+        ("::", "127.0.0.1"),
+        ("0::0", "127.0.0.1"),
+        ("::1", "::1"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_an_address_that_is_every_one_is_asked_at_ipv4s_own(listens: str, asked: str) -> None:
+    assert ready.one_address(listens) == asked

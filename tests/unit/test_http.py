@@ -22,8 +22,10 @@ from service.observe.http import (
     MAX_CONNECTIONS,
     REQUEST_TIMEOUT_S,
     HttpServer,
+    Info,
     Pages,
     authority,
+    preferred,
     why_not,
 )
 from service.observe.metrics import Metrics
@@ -369,6 +371,15 @@ def test_it_listens_where_it_is_told_and_nowhere_else(host: str, *, by_ipv4: boo
         assert (by_ipv4, by_ipv6 and has_ipv6()) == found
     finally:
         site.server.close()
+
+
+def test_a_name_of_both_kinds_is_its_first_ipv4_address() -> None:
+    def info(family: socket.AddressFamily, host: str) -> Info:
+        return family, socket.SOCK_STREAM, 6, "", (host, 80)
+
+    four, other = info(socket.AF_INET, "127.0.0.1"), info(socket.AF_INET, "127.0.0.2")
+    six = info(socket.AF_INET6, "::1")
+    assert (four, four, six) == (preferred([six, four, other]), preferred([four, other, six]), preferred([six]))
 
 
 def test_an_address_of_another_machine_is_refused_with_a_hint() -> None:

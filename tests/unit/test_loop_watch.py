@@ -107,7 +107,7 @@ def test_the_place_is_the_innermost_function_of_the_service() -> None:
     where = watch.where()
     going.set()
     thread.join()
-    assert where.startswith("Worker.turn (runtime.py:")
+    assert where.startswith("Worker.turn (worker.py:")
     assert "unknown" == watch.where()
 
 

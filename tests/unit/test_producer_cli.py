@@ -157,8 +157,8 @@ def test_the_summary_is_the_last_line_and_has_exactly_its_keys() -> None:
     assert (done.code, done.err) == (0, "")
     assert list(done.summary) == KEYS
     times = {"first_event_time": 1_715_392_800_000, "last_event_time": 1_715_392_810_000}
-    told = {"read": 4, "next_row": 5, "last_line_unfinished": False, **times}
-    assert done.summary | {"seconds": 0} == dict.fromkeys(KEYS, 0) | told
+    others = {"read": 4, "next_row": 5, "last_line_unfinished": False, **times}
+    assert done.summary | {"seconds": 0} == dict.fromkeys(KEYS, 0) | others
 
 
 def test_a_header_without_rows_ends_with_0() -> None:

@@ -85,7 +85,7 @@ def test_one_in_the_middle_of_handing_over_sends_no_row_twice() -> None:
     assert driven.session.tally.read == 9
 
 
-def test_one_before_anything_was_sent_is_told_too() -> None:
+def test_one_before_anything_was_sent_is_said_too() -> None:
     text = csv_at(0)
     driven = Driven(text, AsFast(), source=Faulty(text, RuntimeError("broken\nin two lines"), 0)).run()
     assert (driven.numbers, driven.session.next_row) == ([], 1)
@@ -182,7 +182,7 @@ def test_each_pass_is_counted_by_itself() -> None:
     assert (tally.earlier_rows, tally.first_ms, tally.last_ms) == (3, 1000, 3000)
 
 
-def test_a_person_is_told_times_span_and_how_many_rows_go_back() -> None:
+def test_a_person_learns_times_span_and_how_many_rows_go_back() -> None:
     driven = Driven(csv_at(3_600_000, 1500, 3000), ByEventTime(2)).run()
     tally, span_ns = driven.session.tally, driven.schedule.span_ns
     assert times_line(tally, span_ns, ZoneInfo("Asia/Shanghai")) == (
@@ -220,7 +220,7 @@ def test_no_wait_between_rows_is_longer_than_the_greatest_gap() -> None:
     assert driven.schedule.span_ns == 8 * NS_PER_S
 
 
-@given(st.lists(st.integers(0, 10**7), min_size=1, max_size=30), st.integers(1, 400))
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=30), st.integers(1, 400))
 def test_a_gap_that_no_wait_reaches_changes_nothing(times_ms: list[int], block: int) -> None:
     free = Driven(csv_at(*times_ms), ByEventTime(), block=block + 40).run()
     bound = Driven(csv_at(*times_ms), ByEventTime(1.0, 10**11 * NS_PER_MS), block=block + 40).run()
@@ -235,7 +235,7 @@ def test_it_bounds_the_wait_from_pass_to_pass_and_before_the_first_row_of_a_resu
 
 
 @pytest.mark.parametrize("pace", [ByEventTime(), ByEventTime(4), ByEventTime(1.0, NS_PER_S), AtRate(3)])
-@given(times_ms=st.lists(st.integers(0, 10**7), min_size=1, max_size=20))
+@given(times_ms=st.lists(st.integers(0, 5000), min_size=1, max_size=20))
 def test_a_dry_run_sends_at_once_and_knows_how_long_it_would_take(pace: Pace, times_ms: list[int]) -> None:
     dry = Driven(csv_at(*times_ms), pace, at_once=True).run()
     real = Driven(csv_at(*times_ms), pace).run()

@@ -152,7 +152,7 @@ def test_a_replay_that_was_stopped_before_its_first_good_row_did_not_fail() -> N
     assert (done.code, *done.counts("read", "rejected")) == (0, 1, 1)
 
 
-def test_a_newest_first_file_is_told_and_read_in_order_from_its_end(tmp_path: Path) -> None:
+def test_a_newest_first_file_is_named_and_read_in_order_from_its_end(tmp_path: Path) -> None:
     rows = [f"tx{number},2024-05-11 10:00:{59 - number:02},1\n" for number in range(30)]
     path = file(tmp_path, HEADER + "".join(rows))
     done = dry(path)

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 import pytest
 
@@ -25,7 +25,9 @@ from service.process.stderr import FLUSH_S, MOST_BYTES, Stderr
 LINES: Final = 20_000
 FILLER: Final = "x" * 127 + "\n"
 """A part of a page: a pipe that has no room for it takes no shorter line either."""
-QUICK_S: Final = 1.0
+QUIET_S: Final = 2.0
+"""Nothing more comes then, on a busy machine either."""
+QUICK_S: Final = 10.0
 """To hand over so many lines takes some hundredths of a second where nobody waits for a reader."""
 
 
@@ -39,7 +41,7 @@ class Pipe:
     def read_lines(self, pause_s: float = 0.0) -> list[str]:
         """Read everything that comes, 4 KiB at a time, until it is quiet for a while."""
         read = b""
-        while select.select([self.reading], [], [], 0.5)[0]:
+        while select.select([self.reading], [], [], QUIET_S)[0]:
             read += os.read(self.reading, 4096)
             time.sleep(pause_s)
         return [line for line in read.decode().splitlines() if line != FILLER.strip()]
@@ -217,6 +219,18 @@ main()
 
 
 CONFIGURE: Final = "from service.observe import log; log.configure('info', 'json')"
+
+
+@contextlib.contextmanager
+def started(arguments: list[str], **more: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401 - Popen's
+    """A process that is killed at the end of the block, should it be there still."""
+    with subprocess.Popen(arguments, **more) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 WRITERS: Final = {
     "log": f"{CONFIGURE}; log.get('x').info('a', n='x' * 300)",
     "library": f"{CONFIGURE}; logging.getLogger('x').info('x' * 300)",
@@ -231,7 +245,7 @@ def test_whatever_writes_there_the_process_ends_in_time_where_nobody_reads(write
     reading, writing = os.pipe()
     body = f"for n in range(3000):\n        {WRITERS[writer]}\n    return 3"
     began = time.monotonic()
-    with subprocess.Popen(command(body), cwd=ROOT, stderr=writing) as process:
+    with started(command(body), cwd=ROOT, stderr=writing) as process:
         os.close(writing)
         assert 3 == process.wait(60)
     assert time.monotonic() - began < FLUSH_S + 20
@@ -241,7 +255,7 @@ def test_whatever_writes_there_the_process_ends_in_time_where_nobody_reads(write
 def test_a_crash_is_read_to_its_last_line_by_a_reader_that_comes_late() -> None:
     reading, writing = os.pipe()
     body = f"{CONFIGURE}\n    for n in range(700): log.get('x').info('a', n='x' * 300)\n    1 // 0"
-    with subprocess.Popen(command(body), cwd=ROOT, stderr=writing) as process:
+    with started(command(body), cwd=ROOT, stderr=writing) as process:
         os.close(writing)
         while len(read := os.read(reading, 1)) == 0:
             pass
@@ -263,11 +277,11 @@ def test_the_log_says_in_its_own_form_that_lines_are_missing() -> None:
     return 0"""
     log = b""
     pipe = subprocess.PIPE
-    with subprocess.Popen(command(body), cwd=ROOT, stdin=pipe, stdout=pipe, stderr=writing) as process:
+    with started(command(body), cwd=ROOT, stdin=pipe, stdout=pipe, stderr=writing) as process:
         os.close(writing)
         assert process.stdout is not None
         assert b"said\n" == process.stdout.readline()
-        while select.select([reading], [], [], 0.5)[0]:
+        while select.select([reading], [], [], QUIET_S)[0]:
             log += os.read(reading, 4096)
         process.communicate(b"\n", 60)
     with os.fdopen(reading, "rb") as rest:
@@ -300,7 +314,7 @@ def test_wrong_settings_end_it_with_2_where_nobody_reads_a_full_pipe() -> None:
     reading, writing = os.pipe()
     fill(writing)
     environment = {**os.environ, "WINDOW_SIZE_MS": "-1"}
-    with subprocess.Popen([sys.executable, "-m", "service"], cwd=ROOT, env=environment, stderr=writing) as process:
+    with started([sys.executable, "-m", "service"], cwd=ROOT, env=environment, stderr=writing) as process:
         os.close(writing)
         assert 2 == process.wait(60)
     os.close(reading)

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -27,8 +29,9 @@ STANDING: Final = {
 }
 
 
-def started(body: str) -> subprocess.Popen[bytes]:
-    """The program with this for its command, once it can be stopped."""
+@contextlib.contextmanager
+def started(body: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The program with this for its command, once it can be stopped; killed at the end of the block."""
     code = f"""
 import sys, time
 import service.cli.main
@@ -42,12 +45,14 @@ service.cli.main.main = run
 from service.__main__ import main
 main()
 """
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
-    )
-    assert process.stdout is not None
-    assert b"x" * 9 + b"\n" == process.stdout.readline()
-    return process
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+        try:
+            assert process.stdout is not None
+            assert b"x" * 9 + b"\n" == process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(

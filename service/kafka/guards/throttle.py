@@ -52,7 +52,8 @@ class Throttle:
         if not self.active:
             return None
         left_s = max(0.0, self._until_s - self._monotonic_s())
-        return f"broker {self._broker} throttles the {self.client} for {left_s:.1f} s more: a quota is exceeded"
+        who = "admin client" if self.client == "admin" else self.client
+        return f"broker {self._broker} throttles the {who} for {left_s:.1f} s more: a quota is exceeded"
 
     def say(self, log: FilteringBoundLogger) -> None:
         """Log what has not been logged, once a minute at most."""

@@ -1,0 +1,45 @@
+"""What all commands share: their common options, exit codes and what goes to the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from service import __version__
+
+OK: Final = 0
+FAILED: Final = 1
+UNUSABLE: Final = 2
+
+
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --config and --version."""
+    config = click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="TOML settings; default config/service.toml where it exists.",
+    )
+    return config(click.version_option(__version__, prog_name="txwatch")(function))
+
+
+def say(text: str) -> None:
+    """Print to standard output; a reader that has read enough and closed it, as head(1) does, ends the command well."""
+    try:
+        print(text, flush=True)  # noqa: T201 - this is what the commands are for
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        enough = isinstance(error, BrokenPipeError)
+        code = OK if enough else complain(f"standard output: {error.strerror}", FAILED)
+        raise click.exceptions.Exit(code) from None
+
+
+def complain(line: str, code: int) -> int:
+    """Print one line to standard error; returns the code."""
+    print(f"txwatch: {' '.join(line.split())}", file=sys.stderr)  # noqa: T201 - the one line of a wrong start
+    return code

@@ -1,0 +1,98 @@
+"""Reads a topic's committed records without joining a group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+
+from service.history.records import StoredRecord
+from service.kafka.classify import classify_query, kafka_error
+from service.loop.errors import Fatal
+
+TIMEOUT_S: Final = 2.0
+NO_TIMESTAMP_MS: Final = -1
+
+
+class TopicReader:
+    """All partitions of one topic at a time; start first, then read."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        """Wrap a consumer with isolation.level=read_committed and enable.partition.eof=true."""
+        self._consumer = consumer
+        self._topic = ""
+        self._from_ms = NO_TIMESTAMP_MS
+        self._unfinished: set[int] = set()
+
+    def start(self, topic: str, *, from_beginning: bool) -> None:
+        """Start at the first record of every partition, or after the last one.
+
+        Raises:
+            Retriable: the broker does not answer, or there is no such topic.
+            Fatal: it refuses.
+        """
+        first = OFFSET_BEGINNING if from_beginning else OFFSET_END
+        self._start(topic, lambda partitions: [TopicPartition(topic, each, first) for each in partitions])
+        self._from_ms = NO_TIMESTAMP_MS
+
+    def start_at(self, topic: str, from_ms: int) -> None:
+        """Start at the first record with a timestamp of ``from_ms`` (epoch) or later; older ones are left out.
+
+        Raises:
+            Retriable: the broker does not answer, or there is no such topic.
+            Fatal: it refuses.
+        """
+
+        def found(partitions: set[int]) -> list[TopicPartition]:
+            wanted = [TopicPartition(topic, each, max(0, from_ms)) for each in partitions]
+            answers = self._consumer.offsets_for_times(wanted, TIMEOUT_S)
+            return [answer for answer in answers if answer.offset != OFFSET_END]
+
+        self._start(topic, found)
+        self._from_ms = from_ms
+
+    def _start(self, topic: str, positions: Callable[[set[int]], list[TopicPartition]]) -> None:
+        self._topic = topic
+        try:
+            starts = positions(self._partitions(topic))
+            self._consumer.assign(starts)
+        except KafkaException as exception:
+            self._consumer.poll(0)  # the client's own complaints say more than "timed out"
+            raise classify_query(kafka_error(exception), f"read {topic}") from exception
+        self._unfinished = {each.partition for each in starts}
+
+    def _partitions(self, topic: str) -> set[int]:
+        metadata = self._consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+        if metadata.error is not None:
+            raise KafkaException(metadata.error)
+        return set(metadata.partitions)
+
+    def read(self, *, follow: bool, keep_going: Callable[[], bool]) -> Iterator[StoredRecord]:
+        """Each record, in the order of its partition; ends when each partition has been at its end, unless following.
+
+        Raises:
+            Fatal: the broker refuses.
+        """
+        while (follow or self._unfinished) and keep_going():
+            for message in self._consumer.consume(500, 0.1):
+                error, partition = message.error(), message.partition() or 0
+                if error is not None:
+                    self._handle(error, partition)
+                    continue
+                timestamp_ms = message.timestamp()[1]
+                if timestamp_ms >= self._from_ms:
+                    yield StoredRecord(partition, message.offset() or 0, timestamp_ms, message.value())
+        self._consumer.unassign()
+
+    def _handle(self, error: KafkaError, partition: int) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+            self._unfinished.discard(partition)
+        elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            pass  # the client looks for the coordinator of a group that is never joined
+        elif isinstance(problem := classify_query(error, f"read {self._topic}"), Fatal):
+            raise problem
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._consumer.close()
