@@ -21,8 +21,8 @@ from service.core.model import (
     Progress,
     ReadAhead,
     Reason,
+    TumblingWindow,
     WallTimeMs,
-    Window,
     WindowClosed,
 )
 from service.observe.http import Pages
@@ -43,7 +43,7 @@ def alert() -> OutRecord:
         aggregate.add(amount)
     aggregate.count, aggregate.last_offset, aggregate.max_timestamp = 3, Offset(2), EventTimeMs(TIME + 9_000)
     anomaly = Anomaly("threshold", "tx1", Decimal(8000))
-    window = Window(1_785_000_000_000, 1_785_000_010_000)
+    window = TumblingWindow(1_785_000_000_000, 1_785_000_010_000)
     closed = WindowClosed(ClockName.PROCESSING, window, EventTimeMs(TIME + 8_000), {"tx1": aggregate}, [anomaly])
     return alert_record("alerts", SOURCE, closed, anomaly, WallTimeMs(window.end_ms + 3))
 

@@ -1,4 +1,4 @@
-"""The values that go into the core and come out of it, with their units as types."""
+"""The core's input and output values, with their units as types."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ import msgspec
 from service.core.money import Total
 
 EventTimeMs = NewType("EventTimeMs", int)
-"""When something happened, as its producer says: milliseconds since the epoch, UTC."""
+"""When a transaction happened, by its producer: milliseconds since the epoch, UTC."""
 
 WallTimeMs = NewType("WallTimeMs", int)
-"""When this service saw it, by its own clock: milliseconds since the epoch, UTC."""
+"""A time of this service's own clock: milliseconds since the epoch, UTC."""
 
 Offset = NewType("Offset", int)
 Partition = NewType("Partition", int)
 
 OLDEST_TIMESTAMP_MS: Final = 100_000_000_000
-"""1973-03-03. What is below was meant as seconds, which reach this number only in the year 5138."""
-
+"""1973-03-03. A smaller timestamp is most likely in seconds, which reach this number only in the year 5138."""
 
 MAX_ID_CHARS: Final = 32_768
-"""A longer id could make an alert that no topic takes, and so stop the stream for ever."""
+"""A longer id could make an alert too large for any topic, and stop the stream for ever."""
 
 
 class Transaction(msgspec.Struct, gc=False):
     """One payment record.
 
-    A float ``amount`` stands for its shortest decimal form and nothing else: whoever builds a
-    Transaction from more digits than a float keeps (15 are always safe) passes a Decimal.
+    A float ``amount`` means its shortest decimal form. An amount with more digits than a float keeps (15 are always
+    safe) must be a Decimal.
     """
 
     transaction_id: Annotated[
@@ -46,7 +45,7 @@ class Transaction(msgspec.Struct, gc=False):
 
 
 class Reason(StrEnum):
-    """Why a record was set aside: the ``txwatch.reason`` header and the metric's label."""
+    """Why a record was set aside: the ``txwatch.reason`` header and the label of ``txwatch_records_rejected_total``."""
 
     NOT_JSON = "not_json"
     NOT_UTF8 = "not_utf8"
@@ -62,17 +61,17 @@ class ResetReason(StrEnum):
     """Why a partition starts at its earliest record: the label of ``txwatch_offset_resets_total``."""
 
     BEYOND_END = "beyond_end"
-    """The committed offset lies beyond the partition's end: the topic was truncated, or made again."""
+    """The committed offset is beyond the partition's end: the topic was truncated or created again."""
     EXPIRED = "expired"
-    """The record at the committed offset is gone."""
+    """The record at the committed offset has expired."""
     NO_OFFSET = "no_offset"
-    """The group has no offset for any partition of the topic, or the broker does not answer that question."""
+    """The group has no offset for any partition of the topic, or the broker did not say whether it has one."""
     NEW_PARTITION = "new_partition"
-    """The group has none for this partition, and has some for others: most likely it was added."""
+    """The group has offsets for other partitions and none for this one: most likely the partition was added."""
 
 
 class LatePolicy(StrEnum):
-    """What becomes of a late record. It is counted in each case."""
+    """What happens to a late record. It is counted in each case."""
 
     INCLUDE = "include"
     DIVERT = "divert"
@@ -80,7 +79,7 @@ class LatePolicy(StrEnum):
 
 
 class ClockName(StrEnum):
-    """Whose time a window is; each one's rules are in service.core.clocks."""
+    """The clock of the windows; service.core.clocks has a module for each."""
 
     PROCESSING = "processing"
     INGESTION = "ingestion"
@@ -88,7 +87,7 @@ class ClockName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TumblingWindow:
     """A tumbling window, ``start_ms <= t < end_ms``, aligned to the epoch."""
 
     start_ms: int
@@ -96,12 +95,12 @@ class Window:
 
 
 class Aggregate(Total):
-    """What one window holds of one key: the exact sum, and whose records made it."""
+    """One key's records in one window: the exact sum, the count, and where the records are."""
 
     __slots__ = ("count", "first_offset", "last_offset", "late_count", "max_timestamp", "timestamp")
 
     def __init__(self, timestamp: EventTimeMs, offset: Offset) -> None:
-        """Open it for its first record, which is still to be added."""
+        """Start with the first record's time and offset. Its amount is not added yet."""
         super().__init__()
         self.timestamp = timestamp
         self.max_timestamp = timestamp
@@ -113,41 +112,41 @@ class Aggregate(Total):
 
 @dataclass(frozen=True, slots=True)
 class ReadAhead:
-    """What was read beyond a committed offset, for clocks whose windows are open while others close.
+    """What an owner read beyond the offset that it committed, for clocks that commit while windows are open.
 
-    Whoever reads it again judges it as it was judged, by the rules and horizons of that time: what is in no open
-    window has been emitted or set aside before, and the rest makes the open windows what they were.
+    The next owner reads these records again, by the rules and horizons of that time. Records in no open window were
+    emitted or set aside before, and are skipped; the rest rebuild the open windows.
     """
 
     read: Offset
     """The first offset that was not read."""
     watermark_ms: EventTimeMs | None
-    """After all that was read."""
+    """The watermark after all of them."""
     closed_to_ms: int | None
-    """Windows that begin before this time of their clock are closed."""
+    """Windows that start before this time are closed."""
     clock: ClockName
     window_size_ms: int
     lateness_ms: int
     max_future_ms: int
     late_policy: LatePolicy
     horizons: tuple[tuple[Offset, int], ...] = ()
-    """From which offset on, which event time was too far ahead; see service.core.clocks.horizon."""
+    """Each offset from which a bound on event times holds, and the bound; see service.core.clocks.horizon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the next owner of a partition starts to read, and what it must know there."""
+    """Where the next owner of a partition starts to read, and the state that it needs."""
 
     offset: Offset
     watermark_ms: EventTimeMs | None
-    """At ``offset``; if the record there has moved it, that may be in it."""
+    """The watermark at ``offset``. It may include the record at ``offset`` itself."""
     ahead: ReadAhead | None = None
-    """None where nothing from ``offset`` on has been emitted."""
+    """None if no record from ``offset`` on was emitted or set aside."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A record that is in no window."""
+    """A late or bad record that goes to a topic of its own instead of a window."""
 
     offset: Offset
     reason: Reason
@@ -156,10 +155,10 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What became of a run of records."""
+    """The result of adding a batch of records."""
 
     late: int
-    """How many were late, whatever the policy did with them."""
+    """How many were late, under every policy."""
     set_aside: list[SetAside]
 
 
@@ -174,10 +173,10 @@ class Anomaly:
 
 @dataclass(frozen=True, slots=True)
 class WindowClosed:
-    """A window that is over, with everything it held and the watermark at that moment."""
+    """A closed window: its sums, its anomalies, and the watermark when it closed."""
 
     clock: ClockName
-    window: Window
+    window: TumblingWindow
     watermark_ms: EventTimeMs
     aggregates: dict[str, Aggregate]
     anomalies: list[Anomaly]

@@ -1,10 +1,10 @@
-"""Exact decimal sums, nearly as cheap as float additions.
+"""Exact decimal sums that cost little more than float additions.
 
-Money written with up to four decimals is counted in whole ten-thousandths, and whole numbers in a float
-are exact far beyond any amount; everything else goes through Decimal. The idea (scale, round by adding
-1.5 * 2**52, check by dividing back) is the classic float rounding trick; the check is what makes it exact:
-``units / SCALE == amount`` holds only where ``amount`` is the float nearest to that decimal, and decimals
-of 15 digits or fewer never share a float.
+Amounts of up to four decimals are counted in whole ten-thousandths, which a float holds exactly below 2**53. All other
+amounts go through Decimal. Scaling and rounding use a known trick: add and subtract 1.5 * 2**52.
+
+The check makes it exact: ``units / SCALE == amount`` holds only if ``amount`` is the float nearest to that decimal, and
+no two decimals of at most 15 digits share a float.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ SCALE: Final = 10_000.0
 ROUND: Final = 1.5 * 2**52
 """Adding and then subtracting it rounds a float below 2**51 to the nearest whole number."""
 UNITS_LIMIT: Final = 4e14
-"""Running units stay below it. Two such numbers differ by less than 1e15, so an added amount has 15 digits at most."""
+"""The bound on a running sum. Two such sums differ by less than 1e15, so an added amount has at most 15 digits."""
 
 MAX_DIGITS: Final = 400
-"""More digits before or after the decimal point than this is no amount of money, and would only cost time."""
+"""The most digits before or after the decimal point. More are no amount of money and would cost time."""
 
-# Wide enough for the exact sum of 10**90 amounts of MAX_DIGITS on either side of the point: it never rounds.
+# Wide enough for the exact sum of 10**90 amounts with MAX_DIGITS on each side of the point, so it never rounds.
 EXACT: Final = Context(prec=2 * MAX_DIGITS + 90, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 _ZERO: Final = Decimal(0)
@@ -29,7 +29,7 @@ _SCALE: Final = Decimal(int(SCALE))
 
 
 class Total:
-    """A running sum: ``units`` ten-thousandths and a ``rest``. Both together are exact."""
+    """A running sum: ``units`` ten-thousandths plus ``rest``, which is exact."""
 
     __slots__ = ("rest", "units")
 
@@ -39,7 +39,7 @@ class Total:
         self.rest = _ZERO
 
     def add(self, amount: float | Decimal) -> None:
-        """Add any amount exactly. The loops of the clocks do the common case themselves, without this call."""
+        """Add any amount exactly. The hot loops (add_records and EventClock.accept) do the common case inline."""
         if isinstance(amount, float):
             units = (amount * SCALE + ROUND) - ROUND
             total = self.units + units
@@ -51,11 +51,11 @@ class Total:
         self.units = 0.0
 
     def exceeds(self, limit: Decimal, limit_units: float) -> bool:
-        """Whether the sum is strictly greater than ``limit``, whose whole ten-thousandths are ``limit_units``."""
+        """Whether the sum is strictly greater than ``limit``; ``limit_units`` is ``whole_units(limit)``."""
         return self.value() > limit if self.rest else self.units > limit_units
 
     def text(self) -> str | None:
-        """The sum as a decimal number, where that is cheap: a decimal of 15 digits is what its float is shown as."""
+        """The sum as text, or None where only value() gives it. A float shows a decimal of 15 digits unchanged."""
         return None if self.rest else repr(self.units / SCALE)
 
     def value(self) -> Decimal:
@@ -67,6 +67,6 @@ class Total:
 
 
 def whole_units(limit: Decimal) -> float:
-    """The ten-thousandths in ``limit``, rounded down: whole units are above one exactly if they are above the other."""
+    """The ten-thousandths in ``limit``, rounded down: a whole number exceeds both or neither."""
     bound = Decimal(UNITS_LIMIT)
     return float(EXACT.multiply(max(-bound, min(limit, bound)), _SCALE).to_integral_value(ROUND_FLOOR))

@@ -1,4 +1,4 @@
-"""What tasks go by."""
+"""The rules of a task."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from service.core.detectors import Detector
 from service.core.model import ClockName, LatePolicy, ReadAhead
 
 COMMIT_WITHIN_MS: Final = 10_000
-"""Under the clocks that commit between windows: what is set aside, and how far was read, does not wait longer."""
+"""The longest time between commits under the clocks that commit while windows are open."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRules:
-    """What a task is told once; all times in milliseconds."""
+    """The settings that a task needs; all times in milliseconds."""
 
     clock: ClockName
     window_size_ms: int
     lateness_ms: int
     idle_after_ms: int
     max_future_ms: int
-    """An event time further ahead of the wall clock is set aside; 0 lets everything pass."""
+    """A record whose event time is further ahead of the wall clock is set aside; 0 turns the check off."""
     late_policy: LatePolicy
     margin_ms: int
-    """How far the broker's clock may be behind ours: ``ingestion`` waits so long before it closes by the wall clock."""
+    """How far the broker's clock may be behind ours: ``ingestion`` waits so long after a window's end."""
     flush_after_ms: int
-    """``event`` closes what is open when a partition is caught up and silent for so long; 0 waits for records."""
+    """``event`` closes all windows of a partition that is caught up and silent for so long; 0 turns that off."""
     detectors: tuple[Detector, ...]
 
     @property
     def commit_within_ms(self) -> int:
-        """What has been read is committed at the end of a span of the wall clock that is so long."""
+        """Everything read is committed at the end of each span of the wall clock of this length."""
         return self.window_size_ms if self.clock is ClockName.PROCESSING else min(self.window_size_ms, COMMIT_WITHIN_MS)
 
-    def as_of(self, ahead: ReadAhead) -> TaskRules:
-        """The rules by which an earlier owner judged what it read ahead."""
+    def of_earlier_owner(self, ahead: ReadAhead) -> TaskRules:
+        """These rules with those that an earlier owner applied to what it read ahead."""
         return replace(
             self,
             clock=ahead.clock,

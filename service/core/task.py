@@ -1,10 +1,10 @@
-"""Everything that txwatch keeps of one input partition."""
+"""The state of one input partition."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.core.clocks import Appended, Over, WindowClock
+from service.core.clocks import AppendTimes, UnjudgedWindow, WindowClock
 from service.core.clocks.by_name import clock_for
 from service.core.model import Accepted, EventTimeMs, Offset, Progress, Transaction, WallTimeMs, WindowClosed
 from service.core.rules import TaskRules
@@ -12,34 +12,38 @@ from service.core.watermark import BoundedOutOfOrderness, Idleness
 
 
 class PartitionTask:
-    """Watermark, open windows and next offset of one partition. It moves as a whole or is dropped as a whole.
+    """Watermark, open windows and next offset of one partition. A revoke drops all of it.
 
-    What an earlier owner read ahead of the committed offset is read again, by the rules of that time and without a
-    verdict: its late and bad records have been counted and set aside. From ``read`` on everything is new.
+    Records that an earlier owner read beyond the committed offset are read again by that owner's rules. They are not
+    counted or set aside a second time. Records from ``read`` on are new.
     """
 
     def __init__(self, rules: TaskRules, now_ms: WallTimeMs, progress: Progress) -> None:
-        """Take over where the last owner committed."""
+        """Start where the last owner committed."""
         ahead = progress.ahead
         self.next_offset = progress.offset
         self.read = progress.offset if ahead is None else max(progress.offset, ahead.read)
-        """Nothing below it is new."""
+        """The first offset that no owner has read."""
         self._rules = rules
         self._idleness = Idleness(rules.idle_after_ms, now_ms)
-        then = rules if ahead is None else rules.as_of(ahead)
-        self._again = ahead is not None
-        self._shown_ms = None if ahead is None else ahead.watermark_ms
-        there_ms = progress.watermark_ms if ahead is None or progress.offset < ahead.read else ahead.watermark_ms
-        self._watermark = BoundedOutOfOrderness(then.lateness_ms, there_ms)
-        self._clock: WindowClock = clock_for(then, self._watermark, ahead)
-        self._other_rules = then != rules
-        self._move(progress.offset)
+        earlier = rules if ahead is None else rules.of_earlier_owner(ahead)
+        self._rereading = ahead is not None
+        self._read_watermark_ms = None if ahead is None else ahead.watermark_ms
+        restored_ms = progress.watermark_ms if ahead is None or progress.offset < ahead.read else ahead.watermark_ms
+        self._watermark = BoundedOutOfOrderness(earlier.lateness_ms, restored_ms)
+        self._clock: WindowClock = clock_for(earlier, self._watermark, ahead)
+        self._rules_changed = earlier != rules
+        self._advance(progress.offset)
 
     @property
     def watermark_ms(self) -> EventTimeMs | None:
-        """The watermark, or None where no record has been seen. It does not go back while records are read again."""
+        """The watermark, or None before the first record. It does not go back while records are read again."""
         value_ms = self._watermark.value_ms
-        return value_ms if self._shown_ms is None else max(value_ms or self._shown_ms, self._shown_ms)
+        return (
+            value_ms
+            if self._read_watermark_ms is None
+            else max(value_ms or self._read_watermark_ms, self._read_watermark_ms)
+        )
 
     @property
     def position(self) -> Offset:
@@ -53,98 +57,102 @@ class PartitionTask:
 
     @property
     def has_windows_of_old_rules(self) -> bool:
-        """Whether windows of other rules are being read again, to be closed as they are."""
-        return self._again and self._other_rules
+        """Whether records are being read again by other rules; their windows will be closed as they are."""
+        return self._rereading and self._rules_changed
 
     @property
     def has_closed(self) -> bool:
-        """Whether there are windows that are over."""
-        return bool(self._clock.over)
+        """Whether there are closed windows."""
+        return bool(self._clock.closed)
 
     @property
     def to_commit(self) -> bool:
-        """Whether there are windows that are over and need not wait for others."""
-        return bool(self._clock.over) and self._clock.at_once
+        """Whether there are closed windows that can be committed while others are open."""
+        return bool(self._clock.closed) and self._clock.commits_while_open
 
     def caught_up(self) -> bool:
-        """Whether everything in the partition has been read."""
+        """Whether everything up to the partition's last known end has been read."""
         return self._idleness.caught_up(self.next_offset)
 
     def idle(self, now_ms: WallTimeMs) -> bool:
-        """Whether the partition is caught up and silent, and so no longer holds back the service's watermark."""
+        """Whether the partition is caught up and silent. Then it no longer holds back the service's watermark."""
         return self._idleness.idle(self.next_offset, now_ms)
 
     def arrived(self, now_ms: WallTimeMs, next_offset: Offset) -> None:
-        """Records up to ``next_offset`` came at ``now_ms``, good or bad; accept() has had the good ones."""
+        """Note that records below ``next_offset`` came at ``now_ms``, good and bad. accept() gets the good ones."""
         self._idleness.last_arrival_ms = now_ms
-        self._move(next_offset)
+        self._advance(next_offset)
 
     def reached_end(self, end_offset: Offset) -> None:
-        """There is nothing below ``end_offset`` that was not read (transaction markers take up offsets, too)."""
+        """Note that every record below ``end_offset`` has been read. A txn marker takes up an offset, too."""
         self._idleness.reached = end_offset
-        self._move(max(self.next_offset, end_offset))
+        self._advance(max(self.next_offset, end_offset))
 
-    def _move(self, next_offset: Offset) -> None:
+    def _advance(self, next_offset: Offset) -> None:
         self.next_offset = next_offset
-        if self._again and next_offset >= self.read:
-            self._again, self._shown_ms = False, None
-            if self._other_rules:
+        if self._rereading and next_offset >= self.read:
+            self._rereading, self._read_watermark_ms = False, None
+            if self._rules_changed:
                 self._change_rules()
 
     def _change_rules(self) -> None:
-        """Close what was open under the rules of an earlier owner, and go on by ours, from the same watermark."""
+        """Close the windows of the earlier owner's rules, and continue by ours from the same watermark."""
         self._clock.close_open()
-        over = self._clock.over
+        closed = self._clock.closed
         self._watermark = BoundedOutOfOrderness(self._rules.lateness_ms, self._watermark.value_ms)
         self._clock = clock_for(self._rules, self._watermark)
-        self._clock.over += over
+        self._clock.closed += closed
 
     def accept(
-        self, now_ms: WallTimeMs, offsets: Sequence[Offset], transactions: Sequence[Transaction], appended: Appended
+        self,
+        now_ms: WallTimeMs,
+        offsets: Sequence[Offset],
+        transactions: Sequence[Transaction],
+        append_times: AppendTimes,
     ) -> Accepted:
-        """Judge each record by the watermark it meets, then add it to its window.
+        """Judge each record by the current watermark, then add it to its window.
 
         Raises:
-            AssertionError: an open window of the wall clock is over; whoever drives the task ticks it first.
+            AssertionError: a window of the wall clock should have been closed; call tick() first.
         """
-        if not self._again:
-            return self._clock.accept(now_ms, offsets, transactions, appended)
+        if not self._rereading:
+            return self._clock.accept(now_ms, offsets, transactions, append_times)
         known = sum(1 for offset in offsets if offset < self.read)
-        self._clock.accept(now_ms, offsets[:known], transactions[:known], lambda: appended()[:known])
+        self._clock.accept(now_ms, offsets[:known], transactions[:known], lambda: append_times()[:known])
         if known == len(transactions):
             return Accepted(0, [])
-        self._move(self.read)
-        return self._clock.accept(now_ms, offsets[known:], transactions[known:], lambda: appended()[known:])
+        self._advance(self.read)
+        return self._clock.accept(now_ms, offsets[known:], transactions[known:], lambda: append_times()[known:])
 
     def tick(self, now_ms: WallTimeMs) -> None:
-        """Close the windows that the wall clock alone closes, with no new record needed for it."""
+        """Close the windows that the wall clock closes without a new record."""
         self._clock.tick(now_ms)
 
     def waits_for_end(self, now_ms: WallTimeMs) -> bool:
-        """Whether a window would be over if it were sure that everything up to now has been read."""
+        """Whether a window will close as soon as everything up to now is known to have been read."""
         return self._clock.waits_for_end(now_ms, self._idleness.last_arrival_ms) and self.caught_up()
 
     def at_end(self, now_ms: WallTimeMs, end_offset: Offset) -> None:
-        """At ``now_ms`` or later the partition ended at ``end_offset``."""
-        if self.next_offset >= end_offset and not self._again:
+        """Note that the partition ended at ``end_offset``, at ``now_ms`` or later."""
+        if self.next_offset >= end_offset and not self._rereading:
             self._clock.at_end(now_ms, self._idleness.last_arrival_ms)
 
     def take_closed(self) -> list[WindowClosed]:
-        """Hand out the windows that are over, each once, earliest first, with what the detectors say."""
-        over, self._clock.over = self._clock.over, []
-        return [self._judged(one) for one in over]
+        """Return the closed windows, each once, earliest first, with the detectors' findings."""
+        closed, self._clock.closed = self._clock.closed, []
+        return [self._judged(one) for one in closed]
 
-    def _judged(self, over: Over) -> WindowClosed:
+    def _judged(self, window: UnjudgedWindow) -> WindowClosed:
         anomalies = [
             anomaly
-            for transaction_id, aggregate in over.aggregates.items()
+            for transaction_id, aggregate in window.aggregates.items()
             for detector in self._rules.detectors
             if (anomaly := detector.judge(transaction_id, aggregate)) is not None
         ]
-        return WindowClosed(over.clock, over.window, over.watermark_ms, over.aggregates, anomalies)
+        return WindowClosed(window.clock, window.window, window.watermark_ms, window.aggregates, anomalies)
 
     def progress(self) -> Progress:
-        """What to commit together with everything that take_closed() has handed out.
+        """Return what to commit together with the windows that take_closed() has returned.
 
         Raises:
             AssertionError: a window of the wall clock is open.

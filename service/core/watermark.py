@@ -1,4 +1,4 @@
-"""How far event time has come in one partition, and whether the partition still has a say in it."""
+"""The watermark of one partition, and whether the partition is idle."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Final
 from service.core.model import EventTimeMs, Offset, WallTimeMs
 
 NEVER_MS: Final = -(2**63)
-"""Before any event time. Never leaves the core: no record seen is no watermark, which is None."""
+"""Less than any event time. Used inside the core only; elsewhere, no watermark is None."""
 
 
 class BoundedOutOfOrderness:
     """The greatest event time seen minus the allowed lateness; it never goes back.
 
-    The name is Flink's. Flink prints one millisecond less, since it subtracts one more; the same records are late.
+    The name is Flink's. Flink's watermark is one millisecond less, and the same records are late.
     """
 
     __slots__ = ("lateness_ms", "newest_ms")
 
     def __init__(self, lateness_ms: int, restored_ms: EventTimeMs | None = None) -> None:
-        """Begin with no record seen, or at a watermark that an earlier owner committed."""
+        """Start without a record, or at the watermark that an earlier owner committed."""
         self.lateness_ms = lateness_ms
         self.newest_ms = NEVER_MS if restored_ms is None else restored_ms + lateness_ms
 
@@ -35,23 +35,23 @@ def watermark_at(newest_ms: int, lateness_ms: int) -> EventTimeMs | None:
 
 
 class Idleness:
-    """Idle is caught up and silent, never merely slow.
+    """A partition is idle if it is caught up and silent.
 
-    By a timer alone a partition would be called idle under back-pressure, and what it then brings would be called late.
+    Silence alone is not enough: under back-pressure a slow partition would count as idle, and its next records as late.
     """
 
     __slots__ = ("after_ms", "last_arrival_ms", "reached")
 
     def __init__(self, after_ms: int, now_ms: WallTimeMs) -> None:
-        """Start the silence at ``now_ms``, not caught up."""
+        """Start not caught up, with the silence beginning at ``now_ms``."""
         self.after_ms = after_ms
         self.last_arrival_ms = now_ms
         self.reached: Offset | None = None
 
     def caught_up(self, next_offset: Offset) -> bool:
-        """Whether the partition's end has been seen at ``next_offset``."""
+        """Whether ``next_offset`` has reached the partition's last known end."""
         return self.reached is not None and self.reached >= next_offset
 
     def idle(self, next_offset: Offset, now_ms: WallTimeMs) -> bool:
-        """Whether it is caught up and nothing has come for ``after_ms``."""
+        """Whether the partition is caught up and no record has come for ``after_ms``."""
         return self.caught_up(next_offset) and now_ms - self.last_arrival_ms >= self.after_ms

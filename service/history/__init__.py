@@ -1,5 +1,5 @@
-"""Reading the past with the same core that the service runs.
+"""Reading the past with the same core as the service.
 
-A reader is passed in, so nothing here knows Kafka's client.
+The caller passes in a reader, so nothing here imports Kafka's client.
 Nothing here writes to Kafka or joins a group.
 """

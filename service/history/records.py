@@ -1,4 +1,4 @@
-"""What reading the past brings."""
+"""Records of the past."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record as it lies in a topic."""
+    """A record as a topic stores it."""
 
     partition: int
     offset: int
     timestamp_ms: int
-    """The topic's: of its creation or of its append."""
+    """When it was created or appended, as the topic is configured."""
     value: bytes | None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import msgspec
 from prometheus_client import Counter
 
-from service.core.model import Offset, Partition, Reason, SetAside, Transaction, WallTimeMs
+from service.core.model import Offset, Partition, Reason, SetAside, WallTimeMs
 from service.core.task import PartitionTask
 from service.loop.output_topics import OutputTopics
 from service.observe.metrics import Metrics
+from service.wire.decoder import Decoder, Rejection
 from service.wire.records import Headers, Original, OutRecord, Source, set_aside_record
-from service.wire.transactions import Rejection, decode, decode_batch
+from service.wire.transactions import JsonDecoder
 
 
 class Intake:
@@ -24,6 +24,7 @@ class Intake:
         self._topic: Final = topic
         self._topics = topics
         self._metrics = metrics
+        self._decoder: Decoder = JsonDecoder()
         self._records: dict[Partition, Counter] = {}
         self.pending: list[OutRecord] = []
         self.pending_bytes = 0
@@ -39,11 +40,11 @@ class Intake:
         # Offsets have gaps only at txn markers and after compaction; without a gap nobody needs to be asked for them.
         offsets = range(first, last + 1) if last - first + 1 == len(messages) else [m.offset() for m in messages]  # type: ignore[assignment]
         good = messages
-        try:
-            transactions = decode_batch([message.value() for message in messages])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection):
-            good, transactions = self._decode_each(partition, task, messages)
+        transactions, rejections = self._decoder.decode([message.value() for message in messages])
+        if rejections:
+            good = [message for index, message in enumerate(messages) if index not in rejections]
             offsets = [message.offset() for message in good]
+            self._reject(partition, task, messages, rejections)
         new = len(messages) if first >= task.read else sum(message.offset() >= task.read for message in messages)
         accepted = task.accept(now_ms, offsets, transactions, lambda: [_append_time(m, now_ms) for m in good])
         task.arrived(now_ms, last + 1)
@@ -61,20 +62,12 @@ class Intake:
             counter = self._records[partition] = self._metrics.records.labels(self._topic, str(partition))
             return counter
 
-    def _decode_each(
-        self, partition: Partition, task: PartitionTask, messages: list[Any]
-    ) -> tuple[list[Any], list[Transaction]]:
-        good, transactions, set_aside = [], [], []
-        for message in messages:
-            try:
-                transactions.append(decode(message.value()))
-            except Rejection as rejection:
-                if message.offset() >= task.read:  # else it is in the dead-letter topic already
-                    set_aside.append(SetAside(message.offset(), rejection.reason, rejection.why))
-            else:
-                good.append(message)
-        self._put_aside(partition, messages, set_aside)
-        return good, transactions
+    def _reject(
+        self, partition: Partition, task: PartitionTask, messages: list[Any], rejections: Mapping[int, Rejection]
+    ) -> None:
+        """Set rejected records aside, except those below ``read``: they are in the dead-letter topic already."""
+        found = [SetAside(messages[index].offset(), one.reason, one.why) for index, one in rejections.items()]
+        self._put_aside(partition, messages, [one for one in found if one.offset >= task.read])
 
     def _put_aside(self, partition: Partition, messages: list[Any], set_aside: list[SetAside]) -> None:
         source = Source(self._topic, partition)

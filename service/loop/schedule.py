@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from service.core.model import Partition, WallTimeMs, Window
+from service.core.model import Partition, TumblingWindow, WallTimeMs
 from service.core.task import PartitionTask
 from service.core.window import outside, window_at
 from service.loop.errors import Retriable
@@ -33,7 +33,7 @@ class CommitSchedule:
         """Nothing has been read; a backlog is drained while a turn brings ``batch_records``."""
         self._commit_within_ms = commit_within_ms
         self._batch_records = batch_records
-        self._window: Window | None = None
+        self._window: TumblingWindow | None = None
         """The span of the wall clock by whose end all that has been read is to be committed."""
         self._held = False
         """Whether windows are over that wait for DRAIN_COMMIT_MS."""

@@ -1,5 +1,5 @@
 """What others see of the service: metrics, status, HTTP pages and log lines.
 
-The loop writes here, and other threads read.
-Nothing here knows Kafka, settings or the loop.
+The loop writes, and other threads read.
+Nothing here imports Kafka's client, settings or the loop.
 """

@@ -20,16 +20,16 @@ from prometheus_client.exposition import choose_encoder
 from service.observe.status import StatusBoard
 
 REQUEST_TIMEOUT_S: Final = 5.0
-"""A client that does not send its request within this is cut off."""
+"""A client that takes longer to send its request is disconnected."""
 CONNECTION_TIMEOUT_S: Final = 10.0
-"""Nor may the whole exchange take longer than this."""
+"""The limit for the whole exchange."""
 MAX_CONNECTIONS: Final = 32
-"""One more cuts off the oldest: whoever is slow must not keep out the one who asks for our health."""
+"""One more disconnects the oldest, so that slow clients cannot block a health check."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a page answers."""
+    """A page's answer."""
 
     status: HTTPStatus
     content_type: str
@@ -37,10 +37,10 @@ class Response:
 
 
 class Pages:
-    """The pages by path, without the network around them."""
+    """The pages by path, without the network."""
 
     def __init__(self, registry: CollectorRegistry, board: StatusBoard) -> None:
-        """Show these."""
+        """``registry`` and ``board`` are what the pages show."""
         self._registry = registry
         self._board = board
         self.by_path: Final[dict[str, Callable[[str], Response]]] = {
@@ -51,12 +51,12 @@ class Pages:
         }
 
     def metrics(self, accept: str) -> Response:
-        """Prometheus' text or OpenMetrics, as the Accept header asks for."""
+        """The metrics as Prometheus' text or OpenMetrics, as the Accept header asks for."""
         encode, content_type = choose_encoder(accept)
         return Response(HTTPStatus.OK, content_type, encode(self._registry))
 
     def healthz(self, _accept: str) -> Response:
-        """Whether the loop advances, and with it each partition that has records."""
+        """Liveness: the loop advances, and so does each partition that has records."""
         if not self._board.alive:
             why = f"the loop has stood still for {self._board.silent_s():.0f} s"
             return _text(HTTPStatus.SERVICE_UNAVAILABLE, why)
@@ -64,12 +64,12 @@ class Pages:
         return _text(HTTPStatus.OK, "ok") if stuck is None else _text(HTTPStatus.SERVICE_UNAVAILABLE, stuck)
 
     def readyz(self, _accept: str) -> Response:
-        """Whether records are being read and could be committed."""
+        """Readiness: records are read and could be committed."""
         why = self._board.status.not_ready
         return _text(HTTPStatus.OK, "ready") if why is None else _text(HTTPStatus.SERVICE_UNAVAILABLE, why)
 
     def status(self, _accept: str) -> Response:
-        """Each assigned partition."""
+        """The service and each assigned partition, as JSON."""
         status = self._board.status
         body = {
             "ready": status.not_ready is None,
@@ -94,7 +94,7 @@ class _Server(ThreadingHTTPServer):
         self.address_family = family
         self.pages: Final = pages
         self._open: dict[socket.socket, None] = {}
-        """The oldest first."""
+        """Open connections, oldest first."""
         self._lock = threading.Lock()
         super().__init__(address, _Handler)
 
@@ -114,7 +114,7 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        # The handler's timeout is for each read; a client that sends a byte now and then would stay for ever.
+        # The handler's timeout is for each read: a client that sends a byte now and then would never reach it.
         deadline = threading.Timer(CONNECTION_TIMEOUT_S, self._cut, (request,))
         deadline.daemon = True
         deadline.start()
@@ -127,11 +127,11 @@ class _Server(ThreadingHTTPServer):
 
     @staticmethod
     def _cut(request: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # it is gone already
+        with contextlib.suppress(OSError):  # already disconnected
             request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """A client that hangs up in the middle is no event."""
+        """Log nothing: a client that disconnects early is not an event."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -144,15 +144,15 @@ class _Handler(BaseHTTPRequestHandler):
         page = self.server.pages.by_path.get(self.path.partition("?")[0])
         if page is None:
             known = " ".join(self.server.pages.by_path)
-            self._answer(_text(HTTPStatus.NOT_FOUND, f"no such page; there are {known}"))
+            self._answer(_text(HTTPStatus.NOT_FOUND, f"no such page; the pages are {known}"))
         else:
             self._answer(page(self.headers.get("Accept", "")))
 
     do_HEAD = do_GET  # noqa: N815
 
     def do_POST(self) -> None:
-        self.close_connection = True  # with whatever else it wanted to say
-        self._answer(_text(HTTPStatus.METHOD_NOT_ALLOWED, "pages can only be read"), Allow="GET, HEAD")
+        self.close_connection = True  # the body is not read
+        self._answer(_text(HTTPStatus.METHOD_NOT_ALLOWED, "only GET and HEAD are allowed"), Allow="GET, HEAD")
 
     do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_POST  # noqa: N815
 
@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(response.body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401
-        """A scrape every few seconds is no event."""
+        """Log nothing: a scrape every few seconds is not an event."""
 
 
 Info = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
@@ -180,14 +180,14 @@ def preferred(found: Sequence[Info]) -> Info:
 
 
 def why_not(error: Exception) -> str:
-    """Why the address is not to be had, for whoever has set it."""
+    """Why the server cannot listen at the address, in words for the operator."""
     if isinstance(error, OSError) and error.errno in {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}:
-        return f"{error}: this machine has no such address; 0.0.0.0 is every IPv4 one"
+        return f"{error}: this machine has no such address; 0.0.0.0 means every IPv4 address"
     return str(error)
 
 
 def authority(host: str, port: int) -> str:
-    """Host and port as they stand in a URL."""
+    """Host and port as a URL has them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -195,10 +195,10 @@ class HttpServer:
     """Serves the pages from construction until close()."""
 
     def __init__(self, host: str, port: int, pages: Pages) -> None:
-        """Bind; port 0 takes a free one. A name that has addresses of both kinds is its IPv4 one.
+        """Listen; port 0 means a free port. Of a name with IPv4 and IPv6 addresses, the IPv4 address is used.
 
         Raises:
-            OSError: the address is not to be had.
+            OSError: the address cannot be used.
         """
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = preferred(found)

@@ -1,4 +1,4 @@
-"""Logging, set up once: structlog for us, and what libraries log through the same door, to standard error."""
+"""Logging to standard error: structlog for this project, and the libraries' lines through the same formatter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHARED: list[Processor] = [
 
 
 def configure(level: str, log_format: Literal["json", "console"]) -> None:
-    """Send everything from ``level`` up to standard error, one line each."""
+    """Write everything from ``level`` up to standard error, one line each. To be called once."""
     renderer: Processor
     if log_format == "json":
         renderer = structlog.processors.JSONRenderer()
@@ -56,13 +56,13 @@ def configure(level: str, log_format: Literal["json", "console"]) -> None:
 
 
 def _name_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A library's text is no event name: librdkafka's lines become ``event=librdkafka`` with a ``line``."""
+    """Use the logger's name as a library's event: librdkafka's lines become ``event=librdkafka`` with a ``line``."""
     event["line"] = event["event"]
     event["event"] = event["_record"].name
     return event
 
 
 def get(name: str) -> FilteringBoundLogger:
-    """A logger; ``name`` only sorts it under the standard library's."""
+    """Make a logger; ``name`` is its name in the standard library's tree."""
     logger: FilteringBoundLogger = structlog.get_logger(name)
     return logger

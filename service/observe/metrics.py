@@ -1,4 +1,4 @@
-"""What the loop reports, as Prometheus metrics. The registry is handed in."""
+"""The service's Prometheus metrics, in a registry that the caller passes in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ THROTTLE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Metrics:
-    """Every metric of the service. Gauges of a partition live as long as its assignment, counters for ever."""
+    """Every metric of the service. A partition's gauges end with its assignment; counters stay."""
 
     def __init__(
         self,
@@ -27,13 +27,13 @@ class Metrics:
         librdkafka: str,
         dropped_lines: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Register them all; ``dropped_lines`` says how many lines of the log could not be written so far."""
-        # In Prometheus' text they would be gauges that nobody knows, and those of a partition would stay for ever.
+        """Register all metrics; ``dropped_lines`` returns how many log lines could not be written so far."""
+        # A `_created` series would be one more gauge for each counter, and a partition's would never end.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         by_partition = ("topic", "partition")
         self.records = Counter(
             "txwatch_records",
-            "Records read, bad ones and repeats after a rewind included",
+            "Records read, including bad ones and those read again after a rewind",
             by_partition,
             registry=registry,
         )
@@ -42,7 +42,9 @@ class Metrics:
         for reason in Reason:
             if reason is not Reason.LATE:
                 self.rejected.labels(reason.value)
-        self.windows_closed = Counter("txwatch_windows_closed", "Windows closed, one a key", registry=registry)
+        self.windows_closed = Counter(
+            "txwatch_windows_closed", "Windows closed, counted for each key", registry=registry
+        )
         self.anomalies = Counter("txwatch_anomalies", "Alerts committed", ("detector",), registry=registry)
         self.anomalies.labels("threshold")
         self.alert_latency = Histogram(
@@ -62,7 +64,7 @@ class Metrics:
             self.rebalances.labels(kind)
         self.throttle = Histogram(
             "txwatch_throttle_seconds",
-            "For how long a broker throttles a client whose quota is exceeded, one observation each time it says so",
+            "How long a broker throttles a client that exceeds its quota, one observation for each throttled response",
             ("client",),
             registry=registry,
             buckets=THROTTLE_BUCKETS,
@@ -71,13 +73,13 @@ class Metrics:
             self.throttle.labels(client)
         self.skipped = Counter(
             "txwatch_records_skipped",
-            "Committed position to earliest existing record: expired unread",
+            "Records that expired unread: from the committed offset to the earliest record",
             by_partition,
             registry=registry,
         )
         self.offset_resets = Counter(
             "txwatch_offset_resets",
-            "Partitions that started at their earliest record, not at a committed offset",
+            "Partitions that started at their earliest record instead of a committed offset",
             ("reason",),
             registry=registry,
         )
@@ -85,7 +87,7 @@ class Metrics:
             self.offset_resets.labels(reset.value)
         self.split_ids = Counter(
             "txwatch_ids_in_two_partitions",
-            "Ids seen in two of this instance's partitions, of those that are watched, each counted once",
+            "Watched ids seen in two of this instance's partitions, each counted once",
             registry=registry,
         )
         build = Gauge("txwatch_build_info", "Versions, as labels", ("version", "librdkafka"), registry=registry)
@@ -96,7 +98,7 @@ class Metrics:
 
 
 class _Gauges(Collector):
-    """The gauges, made from the loop's last snapshot at each scrape: what is not assigned any more is not there."""
+    """The gauges, made from the loop's last snapshot at each scrape, so a revoked partition has none."""
 
     def __init__(self, board: StatusBoard) -> None:
         self._board = board
@@ -111,7 +113,9 @@ class _Gauges(Collector):
         lag = GaugeMetricFamily("txwatch_consumer_lag_records", "Records still to be read", labels=names)
         keys = GaugeMetricFamily("txwatch_open_windows", "Keys in open windows", labels=names)
         blocked = GaugeMetricFamily(
-            "txwatch_input_blocked_seconds", "How long an open txn of the input's own has held it up", labels=names
+            "txwatch_input_blocked_seconds",
+            "How long the partition has waited for another producer's open txn",
+            labels=names,
         )
         for partition in status.partitions:
             labels = (partition.topic, str(partition.partition))
@@ -133,11 +137,11 @@ class _Gauges(Collector):
 
 
 class _LogLines(Collector):
-    """A counter that standard error keeps itself, asked at each scrape."""
+    """The counter of dropped log lines, read from standard error at each scrape."""
 
     def __init__(self, dropped_lines: Callable[[], int]) -> None:
         self._dropped_lines = dropped_lines
 
     def collect(self) -> Iterator[Metric]:
-        help_text = "Lines of the log that could not be written: nobody reads standard error, or it is full or closed"
+        help_text = "Log lines that could not be written: standard error has no reader, or is full or closed"
         yield CounterMetricFamily("txwatch_log_lines_dropped", help_text, value=self._dropped_lines())

@@ -1,4 +1,4 @@
-"""What the loop tells the outside: a snapshot that other threads may read at any time."""
+"""The service's status: the loop writes snapshots, and other threads read them at any time."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class PartitionStatus:
     blocked_ms: int | None = None
     """How long it has waited for ``waits_for``; None where it does not wait."""
     waits_for: str | None = None
+    """What blocks the partition, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +31,32 @@ class Status:
     not_ready: str | None
     partitions: tuple[PartitionStatus, ...] = ()
     stuck: str | None = None
-    """Which partitions make no progress although they have records."""
+    """Which partitions have records and do not advance."""
 
     @property
     def watermark(self) -> int | None:
-        """The least watermark over partitions that are not idle: the service's own."""
-        marks = [p.watermark for p in self.partitions if not p.idle and p.watermark is not None]
-        return min(marks, default=None)
+        """The service's watermark: the minimum over partitions that are not idle."""
+        watermarks = [p.watermark for p in self.partitions if not p.idle and p.watermark is not None]
+        return min(watermarks, default=None)
 
 
 STALLED_AFTER_S: Final = 30.0
-"""A loop that has not turned for so long is stuck: a turn takes 0.1 s, and calls that block are cut into seconds."""
+"""A loop without a turn for so long is stuck: a turn takes 0.1 s, and blocking calls return every few seconds."""
 
 
 class StatusBoard:
-    """Where the loop posts and other threads look. Attribute assignment is atomic, so no lock is needed."""
+    """The loop writes the status here; other threads read it. Assigning an attribute is atomic, so there is no lock."""
 
     def __init__(self, monotonic_s: Callable[[], float]) -> None:
-        """Nothing has happened yet."""
+        """``monotonic_s`` is a clock in seconds that never goes back."""
         self._monotonic_s = monotonic_s
         self._beat_s = monotonic_s()
         self.status = Status(not_ready="starting")
         self.throttled: Callable[[], str | None] = lambda: None
-        """Says which clients a broker's quota holds up; None while there are none."""
+        """Returns which clients a broker throttles; None while there are none."""
 
     def beat(self) -> None:
-        """The loop advances."""
+        """Note that the loop has advanced."""
         self._beat_s = self._monotonic_s()
 
     @property
@@ -69,5 +70,5 @@ class StatusBoard:
 
     @property
     def alive(self) -> bool:
-        """Whether the loop advances."""
+        """Whether the loop has advanced recently."""
         return self.silent_s() < STALLED_AFTER_S

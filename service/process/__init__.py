@@ -1,5 +1,5 @@
-"""How a process begins, is asked to stop, and ends.
+"""How a process starts, is asked to stop, and ends.
 
-Both programs use it, and it uses nothing of theirs.
-Nothing here may wait: not for Kafka, and not for a reader of the log.
+Both programs use this room; it imports nothing from either.
+Nothing here waits for Kafka, or without a time limit for a reader of the log.
 """

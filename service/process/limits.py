@@ -1,7 +1,7 @@
-"""What a process may not have: threads, and address space for them.
+"""Limits of the process: threads, and address space for them.
 
-Kafka's client starts threads of its own. Where it may not, it aborts the process, crashes, or goes on without one for a
-broker, which looks like a broker that is away. So the threads are tried before it is made.
+Kafka's client starts its own threads. When it cannot, it aborts, crashes, or silently has no thread for a broker,
+which looks as if the broker were unreachable. So we start the threads once before we create a client.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ import threading
 from typing import Final
 
 THREADS: Final = 40
-"""What the service has at one broker is 20; a producer that is replaced and an heir's producers come on top."""
+"""The service has 20 with one broker. Replacing a producer and fencing dead owners take more."""
 _TOUCHED_BYTES: Final = 100_000
-"""A thread that allocates reserves address space for it, as the client's do."""
+"""Each thread allocates this, because glibc reserves address space only for threads that allocate."""
 _HOW: Final = "raise the limit of processes (ulimit -u, a container's pids limit) or of address space (ulimit -v)"
 
 
 class LimitError(Exception):
-    """The process may not have what it needs; the text is one line."""
+    """A limit of the process is too low; the text is one line."""
 
 
 def try_threads(count: int = THREADS) -> None:
-    """Start so many threads at a time, and end them.
+    """Start ``count`` threads at the same time, and end them.
 
     Raises:
-        LimitError: the process may not.
+        LimitError: not all of them could be started.
     """
     over = threading.Event()
 
@@ -47,7 +47,7 @@ def try_threads(count: int = THREADS) -> None:
 
 
 def shortage(error: BaseException) -> str | None:
-    """One line about an error that comes of too few threads or too little memory; None for any other."""
+    """One line about an error caused by a lack of threads or memory; None for any other error."""
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError):
         return f"out of memory{f': {text}' if text else ''}; {_HOW}, or the memory itself"

@@ -1,6 +1,6 @@
-"""Standard error that holds nobody up: a thread writes, and what it cannot write is dropped and counted.
+"""Standard error that never blocks: a thread writes the lines, and drops and counts those that find no reader.
 
-O_NONBLOCK needs no thread, but it belongs to the open file, which other processes share.
+O_NONBLOCK would need no thread, but other processes share the open file and would be affected.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TextIO, cast
 
 MOST_BYTES: Final = 256 * 1024
-"""So much waits for a slow reader."""
+"""Lines of this size in all wait for a slow reader."""
 ONE_WRITE_BYTES: Final = 64 * 1024
 FLUSH_S: Final = 2.0
-"""The end of the process waits so long for what is not written yet."""
+"""How long the end of the process waits for unwritten lines."""
 
 
 class _Line(NamedTuple):
     data: bytes
     gap: int
-    """So many dropped lines does it report."""
+    """How many dropped lines it reports."""
 
 
 class Stderr(io.TextIOBase):
     """A text stream whose write() never blocks and never fails.
 
-    Lines are written in their order. When more than ``most_bytes`` wait, whole lines are dropped until half of that is
-    written; the next line then follows one that says how many.
+    Lines keep their order. When more than ``most_bytes`` wait, new lines are dropped until half of that is written.
+    Then a line reports how many were dropped.
     """
 
     def __init__(self, descriptor: int | None, *, encoding: str = "utf-8", most_bytes: int = MOST_BYTES) -> None:
-        """``descriptor`` is None where standard error is closed: every line is dropped then."""
+        """``descriptor`` is None where standard error is closed: then every line is dropped."""
         self.gap_line: Callable[[int], str] = lambda lines: f"txwatch: {lines} lines were dropped here\n"
-        """Makes the line about dropped ones. It is called with a lock held, so it may not write."""
+        """Makes the line about dropped lines. It is called with a lock held, so it must not write."""
         self._descriptor = descriptor
         self._encoding = encoding
         self._most = most_bytes
         self._changed = threading.Condition()
         self._begun = ""
-        """A line whose end has not come yet."""
+        """The start of a line that is not complete yet."""
         self._lines: deque[_Line] = deque()
         self._bytes = 0
-        """In lines that are not written yet."""
+        """The size of the lines that are not written yet."""
         self._full = False
         self._dropped = 0
         self._unreported = 0
@@ -55,21 +55,21 @@ class Stderr(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """How text becomes bytes."""
+        """The name of the encoding."""
         return self._encoding
 
     @property
     def errors(self) -> str:  # type: ignore[override]
-        """What the encoding does not have is written with a backslash."""
+        """A character that the encoding lacks is written as a backslash escape."""
         return "backslashreplace"
 
     @property
     def dropped(self) -> int:
-        """Lines that were dropped."""
+        """How many lines were dropped."""
         return self._dropped
 
     def writable(self) -> bool:
-        """It is."""
+        """Always true."""
         return True
 
     def isatty(self) -> bool:
@@ -80,14 +80,14 @@ class Stderr(io.TextIOBase):
         """The descriptor.
 
         Raises:
-            OSError: there is none.
+            OSError: standard error is closed.
         """
         if self._descriptor is None:
             raise io.UnsupportedOperation("standard error is closed")
         return self._descriptor
 
     def write(self, text: str) -> int:
-        """Take the text. A line is written when it has its end."""
+        """Accept the text. A line is written when it is complete."""
         with self._changed:
             *lines, self._begun = (self._begun + text).split("\n")
             for line in lines:
@@ -95,10 +95,10 @@ class Stderr(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: to flush is to wait for a reader. drain() does that."""
+        """Do nothing: flushing would wait for a reader. drain() does that."""
 
     def drain(self, timeout_s: float) -> bool:
-        """Wait until everything is written, at most so long; returns whether it is."""
+        """Wait up to ``timeout_s`` until everything is written; returns whether it is."""
         with self._changed:
             if self._begun:
                 line, self._begun = self._begun, ""
@@ -129,7 +129,7 @@ class Stderr(io.TextIOBase):
         thread = threading.Thread(target=self._run, name="stderr", daemon=True)
         try:
             thread.start()
-        except RuntimeError:  # this process may have no more threads, and is about to end with a line about it
+        except RuntimeError:  # no more threads are allowed, and the process is about to end with a line about it
             self._write_some()
         else:
             self._thread = thread
@@ -141,7 +141,7 @@ class Stderr(io.TextIOBase):
                 self._write_some()
 
     def _write_some(self) -> None:
-        """Write the oldest lines, without the lock: others add theirs meanwhile."""
+        """Write the oldest lines. The lock is released meanwhile, so that other threads can add lines."""
         some: list[_Line] = []
         size = 0
         while self._lines and (not some or size + len(self._lines[0].data) <= ONE_WRITE_BYTES):
@@ -161,7 +161,7 @@ class Stderr(io.TextIOBase):
 
 
 def _written(descriptor: int, data: bytes) -> int:
-    """Write, however long that takes; returns how many bytes. Without a reader, or on a full disk, it is not all."""
+    """Write and return the number of bytes. It waits for a slow reader; a closed pipe or full disk ends it early."""
     done = 0
     while done < len(data):
         try:
@@ -174,10 +174,10 @@ def _written(descriptor: int, data: bytes) -> int:
 
 
 def install() -> None:
-    """Put a Stderr in the place of standard error, for all of this process.
+    """Replace ``sys.stderr`` by a Stderr for the whole process.
 
-    Where standard streams are closed, /dev/null takes their descriptors. Otherwise a connection to Kafka could get
-    descriptor 2, and what C libraries print before they abort would be sent to a broker.
+    /dev/null takes the descriptors of closed standard streams. Otherwise a connection to Kafka could get descriptor 2,
+    and a C library's last message before an abort would go to a broker.
     """
     stream = sys.stderr
     while (free := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - the descriptor of standard error
@@ -187,16 +187,16 @@ def install() -> None:
         sys.stderr = cast("TextIO", Stderr(None))
     else:
         sys.stderr = cast("TextIO", Stderr(stream.fileno(), encoding=stream.encoding))
-    # The client can raise what is no BaseException, which ends the interpreter past every `except`.
+    # The client can raise an object that is no BaseException. No `except` catches it, and the interpreter ends.
     atexit.register(drain)
 
 
 def dropped_lines() -> int:
-    """Lines that could not be written to standard error since the start."""
+    """How many lines could not be written to standard error since the start."""
     return sys.stderr.dropped if isinstance(sys.stderr, Stderr) else 0
 
 
 def drain() -> None:
-    """Wait for the last lines, for a bounded time."""
+    """Wait up to FLUSH_S until the last lines are written."""
     if isinstance(sys.stderr, Stderr):
         sys.stderr.drain(FLUSH_S)

@@ -1,7 +1,6 @@
 """How a process is asked to stop, and how it ends.
 
-Everything here keeps its time whatever the rest of the process does: a call of the client that does not come back, a
-pipe that nobody reads.
+Everything here keeps its deadlines, even when a call of the client does not return or nobody reads a pipe.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Final, NoReturn
 from service.process import stderr
 
 STOP_TIMEOUT_S: Final = 10.0
-"""From the signal to the end of the process, the last log lines included."""
+"""From the signal to the end of the process, including the last log lines."""
 FORCED_AFTER_S: Final = STOP_TIMEOUT_S - stderr.FLUSH_S
 TICK_S: Final = 1.0
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -35,31 +34,31 @@ def _say_forced() -> None:
 
 @dataclass(slots=True)
 class Stop:
-    """Set by a signal; looked at by everything that waits."""
+    """The request to stop. A signal sets it; everything that waits checks it."""
 
     event: threading.Event = field(default_factory=threading.Event)
     on_tick: Callable[[], None] = _nothing
-    """Called once a second, on a thread of its own, until the signal comes. It must not block."""
+    """Called once a second on a separate thread until the signal comes. It must not block."""
     forced: Callable[[], None] = _say_forced
-    """Called before the process is ended by force. It must not block."""
+    """Called just before the process is forced to end. It must not block."""
 
     def asked(self) -> bool:
-        """Whether it is time to stop."""
+        """Whether a signal has asked the process to stop."""
         return self.event.is_set()
 
 
 def end_at_once_by_signals() -> None:
-    """Until a command is under way there is nothing to be stopped: SIGTERM and SIGINT end the process, and well."""
+    """Let SIGTERM and SIGINT end the process at once with exit code 0, until a command has work to finish."""
     for number in _SIGNALS:
         signal.signal(number, lambda _signal, _frame: os._exit(0))
 
 
 @contextmanager
 def stopped_by_signals(tick_s: float = TICK_S) -> Iterator[Stop]:
-    """SIGTERM and SIGINT set the flag; if the block is not left in time after that, the process ends with 0.
+    """SIGTERM and SIGINT set the flag; if the block does not end in time after that, the process ends with 0.
 
-    A Python handler runs only when the main thread is back from C, and the client may keep it there for hours. So the
-    interpreter writes the signal's number to a pipe, in C, and a thread reads that.
+    A Python handler runs only after the main thread has returned from C, and the client may keep it there for hours.
+    So the interpreter writes the signal's number to a pipe from C, and a thread reads the pipe.
     """
     stop = Stop()
     reading, writing = os.pipe()
@@ -76,37 +75,37 @@ def stopped_by_signals(tick_s: float = TICK_S) -> Iterator[Stop]:
             signal.signal(number, handler)
         signal.set_wakeup_fd(descriptor_before)
         over.set()
-        os.close(writing)  # ends the thread's wait
+        os.close(writing)  # wakes the thread
         thread.join()
         os.close(reading)
 
 
 def _watch(stop: Stop, reading: int, over: threading.Event, tick_s: float) -> None:
-    """Call ``on_tick`` until a signal comes, then give the command its time, and end the process after that."""
+    """Call ``on_tick`` until a signal comes; then wait for the command, and force the end if it takes too long."""
     while not over.is_set() and not stop.asked():
         if not select.select([reading], [], [], tick_s)[0]:
             stop.on_tick()
         elif any(number in _SIGNALS for number in os.read(reading, 1024)):
             stop.event.set()
-    # What is cut off here was not committed, so the next owner reads it again.
+    # Interrupted work was not committed, so the next owner reads those records again.
     if not over.wait(FORCED_AFTER_S):
         stop.forced()
         end_at_once(0)
 
 
 def end_process(code: int) -> NoReturn:
-    """End the process at once, with nothing of the interpreter's or the libraries' own end.
+    """End the process at once, without the exit handlers of the interpreter and of libraries.
 
-    Threads of librdkafka may be at work, and one that is in a TLS handshake while OpenSSL cleans up crashes: of 400
-    replays that a broker refused two ended with SIGSEGV. One that hangs would hold the end up.
+    OpenSSL's handler crashes a thread of librdkafka that is in a TLS handshake (2 of 400 replays that a broker refused
+    ended with SIGSEGV), and a thread that hangs would delay the exit.
     """
     if sys.stdout is not None:  # None where the descriptor was closed
-        with suppress(OSError):  # whoever wrote there was told
+        with suppress(OSError):  # the command that wrote there has reported it
             sys.stdout.flush()
     end_at_once(code)
 
 
 def end_at_once(code: int) -> NoReturn:
-    """The same from any thread, without standard output: a thread that waits there for a reader has locked it."""
+    """End the process from any thread. Standard output is not flushed: a thread that waits for its reader locks it."""
     stderr.drain()
     os._exit(code)

@@ -1,6 +1,6 @@
-"""The settings: TOML below the environment, unknown names refused, secrets masked.
+"""The settings: the environment overrides a TOML file, unknown names are refused, secrets are masked.
 
-They end at bootstrap: inner code gets plain values.
+Only cli and app import this room; every other room gets plain values.
 """
 
 from service.settings.model import (

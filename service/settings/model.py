@@ -40,7 +40,7 @@ class _Group(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
-        # pydantic takes it for 1, and a window of 1 ms is nothing that anybody meant.
+        # pydantic would read true as 1, and a window of 1 ms is not what the user meant.
         if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is int:
             raise ValueError("input should be a valid integer")
         return value
@@ -71,11 +71,11 @@ PROTECTED_PROPERTIES: Final = frozenset(
         "transactional.id",
     }
 )
-"""librdkafka properties that the guarantees rest on, or that have a setting of their own."""
+"""librdkafka properties that the service's guarantees need, or that have a setting of their own."""
 
 
 class KafkaSettings(_Group):
-    """How to reach Kafka, and as whom."""
+    """How to reach Kafka, and under which names."""
 
     bootstrap_servers: Servers = Field(
         "localhost:9092",
@@ -98,25 +98,25 @@ class KafkaSettings(_Group):
     @field_validator("bootstrap_servers")
     @classmethod
     def _hosts_and_ports(cls, servers: str) -> str:
-        # The client would look for a broker at port 0 for ever.
+        # With port 0 the client would try to connect for ever.
         if (broker := first_bad_address(servers)) is not None:
             raise ValueError(f"{broker!r} is not host:port")
         return servers
 
     @field_validator("properties")
     @classmethod
-    def _not_the_guaranteed_ones(cls, properties: dict[str, Any]) -> dict[str, Any]:
+    def _not_the_protected_ones(cls, properties: dict[str, Any]) -> dict[str, Any]:
         for name in properties:
             if name in PROTECTED_PROPERTIES:
                 raise ValueError(f"{name} may not be set here: the service's guarantees rest on it")
-        # The client takes a blank for classic, and would assign partitions in a way that goes with neither.
+        # The client reads a blank as classic, but then the assignment would fit neither protocol.
         if str(properties.get("group.protocol", "consumer")).lower() not in {"classic", "consumer"}:
             raise ValueError("group.protocol is classic or consumer")
         return properties
 
 
 class TopicsSettings(_Group):
-    """Where things are read and written. An empty name of ``aggregates`` turns it off."""
+    """The topics. An empty name for ``aggregates`` turns that topic off."""
 
     transactions: TopicName = Field("transactions", description="the input")
     alerts: TopicName = Field("alerts", description="where alerts are written")
@@ -152,7 +152,7 @@ class TopicsSettings(_Group):
 
 
 class WatermarkSettings(_Group):
-    """Event time."""
+    """The watermark: allowed lateness, idleness, and how far ahead an event time may be."""
 
     lateness_ms: Milliseconds = Field(
         1_000,
@@ -169,7 +169,7 @@ class WatermarkSettings(_Group):
 
 
 class WindowSettings(_Group):
-    """Windows."""
+    """The windows' size and clock."""
 
     size_ms: Annotated[int, Field(ge=1, le=10**12)] = Field(10_000, description="the length of a window")
     clock: ClockName = Field(
@@ -190,7 +190,7 @@ class WindowSettings(_Group):
 
 
 class LateSettings(_Group):
-    """Late records."""
+    """What happens to late records."""
 
     policy: LatePolicy = Field(
         LatePolicy.INCLUDE,
@@ -208,7 +208,7 @@ class DetectSettings(_Group):
 
 
 class HttpSettings(_Group):
-    """Where /metrics and the rest are served."""
+    """The address of the HTTP server."""
 
     host: Host = Field(
         "0.0.0.0",  # noqa: S104 - a container must be reachable
@@ -220,7 +220,7 @@ class HttpSettings(_Group):
 
 
 class LogSettings(_Group):
-    """Logs, to standard error. Without a format it is console on a terminal and json elsewhere."""
+    """Logs, to standard error. The default format is console on a terminal and json elsewhere."""
 
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least level that is logged")
     format: Literal["json", "console"] | None = Field(
@@ -234,7 +234,7 @@ class LogSettings(_Group):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; group and field joined by ``_`` are the environment's name."""
+    """Every setting. The environment variable of a field is ``GROUP_FIELD``."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_nested_delimiter="_", env_nested_max_split=1)
 
@@ -256,7 +256,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # load() has put everything together; pydantic would read the environment once more, HTTP_PROXY and all.
+        # load() has merged all sources. pydantic would read the environment again, with foreign names like HTTP_PROXY.
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
@@ -273,4 +273,4 @@ def _names() -> dict[str, tuple[str, str]]:
 
 
 NAMES: Final = _names()
-"""Environment variable → group and field."""
+"""From the environment variable to the group and the field."""

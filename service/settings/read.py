@@ -19,7 +19,7 @@ from service.settings.shown import Loaded
 
 DEFAULT_FILE: Final = Path("config/service.toml")
 
-# Variables of other programs that share a prefix with ours: HTTP proxies, Kafka's own scripts, and the links that
+# Other programs' variables with a prefix like ours: HTTP proxies, Kafka's own scripts, and the variables that
 # Kubernetes sets for a Service called kafka, http, log ...
 _FOREIGN: Final = re.compile(
     r"HTTP_PROXY(_.*)?"
@@ -28,18 +28,18 @@ _FOREIGN: Final = re.compile(
     r"|[A-Z0-9_]+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
 )
 _LINK: Final = re.compile(r"(tcp|udp|sctp)://.*")
-"""What such a link holds: KAFKA_PORT=tcp://10.0.0.1:9092, and HTTP_PORT for a Service called http."""
+"""The value of such a Kubernetes variable: KAFKA_PORT=tcp://10.0.0.1:9092; HTTP_PORT for a Service called http."""
 
 
 def load(file: Path | None, environment: Mapping[str, str] | None = None) -> Loaded:
     """Read the settings: environment over TOML over defaults.
 
     Args:
-        file: the TOML file; None takes the default one where it exists.
-        environment: os.environ unless a test says otherwise.
+        file: the TOML file; None means the default file, if it exists.
+        environment: the variables; None means os.environ.
 
     Raises:
-        SettingsError: something cannot be used.
+        SettingsError: a setting is unknown or has a wrong value, or the file cannot be read.
     """
     environment = _without_foreign(os.environ if environment is None else environment)
     path = file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
@@ -61,8 +61,8 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None) -> Loa
     _refuse_shared_topics(settings.topics)
     if settings.window.clock is ClockName.EVENT and settings.late.policy is LatePolicy.INCLUDE:
         raise SettingsError(
-            "LATE_POLICY: include is not possible with WINDOW_CLOCK=event, where the window of such a record has been"
-            " emitted: use divert (to TOPICS_LATE) or drop, and a greater WATERMARK_LATENESS_MS to have fewer"
+            "LATE_POLICY: include is not possible with WINDOW_CLOCK=event: the late record's window has been emitted;"
+            " use divert (to TOPICS_LATE) or drop, and a greater WATERMARK_LATENESS_MS to have fewer late records"
         )
     return Loaded(settings, origins)
 
@@ -72,7 +72,7 @@ def _refuse_shared_topics(topics: TopicsSettings) -> None:
     for field in ("transactions", "alerts", "aggregates", "late", "dead_letter", "state"):
         name, variable = getattr(topics, field), f"TOPICS_{field}".upper()
         if name and name in seen:
-            raise SettingsError(f"{seen[name]} and {variable} are both {name}: what is written would be read again")
+            raise SettingsError(f"{seen[name]} and {variable} are both {name}: the service would read its own output")
         seen[name] = variable
 
 
@@ -88,14 +88,14 @@ def _read_toml(path: Path) -> dict[str, dict[str, Any]]:
         if group not in Settings.model_fields:
             raise SettingsError(f"{path}: there is no group [{group}]; there are {', '.join(Settings.model_fields)}")
         if not isinstance(values, dict):
-            raise SettingsError(f"{path}: {group} is a group, to be written [{group}]")
+            raise SettingsError(f"{path}: {group} is a group: write it as [{group}]")
         for name in values:
             if f"{group}_{name}".upper() not in NAMES or name != name.lower():
                 raise SettingsError(
                     f"{path}: there is no setting {name} in [{group}]{_nearest(f'{group}_{name}'.upper())}"
                 )
     properties = content.get("kafka", {}).get("properties")
-    if isinstance(properties, dict):  # only amounts are exact decimals
+    if isinstance(properties, dict):  # the client takes floats, and only amounts need exact decimals
         content["kafka"]["properties"] = {k: float(v) if isinstance(v, Decimal) else v for k, v in properties.items()}
     return content
 
@@ -120,14 +120,14 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
 
 
 def _nearest(variable: str) -> str:
-    import difflib  # noqa: PLC0415 - only a mistake needs it
+    import difflib  # noqa: PLC0415 - needed only after a mistake
 
     near = difflib.get_close_matches(variable, NAMES, 1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 class _Environment(EnvSettingsSource):
-    """pydantic's reader of nested variables, with only ours to look at."""
+    """pydantic's reader of nested variables, restricted to our variables."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._ours = {name.lower(): value for name, value in environment.items() if name in NAMES}
@@ -150,14 +150,14 @@ def _check_json_object(variable: str, text: str) -> None:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        # Not the text itself: it may hold a password.
+        # The text itself is not shown: it may hold a password.
         raise SettingsError(f"{variable}: not a JSON object: {error}") from None
     if not isinstance(value, dict):
         raise SettingsError(f"{variable}: not a JSON object but {type(value).__name__}")
 
 
 def _first(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """The first complaint in one line that names the setting, without its value: that may be a secret."""
+    """The first error as one line that names the setting. The value is not shown: it may be a secret."""
     complaint = error.errors(include_url=False, include_input=False, include_context=False)[0]
     group, name = (*map(str, complaint["loc"]), "")[:2]
     variable = f"{group}_{name}".upper().removesuffix("_") + ("" if name else "_*")

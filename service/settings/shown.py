@@ -1,4 +1,4 @@
-"""The effective settings as they may be shown: where each came from, and no secrets."""
+"""The effective settings for display: each with its origin, secrets masked."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ MASK: Final = "********"
 
 
 def mask(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """The same properties with every value hidden whose name speaks of a secret."""
+    """Copy the properties, and replace each value whose name looks like a secret's."""
     return {name: MASK if _SECRET.search(name.lower()) else value for name, value in properties.items()}
 
 
 class Loaded:
-    """Settings, and where each of them came from."""
+    """The settings and the origin of each."""
 
     def __init__(self, settings: Settings, origins: Mapping[str, str]) -> None:
-        """``origins`` by environment name; what is not in it is a default."""
+        """``origins`` maps environment names to origins; a setting that is not in it has its default."""
         self.settings: Final = settings
         self._origins = origins
 
     def as_toml(self) -> str:
-        """The effective settings as TOML, secrets masked, each with its origin behind it."""
+        """The effective settings as TOML, secrets masked, with the origin as a comment on each line."""
         lines = []
         groups = self.settings.model_dump(mode="python")
         for group, values in groups.items():

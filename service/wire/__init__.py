@@ -1,5 +1,5 @@
-"""Bytes to core values and back.
+"""Bytes to core values and back: input records, rejections, alerts, and the metadata of committed offsets.
 
-What a record must look like, what is wrong with a bad one, what an alert looks like, what a committed offset carries.
-Knows no Kafka client: records that come in are bytes, records that go out are OutRecord.
+A decoder takes the bytes of values; records to be written are OutRecord.
+Nothing here imports Kafka's client or the loop.
 """

@@ -1,4 +1,4 @@
-"""Alerts and aggregates: their models, their names, their bytes."""
+"""Alerts and aggregates: their models, ids and bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from service.core.model import Aggregate, Anomaly, ClockName, WallTimeMs, Window, WindowClosed
+from service.core.model import Aggregate, Anomaly, ClockName, TumblingWindow, WallTimeMs, WindowClosed
 from service.wire.records import Headers, OutRecord, Source
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -28,11 +28,11 @@ class WindowPayload(_Payload):
 
     start: int = Field(description="epoch milliseconds, inclusive")
     end: int = Field(description="epoch milliseconds, exclusive")
-    clock: ClockName = Field(description="whose time the window is")
+    clock: ClockName = Field(description="the clock of the window: processing, ingestion or event")
 
 
 class SourcePayload(_Payload):
-    """Where the window's records of this key stand in the input."""
+    """Where the window's records of this key are in the input."""
 
     topic: str = Field(description="the input topic")
     partition: int = Field(description="the input partition")
@@ -41,7 +41,7 @@ class SourcePayload(_Payload):
 
 
 class AggregatePayload(_Payload):
-    """What one closed window held of one transaction_id."""
+    """The records of one transaction_id in one closed window."""
 
     transaction_id: str = Field(description="the id that was summed; the record's key, too")
     timestamp: int = Field(description="event time of the window's first record, epoch milliseconds")
@@ -55,12 +55,12 @@ class AggregatePayload(_Payload):
 
     @classmethod
     def from_json(cls, value: bytes) -> Self:
-        """Read it with its exact sum, which pydantic's own JSON reader would pass through a float."""
+        """Parse a payload with its exact sum. pydantic's own JSON parser would make it a float."""
         return cls.model_validate(json.loads(value, parse_float=Decimal))
 
 
 class AlertPayload(AggregatePayload):
-    """An anomaly: an aggregate that a detector objects to."""
+    """An anomaly: an aggregate with a detector's finding."""
 
     alert_id: str = Field(description="the same for the same source, window, detector and first offset")
     detector: str = Field(description="which detector objects")
@@ -68,7 +68,7 @@ class AlertPayload(AggregatePayload):
     detected_at: int = Field(description="wall clock when the window closed, epoch milliseconds")
 
     def text(self) -> str:
-        """One line for people, whatever the id holds."""
+        """One line for people. Control characters of the id are escaped."""
         seen = f"({self.transaction_id!r}, {self.timestamp}, {json_number(self.amount)})"
         return f"Anomaly detected: {seen}, current watermark: {self.watermark}"
 
@@ -76,13 +76,13 @@ class AlertPayload(AggregatePayload):
 def aggregate_record(
     topic: str, source: Source, closed: WindowClosed, transaction_id: str, aggregate: Aggregate
 ) -> OutRecord:
-    """Write one closed window's sum of one key."""
+    """Make the record of one key's sum in a closed window."""
     value = _encode(_aggregate_fields(source, closed, transaction_id, aggregate))
     return OutRecord(topic, transaction_id.encode(), value)
 
 
 def alert_record(topic: str, source: Source, closed: WindowClosed, anomaly: Anomaly, now_ms: WallTimeMs) -> OutRecord:
-    """Write one alert, as a CloudEvent in binary mode."""
+    """Make the record of an alert: a CloudEvent in binary mode."""
     aggregate = closed.aggregates[anomaly.transaction_id]
     identity = alert_id(source, closed.window, anomaly, aggregate)
     fields = _aggregate_fields(source, closed, anomaly.transaction_id, aggregate)
@@ -107,8 +107,8 @@ def alert_record(topic: str, source: Source, closed: WindowClosed, anomaly: Anom
     return OutRecord(topic, anomaly.transaction_id.encode(), value, headers)
 
 
-def alert_id(source: Source, window: Window, anomaly: Anomaly, aggregate: Aggregate) -> str:
-    """Name an alert by what it is about, so that a repeat has the same name."""
+def alert_id(source: Source, window: TumblingWindow, anomaly: Anomaly, aggregate: Aggregate) -> str:
+    """Hash what the alert is about, so that a repeated alert has the same id."""
     about = (
         source.topic,
         source.partition,
@@ -122,7 +122,7 @@ def alert_id(source: Source, window: Window, anomaly: Anomaly, aggregate: Aggreg
 
 
 def json_number(value: Decimal) -> Decimal:
-    """The decimal as people expect to see a number: ``9000.0``, ``8000.1``, never ``9E+3`` or ``8000.1000``."""
+    """The same value in the usual form of a number: ``9000.0``, ``8000.1``, never ``9E+3`` or ``8000.1000``."""
     if not value:
         return Decimal("0.0")
     sign, digits, exponent = value.as_tuple()

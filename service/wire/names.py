@@ -1,4 +1,4 @@
-"""What can be a name: of a broker, a group, an instance."""
+"""Checks of names: of brokers, hosts, groups and instances."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _BROKER: Final = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/,
 _HOST: Final = re.compile(r"[^\s:/\[\]]+")
 _PORT_MAX: Final = 65_535
 NAME_MAX_BYTES: Final = 1_000
-"""Kafka would take 32,767, but an instance's name has to fit into an offset's metadata, 4,096 bytes by default."""
+"""Kafka allows 32,767, but the group's coordinator was never found for a name of 40,000 (DESIGN.md)."""
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
-"""Unicode's categories of what leaves no mark: controls, byte order marks and the like, separators, spaces."""
+"""Unicode's categories of invisible characters: controls, format characters, separators, spaces."""
 
 
 def first_bad_address(text: str) -> str | None:
-    """The first part of a list ``host:port,host:port`` that is no broker's address, or None where each is."""
+    """The first part of a list ``host:port,host:port`` that is no broker's address, or None if all are."""
     for broker in text.split(","):
         found = _BROKER.fullmatch(broker.strip())
         if found is None or not 0 < int(found["port"] or "9092") <= _PORT_MAX:
@@ -26,7 +26,7 @@ def first_bad_address(text: str) -> str | None:
 
 
 def fault_of_host(host: str) -> str | None:
-    """What is wrong with a host to listen at, or None; an IPv6 address is written without brackets."""
+    """What is wrong with a host to listen at, or None. An IPv6 address has no brackets."""
     if (fault := fault_of_name(host)) is not None:
         return fault
     text = host.partition("%")[0]
@@ -34,15 +34,14 @@ def fault_of_host(host: str) -> str | None:
         ipaddress.ip_address(text)
     except ValueError:
         if _HOST.fullmatch(host) is None:
-            return f"{host!r} is no host: a name or an address, an IPv6 one without brackets"
+            return f"{host!r} is no host: it must be a name or an address (IPv6 without brackets)"
     return None
 
 
 def fault_of_text(text: str) -> str | None:
-    """What is wrong with a name, or a list of names, as it is written; None if nothing is.
+    """What is wrong with the characters of a name, or of a list of names, or None.
 
-    Nobody means a space at an end, and the client takes a group of one space for none: that aborts the process. A
-    control character is no part of any name.
+    A space at an end is never meant, and the client takes a group of one space for none: that aborts the process.
     """
     if not text.strip():
         return "is blank"
@@ -54,7 +53,7 @@ def fault_of_text(text: str) -> str | None:
 
 
 def fault_of_name(name: str) -> str | None:
-    """What is wrong with a name of the user's choice, or None."""
+    """What is wrong with a name that the user chose, or None."""
     if (fault := fault_of_text(name)) is None and len(name.encode(errors="replace")) > NAME_MAX_BYTES:
         return f"is longer than {NAME_MAX_BYTES} bytes"
     return fault

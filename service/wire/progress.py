@@ -1,4 +1,4 @@
-"""What a committed offset carries along in its metadata."""
+"""The metadata of a committed offset: the watermark, what was read ahead, and the instance that committed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import msgspec
 
 from service.core.model import ClockName, EventTimeMs, LatePolicy, Offset, Progress, ReadAhead
 
-# Version 1 is a watermark and no more: the offset is the next one to be read, and nothing behind it has been emitted.
-# Version 2 has read ahead of the offset. A program that knows only version 1 finds no watermark in it.
+# Version 1 is only a watermark: no record from the offset on has been emitted or set aside.
+# Version 2 adds what was read ahead of the offset. A program that knows only version 1 finds no watermark in it.
 
 _Ms = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Size = Annotated[int, msgspec.Meta(ge=1)]
@@ -46,19 +46,19 @@ _encode = msgspec.json.Encoder().encode
 _decode_plain = msgspec.json.Decoder(_Plain).decode
 _decode_ahead = msgspec.json.Decoder(_Ahead).decode
 _decode_writer = msgspec.json.Decoder(_Writer).decode
-LONGEST_NAME: Final = 256
-"""Bytes in JSON; of an instance with a longer name it is not written down who it was."""
+MAX_NAME_BYTES: Final = 256
+"""In JSON. Longer instance names are omitted."""
 
 
-def encode_progress(progress: Progress, by: str = "") -> str:
-    """Write what a committed offset carries along. Kafka allows 4,096 bytes; this is 40, or 220 and the horizons.
+def encode_progress(progress: Progress, instance: str = "") -> str:
+    """Make the metadata. Kafka allows 4,096 bytes; this is 40, or 220 and the horizons.
 
     Args:
-        progress: how far.
-        by: the instance that commits it, whose name is added.
+        progress: what to commit.
+        instance: the name of the instance that commits it.
     """
     ahead = progress.ahead
-    by = by if len(_encode(by)) <= LONGEST_NAME + len('""') else ""
+    by = instance if len(_encode(instance)) <= MAX_NAME_BYTES + len('""') else ""
     if ahead is None:
         return _encode(_Plain(1, progress.watermark_ms, by)).decode()
     carried = _Ahead(
@@ -79,7 +79,7 @@ def encode_progress(progress: Progress, by: str = "") -> str:
 
 
 def decode_progress(offset: Offset, metadata: str | None) -> Progress:
-    """Read it back. What another program wrote there is no watermark."""
+    """Parse the metadata of a committed offset. Another program's metadata gives no watermark."""
     text = metadata or ""
     try:
         carried = _decode_ahead(text)
@@ -100,7 +100,7 @@ def decode_progress(offset: Offset, metadata: str | None) -> Progress:
 
 
 def writer_of(metadata: str) -> str:
-    """Which instance committed an offset that carries this; empty where it does not say."""
+    """The name of the instance that committed this metadata; empty where it is not there."""
     try:
         return _decode_writer(metadata).by
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):

@@ -1,9 +1,9 @@
-"""Records as they go out, and input records that are passed on."""
+"""Input records, output records, and input records that are set aside."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -13,14 +13,42 @@ from service.core.model import Partition, Reason
 Headers = list[tuple[str, str | bytes | None]]
 
 RECORD_OVERHEAD: Final = 128
-"""A batch of one: 61 bytes of batch header, some more of lengths and deltas."""
+"""Of a batch of one record: 61 bytes of batch header, and lengths and deltas."""
 HEADER_OVERHEAD: Final = 10
 NOTES_BYTES: Final = 128
-"""What the notes about what was cut off may take."""
+"""Room for the headers that say what was truncated."""
+
+
+class InRecord(Protocol):
+    """A record of the input: those methods of the client's message that the service calls."""
+
+    def offset(self) -> int:
+        """Its offset."""
+        ...
+
+    def key(self) -> bytes | None:
+        """Its key."""
+        ...
+
+    def value(self) -> bytes | None:
+        """Its value."""
+        ...
+
+    def headers(self) -> Headers | None:
+        """Its headers.
+
+        Raises:
+            SystemError, UnicodeDecodeError: the name of one is not UTF-8.
+        """
+        ...
+
+    def timestamp(self) -> tuple[int, int]:
+        """The client's code for the type of its timestamp, and epoch milliseconds, -1 where it has none."""
+        ...
 
 
 class OutRecord(msgspec.Struct, frozen=True):
-    """A record to be produced. Its Kafka timestamp is the time of writing: retention counts from there."""
+    """A record to be produced. Its Kafka timestamp is the time of writing, so that retention counts from there."""
 
     topic: str
     key: bytes | None
@@ -29,7 +57,7 @@ class OutRecord(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes of key, value and headers, with Kafka's own framing roughly allowed for."""
+        """Bytes of key, value and headers, plus an estimate of Kafka's framing."""
         parts = len(self.key or b"") + len(self.value or b"") + RECORD_OVERHEAD
         return parts + sum(
             len(name.encode()) + len(value or b"") + HEADER_OVERHEAD for name, value in self.headers or ()
@@ -46,7 +74,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A record of the input as it came."""
+    """An input record as the broker has it."""
 
     source: Source
     offset: int
@@ -54,19 +82,18 @@ class Original:
     value: bytes | None
     headers: Headers | None
     timestamp_ms: int | None
-    """Kafka's own; None where the record has none."""
+    """The Kafka timestamp in epoch milliseconds; None where the record has none."""
 
 
 def set_aside_record(topic: str, original: Original, reason: Reason, why: str, max_bytes: int) -> OutRecord:
-    """Pass a record on byte for byte, with headers (Kafka Connect's names) that say where it was and what was wrong.
+    """Copy a record byte for byte, with added headers (Kafka Connect's names) that say where it was and what is wrong.
 
-    Its Kafka timestamp goes into the header ``txwatch.timestamp``. Kept as the timestamp, it would let the topic's
-    retention delete an old record at once, and the topic could refuse one from the future. The added headers come
-    last: in a dead letter that was replayed and is rejected again, the last header of a name is the newest.
+    Its Kafka timestamp becomes the header ``txwatch.timestamp``. The added headers come last: when a dead letter is
+    replayed and rejected again, the last header of a name is the newest.
 
-    One that the topic would not take because of the added headers loses the end of its value, then of its key, and
-    says so in ``txwatch.truncated_from`` (bytes); where its own headers alone are too much, it loses those, and
-    ``txwatch.headers_dropped`` says how many: a record that stops the stream for ever would be worse.
+    A record that would be too large for the topic loses the end of its value, then of its key; the header
+    ``txwatch.truncated_from`` says how many bytes it had. If its own headers are too large, they are dropped, and
+    ``txwatch.headers_dropped`` says how many. A record that no topic takes would stop the stream for ever.
     """
     headers: Headers = [
         ("__connect.errors.topic", original.source.topic.encode()),

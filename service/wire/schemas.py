@@ -1,4 +1,4 @@
-"""The payloads' JSON Schemas."""
+"""The JSON Schemas of the payloads."""
 
 from __future__ import annotations
 

@@ -186,6 +186,49 @@ def test_under_other_rules_a_partition_in_which_nothing_good_was_read_starts_wit
 # ---- append time ------------------------------------------------------------------------------------------------
 
 
+def test_by_event_time_a_record_exactly_at_the_watermark_is_on_time() -> None:
+    partition = by_event_time()
+    partition.read(tx(5_000))
+    assert [0, 1] == [partition.read(tx(event_ms)).late for event_ms in (4_000, 3_999)]
+
+
+def test_by_event_time_a_sum_has_the_offsets_the_late_count_and_the_exact_amount_of_its_records() -> None:
+    partition = by_event_time()
+    unusual = Decimal("0.000000000000000001")
+    partition.read(tx(5_000, 0.00001), tx(1_000, 0.00001), tx(2_000, unusual), tx(6_000, unusual), tx(0, 1.5, "tx2"))
+    partition.read(tx(11_000))
+    (closed,) = partition.task.take_closed()
+    one, other = closed.aggregates["tx1"], closed.aggregates["tx2"]
+    assert (0, 3, 4, 2) == (one.first_offset, one.last_offset, one.count, one.late_count)
+    assert (4, 4, 1, 1) == (other.first_offset, other.last_offset, other.count, other.late_count)
+    assert Decimal("0.000020000000000002") == one.value()
+    assert T0 + 6_000 == one.max_timestamp
+
+
+def test_one_batch_closes_several_windows_by_event_time() -> None:
+    partition = by_event_time()
+    partition.read(tx(0), tx(10_000), tx(11_000), tx(20_000), tx(21_000), tx(30_999))
+    assert [0, 10_000] == [start_ms for start_ms, _, _ in partition.closed()]
+
+
+def test_when_the_rules_change_the_watermark_stays_and_the_open_windows_are_closed() -> None:
+    first = by_event_time()
+    first.read(tx(0), tx(5_000))
+    second = by_event_time(first.task.progress(), lateness_ms=2_000)
+    second.read(tx(0), tx(5_000))
+    assert T0 + 4_000 == second.task.watermark_ms
+    assert [(0, 4_000, {"tx1": (2.0, 0)})] == second.closed()
+    second.read(tx(7_000))
+    assert T0 + 5_000 == second.task.watermark_ms
+
+
+def test_windows_of_the_wall_clock_never_wait_for_the_partitions_end() -> None:
+    partition = Partition(ClockName.PROCESSING)
+    partition.read(tx(0))
+    partition.task.reached_end(Offset(1))
+    assert not partition.task.waits_for_end(WallTimeMs(T0 + 10**6))
+
+
 def test_a_record_appended_at_a_windows_end_closes_it_and_belongs_to_the_next() -> None:
     partition = by_append_time()
     partition.read(tx(0), tx(1), tx(2), appended=(0, 9_999, 10_000))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.model import Aggregate, ClockName, EventTimeMs, Offset, Partition, Window, WindowClosed
-from service.core.split_ids import COUNTED, LONGEST_ID, STEPS, WATCHED, Seen, Split, SplitIds
+from service.core.model import Aggregate, ClockName, EventTimeMs, Offset, Partition, TumblingWindow, WindowClosed
+from service.core.split_ids import MAX_COUNTED, MAX_STEPS, MAX_WATCHED, MAX_WATCHED_CHARS, Seen, Split, SplitIds
 
 Closed = tuple[Partition, WindowClosed]
 
@@ -19,7 +19,9 @@ Closed = tuple[Partition, WindowClosed]
 def closed(partition: int, ids: Iterable[str], offset: int = 0) -> Closed:
     """A window of these ids, whose first records are at ``offset`` and after it."""
     aggregates = {one: Aggregate(EventTimeMs(0), Offset(offset + n)) for n, one in enumerate(ids)}
-    return Partition(partition), WindowClosed(ClockName.PROCESSING, Window(0, 1), EventTimeMs(0), aggregates, [])
+    return Partition(partition), WindowClosed(
+        ClockName.PROCESSING, TumblingWindow(0, 1), EventTimeMs(0), aggregates, []
+    )
 
 
 def numbered(count: int, prefix: str = "tx") -> list[str]:
@@ -70,7 +72,7 @@ def test_what_was_counted_is_not_counted_again_after_forgetting() -> None:
 
 @pytest.mark.parametrize("partitions", [2, 4, 64, 10_000])
 def test_a_share_that_is_full_takes_no_more_and_its_ids_are_found_wherever_they_are(partitions: int) -> None:
-    share = max(1, WATCHED // partitions)
+    share = max(1, MAX_WATCHED // partitions)
     ids = SplitIds()
     ids.look([closed(0, numbered(share - 1))], partitions)
     assert not ids.full(partitions)
@@ -81,7 +83,7 @@ def test_a_share_that_is_full_takes_no_more_and_its_ids_are_found_wherever_they_
 
 def test_a_share_is_not_exceeded_by_the_window_that_fills_it() -> None:
     ids = SplitIds()
-    share = WATCHED // 2
+    share = MAX_WATCHED // 2
     first, more = numbered(share - 1, "first"), numbered(share, "more")
     ids.look([closed(0, first)], 2)
     ids.look([closed(0, more)], 2)
@@ -90,24 +92,24 @@ def test_a_share_is_not_exceeded_by_the_window_that_fills_it() -> None:
 
 def test_a_partition_with_many_ids_leaves_the_others_their_shares() -> None:
     ids = SplitIds()
-    ids.look([closed(0, numbered(WATCHED * 2)), closed(1, ["rare"])], 4)
+    ids.look([closed(0, numbered(MAX_WATCHED * 2)), closed(1, ["rare"])], 4)
     assert 1 == ids.look([closed(2, ["rare"])], 4).new
 
 
 def test_an_id_that_is_too_long_is_not_watched() -> None:
     ids = SplitIds()
-    longest = "x" * LONGEST_ID
+    longest = "x" * MAX_WATCHED_CHARS
     assert 1 == ids.look([closed(p, [longest, longest + "x"]) for p in range(2)], 2).new
 
 
 def test_beyond_a_bound_no_id_is_counted() -> None:
     ids, found = SplitIds(), 0
-    share = WATCHED // 2
-    for n in range(COUNTED // share + 2):
+    share = MAX_WATCHED // 2
+    for n in range(MAX_COUNTED // share + 2):
         some = numbered(share, f"{n}-")
         found += ids.look([closed(0, some), closed(1, some)], 2).new
         ids.forget()
-    assert COUNTED == found
+    assert MAX_COUNTED == found
 
 
 def test_a_look_ends_at_its_bound_and_the_next_ones_go_on_where_it_ended() -> None:
@@ -115,12 +117,12 @@ def test_a_look_ends_at_its_bound_and_the_next_ones_go_on_where_it_ended() -> No
     ids = SplitIds()
     partitions = 64
     ids.look([closed(64, numbered(partitions, "split"))], partitions)
-    filled = [closed(p, numbered(WATCHED, f"p{p}-")) for p in range(partitions)]
+    filled = [closed(p, numbered(MAX_WATCHED, f"p{p}-")) for p in range(partitions)]
     for _ in range(partitions):
         ids.look(filled, partitions)
-    windows = [closed(p, [*numbered(WATCHED, f"p{p}-"), f"split{p}"]) for p in range(partitions)]
+    windows = [closed(p, [*numbered(MAX_WATCHED, f"p{p}-"), f"split{p}"]) for p in range(partitions)]
     found = [ids.look(windows, partitions).new for _ in range(20)]
-    assert max(found) <= STEPS // WATCHED + 1
+    assert max(found) <= MAX_STEPS // MAX_WATCHED + 1
     assert partitions == sum(found)
 
 

@@ -385,7 +385,7 @@ def test_a_name_of_both_kinds_is_its_first_ipv4_address() -> None:
 def test_an_address_of_another_machine_is_refused_with_a_hint() -> None:
     with pytest.raises(OSError, match="Errno") as refused:
         Site("2001:db8::1")
-    assert "this machine has no such address; 0.0.0.0 is every IPv4 one" in why_not(refused.value)
+    assert "this machine has no such address; 0.0.0.0 means every IPv4 address" in why_not(refused.value)
 
 
 def test_a_machine_without_ipv6_says_so() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.core.split_ids import WATCHED
+from service.core.split_ids import MAX_WATCHED
 from service.loop.errors import Abortable
 from service.loop.splits import FORGET_AFTER_MS, SAY_EVERY_MS, SETTLE_MS
 from tests.loop import Loop, pay
@@ -121,7 +121,7 @@ def test_what_was_not_committed_does_not_count() -> None:
 
 def test_where_there_are_more_ids_than_can_be_watched_others_have_their_turn_after_an_hour() -> None:
     loop = Split()
-    for first in range(0, WATCHED // 2, 256):
+    for first in range(0, MAX_WATCHED // 2, 256):
         loop.window(*[(f"first{n}", 0) for n in range(first, first + 256)])
     loop.window(("late", 0))  # its partition has no room for it
     loop.window(("first0", 1))

@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from service.core.model import ClockName
 from service.history.records import StoredRecord
 from service.history.timeline.collect import Span, collect
-from service.history.timeline.draw import draw
+from service.history.timeline.draw import RED, draw
 from service.history.timeline.model import Bar, Picture, Point
 from tests.driver import T0
 from tests.loop import pay
@@ -130,10 +131,37 @@ def test_hundreds_of_keys_and_thousands_of_points_make_no_monster(tmp_path: Path
     assert re.search(rb"<image", (tmp_path / "a.svg").read_bytes())
 
 
-@pytest.mark.filterwarnings("default:Glyph")
-def test_windows_that_are_not_over_and_strange_ids_are_no_trouble(tmp_path: Path) -> None:
+def texts(svg: Path) -> list[str]:
+    """What is written in the picture; matplotlib draws glyphs, and puts each text before its own as a comment."""
+    parser = ET.XMLParser(target=ET.TreeBuilder(insert_comments=True))  # noqa: S314 - our own file
+    tree = ET.parse(svg, parser)  # noqa: S314
+    return [str(one.text).strip() for one in tree.iter(ET.Comment)]  # type: ignore[arg-type]
+
+
+def test_without_a_window_that_is_over_the_picture_says_so(tmp_path: Path) -> None:
     draw(picture_of(ClockName.PROCESSING, bars=0), tmp_path / "a.svg")
-    strange = picture_of(ClockName.PROCESSING, bars=1)
-    strange.bars = [Bar(T0, T0 + 1_000, ClockName.PROCESSING, "$x^2 <b> \n" * 9, Decimal("1e30"), 1, anomalous=True)]
-    strange.points = [Point(T0, T0, late=True)]
-    draw(strange, tmp_path / "b.svg")
+    assert "no window of these records is over" in texts(tmp_path / "a.svg")
+
+
+STRANGE = {
+    "short": ("tx 1", "tx 1"),
+    "no formula": ("$x^2$", "$x^2$"),
+    "a broken formula": (r"$\frac{$", r"$\frac{$"),
+    "markup": ("<b>&amp;", "&lt;b&gt;&amp;amp;"),
+    "a comment's end": ("a --> b", "a - -&gt; b"),
+    "controls": ("a\x00b\nc\x1b", "a\ufffdb\ufffdc\ufffd"),
+    "half a character": ("a\ud800", "a\ufffd"),
+    "24 characters": ("x" * 24, "x" * 24),
+    "25 characters": ("x" * 25, "x" * 23 + "\u2026"),
+}
+
+
+@pytest.mark.parametrize(("key", "shown"), STRANGE.values(), ids=STRANGE)
+def test_a_strange_id_is_written_as_it_is_and_has_its_bar(tmp_path: Path, key: str, shown: str) -> None:
+    picture = picture_of(ClockName.PROCESSING, bars=0)
+    picture.bars = [Bar(T0, T0 + 1_000, ClockName.PROCESSING, key, Decimal("1e30"), 1, anomalous=True)]
+    picture.points = [Point(T0, T0, late=False)]
+    draw(picture, tmp_path / "a.svg")
+    assert shown in texts(tmp_path / "a.svg")
+    assert "1" + ",000" * 10 in texts(tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text().count(f"fill: {RED}") == 1

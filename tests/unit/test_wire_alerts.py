@@ -20,8 +20,8 @@ from service.core.model import (
     EventTimeMs,
     Offset,
     Partition,
+    TumblingWindow,
     WallTimeMs,
-    Window,
     WindowClosed,
 )
 from service.wire.alerts import AggregatePayload, AlertPayload, aggregate_record, alert_id, alert_record, json_number
@@ -30,7 +30,7 @@ from tests.strategies import AMOUNTS
 
 START = 1_715_392_810_000
 SOURCE = Source("transactions", Partition(0))
-WINDOW = Window(START, START + 10_000)
+WINDOW = TumblingWindow(START, START + 10_000)
 NOW_MS = WallTimeMs(START + 10_004)
 
 
@@ -168,7 +168,7 @@ NAMED = (SOURCE, WINDOW, Anomaly("threshold", "tx1", Decimal(8000)), aggregate_o
 def test_an_alerts_name_is_the_same_for_the_same_thing() -> None:
     assert alert_id(*NAMED) == alert_id(
         Source("transactions", Partition(0)),
-        Window(START, START + 10_000),
+        TumblingWindow(START, START + 10_000),
         Anomaly("threshold", "tx1", Decimal(8000)),
         aggregate_of(9000.0),
     )

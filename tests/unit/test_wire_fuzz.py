@@ -12,7 +12,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from service.core.model import OLDEST_TIMESTAMP_MS, Reason, Transaction
-from service.wire.transactions import Rejection, decode, decode_batch, encode_transaction
+from service.wire.decoder import Rejection
+from service.wire.transactions import JsonDecoder, decode, encode_transaction
 from tests.strategies import exactly
 
 TINY: Final = Fraction(1, 10**290)
@@ -192,14 +193,16 @@ def test_a_nought_with_a_monstrous_exponent_is_refused_or_loses_it(text: str) ->
         assert len(f"{found.amount:f}") < 10_000
 
 
-@given(st.lists(st.one_of(GOOD_VALUES, RECORDS.map(lambda record: record[1])), max_size=6), GOOD_VALUES)
-def test_a_run_is_the_same_as_one_by_one(values: list[bytes], last: bytes) -> None:
-    values = [*values, last]  # a run has at least one record
-    found = [outcome(value) for value in values]
-    good = [one for one in found if isinstance(one, Transaction)]
-    run = decode_batch([value for value, one in zip(values, found, strict=True) if isinstance(one, Transaction)])
-    expected = [(one.transaction_id, one.timestamp, repr(one.amount)) for one in good]
-    assert expected == [(one.transaction_id, one.timestamp, repr(one.amount)) for one in run]
+@given(st.lists(st.one_of(GOOD_VALUES, RECORDS.map(lambda record: record[1]), st.none() | st.binary(max_size=20))))
+def test_a_batch_is_the_same_as_one_by_one(values: list[bytes | None]) -> None:
+    one_by_one = [outcome(value) for value in values]
+    transactions, rejections = JsonDecoder().decode(values)
+    expected = [
+        (one.transaction_id, one.timestamp, repr(one.amount)) for one in one_by_one if isinstance(one, Transaction)
+    ]
+    assert expected == [(one.transaction_id, one.timestamp, repr(one.amount)) for one in transactions]
+    refused = {index: str(one) for index, one in enumerate(one_by_one) if isinstance(one, Rejection)}
+    assert refused == {index: str(one) for index, one in rejections.items()}
 
 
 @given(IDS, TIMESTAMPS, NUMBERS)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.clocks.horizon import MANY
+from service.core.clocks.horizon import MANY_STEPS
 from service.core.model import ClockName, EventTimeMs, LatePolicy, Offset, Progress, ReadAhead
 from service.wire.progress import decode_progress, encode_progress, writer_of
 
@@ -103,7 +103,7 @@ LARGEST = ReadAhead(
     10**15,
     10**15,
     LatePolicy.INCLUDE,
-    ((Offset(2**63 - 1), -(2**63)),) * (MANY + 63),
+    ((Offset(2**63 - 1), -(2**63)),) * (MANY_STEPS + 63),
 )
 
 
@@ -137,7 +137,7 @@ def test_metadata_is_committed_in_this_form_and_no_other() -> None:
 
 
 def test_the_writer_is_written_down_and_found_again() -> None:
-    text = encode_progress(Progress(Offset(7), EventTimeMs(4_000)), by="one")
+    text = encode_progress(Progress(Offset(7), EventTimeMs(4_000)), instance="one")
     assert text == '{"txwatch":1,"watermark":4000,"by":"one"}'
     assert writer_of(text) == "one"
     assert decode_progress(Offset(7), text) == Progress(Offset(7), EventTimeMs(4_000))
@@ -150,5 +150,5 @@ def test_where_nobody_is_named_there_is_no_writer(text: str) -> None:
 
 def test_a_name_that_would_crowd_the_metadata_is_left_out() -> None:
     progress = Progress(Offset(7), EventTimeMs(4_000))
-    assert writer_of(encode_progress(progress, by="ü" * 128)) == "ü" * 128
-    assert writer_of(encode_progress(progress, by="ü" * 129)) == ""
+    assert writer_of(encode_progress(progress, instance="ü" * 128)) == "ü" * 128
+    assert writer_of(encode_progress(progress, instance="ü" * 129)) == ""

@@ -172,3 +172,19 @@ def test_the_size_is_no_less_than_what_goes_over_the_wire(headers: Headers, valu
     on_the_wire = len(record.key or b"") + len(record.value or b"")
     on_the_wire += sum(len(name.encode()) + len(held or b"") for name, held in record.headers or [])
     assert on_the_wire < record.size
+
+
+@pytest.mark.parametrize(("reason", "stage"), [(Reason.LATE, b"TRANSFORMATION"), (Reason.SCHEMA, b"VALUE_CONVERTER")])
+def test_the_stage_says_whether_the_value_could_be_read(reason: Reason, stage: bytes) -> None:
+    assert stage == dict(set_aside(ORIGINAL, reason).headers or [])["__connect.errors.stage"]
+
+
+def test_a_key_that_is_too_large_keeps_what_fits_and_says_how_long_it_was() -> None:
+    original = replace(ORIGINAL, key=b"k" * 5_000, value=b"v" * 10, headers=None)
+    record = set_aside(original, max_bytes=3_000)
+    headers = dict(record.headers or [])
+    assert (b"", b"10", b"5000") == (
+        record.value, headers["txwatch.truncated_from"], headers["txwatch.key_truncated_from"]
+    )  # fmt: skip
+    assert 3_000 == record.size
+    assert record.key == b"k" * len(record.key or b"")

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-import msgspec
 import pytest
 
 from service.core.model import Reason, Transaction
-from service.wire.transactions import Rejection, decode, decode_batch, encode_transaction
+from service.wire.decoder import Rejection
+from service.wire.transactions import JsonDecoder, decode, encode_transaction
 
 TIMESTAMP = 1_715_392_810_000
 
@@ -30,6 +31,13 @@ def rejection(value: bytes | None) -> Rejection:
 def fields(transaction: Transaction) -> tuple[str, int, float | Decimal]:
     """A transaction to compare."""
     return transaction.transaction_id, transaction.timestamp, transaction.amount
+
+
+def decode_good(values: Sequence[bytes | None]) -> list[Transaction]:
+    """Decode a batch that must be good."""
+    transactions, rejections = JsonDecoder().decode(values)
+    assert {} == rejections
+    return transactions
 
 
 def test_the_example_of_the_contract_is_taken() -> None:
@@ -267,14 +275,54 @@ def test_the_words_name_the_field_or_the_place(value: bytes, said: str) -> None:
     assert f"{verdict.reason}: {verdict.why}" == str(verdict)
 
 
+TOO_LONG = "amount: more than 400 digits after the point, or an absurd exponent"
+SAID = {
+    "no value": (b"", "the record has no value"),
+    "too deep": (SCHEMA["nested too deeply"], "nested too deeply"),
+    "not a number": (record(amount="NaN"), "amount: not a finite number"),
+    "seconds": (record(timestamp="1715392810"), "timestamp: too small for milliseconds, probably seconds"),
+    "too many digits": (record(amount="0." + "0" * 400 + "1"), TOO_LONG),
+}
+
+
+@pytest.mark.parametrize(("value", "said"), SAID.values(), ids=SAID)
+def test_a_rejection_says_in_these_words_what_is_wrong(value: bytes, said: str) -> None:
+    assert said == rejection(value).why
+
+
+@pytest.mark.parametrize(
+    ("amount", "taken"),
+    [
+        ("1e-0400", True),
+        ("1e-0401", False),
+        ("1e-00400", False),
+        ("0." + "0" * 399 + "1", True),
+        ("0." + "0" * 400 + "1", False),
+        ("0." + "0" * 797 + "1e+398", True),
+        ("0." + "0" * 798 + "1e+399", False),
+        ("10e-401", False),
+    ],
+    ids=lambda one: f"{one[:8]}...{len(one)}" if isinstance(one, str) else None,
+)
+def test_an_amount_has_400_digits_behind_the_point_at_most_and_an_exponent_of_five_characters(
+    amount: str,
+    taken: bool,  # noqa: FBT001
+) -> None:
+    value = record(amount=amount)
+    if taken:
+        assert Decimal(amount) == Decimal(str(decode(value).amount))
+    else:
+        assert (Reason.SCHEMA, TOO_LONG) == (rejection(value).reason, rejection(value).why)
+
+
 def test_a_run_of_good_records_is_decoded_in_order() -> None:
     values = [record(f'"tx{number}"', amount=f"{number}.25") for number in range(100)]
-    assert [fields(decode(value)) for value in values] == [fields(one) for one in decode_batch(values)]
+    assert [fields(decode(value)) for value in values] == [fields(one) for one in decode_good(values)]
 
 
 def test_one_long_amount_in_a_run_is_exact_and_so_are_its_neighbours() -> None:
     values = [record(amount="0.1"), record(amount="8000.000000000000001"), record('"' + "x" * 500 + '"', amount="0.2")]
-    assert [0.1, Decimal("8000.000000000000001"), 0.2] == [one.amount for one in decode_batch(values)]
+    assert [0.1, Decimal("8000.000000000000001"), 0.2] == [one.amount for one in decode_good(values)]
 
 
 BAD = {
@@ -292,11 +340,42 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_one_bad_record_refuses_the_whole_run(bad: str, place: int) -> None:
-    values: list[bytes | None] = [record(), record()]
+@pytest.mark.parametrize("amounts", [("1.5", "2.5"), ("-1.5", "8000.000000000000001")], ids=["usual", "unusual"])
+def test_one_bad_record_is_rejected_and_its_neighbours_are_taken(
+    bad: str, place: int, amounts: tuple[str, str]
+) -> None:
+    values: list[bytes | None] = [record(amount=amount) for amount in amounts]
     values.insert(place, BAD[bad])
-    with pytest.raises((msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, Rejection)):
-        decode_batch(values)
+    transactions, rejections = JsonDecoder().decode(values)
+    assert [Decimal(amount) for amount in amounts] == [Decimal(str(one.amount)) for one in transactions]
+    assert {place: str(rejection(BAD[bad]))} == {index: str(one) for index, one in rejections.items()}
+
+
+def test_a_batch_of_bad_records_has_a_rejection_for_each() -> None:
+    transactions, rejections = JsonDecoder().decode(list(BAD.values()))
+    assert [] == transactions
+    assert list(range(len(BAD))) == list(rejections)
+
+
+def test_an_empty_batch_is_nothing() -> None:
+    assert ([], {}) == JsonDecoder().decode([])
+
+
+class Counted(list[bytes | None]):
+    """A batch that counts how often it is gone through."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[bytes | None]:
+        self.passes += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_batch_with_a_bad_record_is_gone_through_twice(bad: str) -> None:
+    values = Counted([record(), BAD[bad], record(amount="-1")])
+    JsonDecoder().decode(values)
+    assert 2 == values.passes
 
 
 def test_a_transaction_is_written_as_the_contract_has_it() -> None:
@@ -314,7 +393,7 @@ def test_digits_elsewhere_in_a_record_make_no_difference() -> None:
     more = b',"card":"4000000000000002","price":8000.00000000000000001,"pad":"' + b"x" * 100 + b'"}'
     for text in ("8000.1", "8000.10000000000000001", "0", "-8000.1", "-8000.10000000000000001"):
         values = [record()[:-1] + more, record(amount=text)[:-1] + more]
-        assert [Decimal("9000.0"), Decimal(text)] == [Decimal(str(one.amount)) for one in decode_batch(values)]
+        assert [Decimal("9000.0"), Decimal(text)] == [Decimal(str(one.amount)) for one in decode_good(values)]
 
 
 @pytest.mark.parametrize(
@@ -337,5 +416,5 @@ def test_sixteen_digits_are_found_wherever_they_stand(form: str, sign: str, amou
         form.format(i=name, t=TIMESTAMP, a=text).encode() for name in ("an id of some length", "and one of another")
     ]
     values.append(form.format(i="one that is odd", t=TIMESTAMP, a=text).encode())
-    assert [Decimal(text)] * 3 == [one.amount for one in decode_batch(values)]
-    assert [[Decimal(text)]] * 3 == [[one.amount for one in decode_batch([value])] for value in values]
+    assert [Decimal(text)] * 3 == [one.amount for one in decode_good(values)]
+    assert [[Decimal(text)]] * 3 == [[one.amount for one in decode_good([value])] for value in values]

@@ -1,7 +1,7 @@
-"""Three clocks for windows; each answers which window a record belongs to, and which windows are over.
+"""Three clocks for windows. Each keeps one partition's open windows, closes them, and says where recovery starts.
 
-Every clock keeps the open windows of one partition and what it takes to find them again after a crash. Who drives a
-task, and the task itself, see only WindowClock and never ask which one it is. Pure, as all of the core.
+The task and the loop see only the interface WindowClock, never which clock it is. Which window a time belongs to is in
+service.core.window.
 """
 
 from __future__ import annotations
@@ -18,64 +18,68 @@ from service.core.model import (
     Offset,
     Progress,
     Transaction,
+    TumblingWindow,
     WallTimeMs,
-    Window,
 )
 
-Appended = Callable[[], Sequence[WallTimeMs]]
-"""Asks for the broker's append time of each record of a batch. It costs time, so only who needs it asks."""
+AppendTimes = Callable[[], Sequence[WallTimeMs]]
+"""Returns the broker's append time of each record of a batch. It is costly, so only the ingestion clock calls it."""
 
 
 @dataclass(slots=True)
 class OpenWindow:
-    """A window that is not over."""
+    """A window that is not closed."""
 
-    window: Window
+    window: TumblingWindow
     first_offset: Offset
     newest_ms: int
-    """The greatest event time of the partition before this window's first record, or with it: it makes no difference
-    to that record, which cannot be below itself."""
+    """The greatest event time in the partition before this window's first record. It may include that record, which
+    is never late by its own event time."""
     aggregates: dict[str, Aggregate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
-    """A window that is over and holds something, not yet looked at by detectors."""
+class UnjudgedWindow:
+    """A closed window with records that the detectors have not judged yet."""
 
     clock: ClockName
-    window: Window
+    window: TumblingWindow
     watermark_ms: EventTimeMs
     aggregates: dict[str, Aggregate]
 
 
 class WindowClock(Protocol):
-    """The windows of one partition by one clock."""
+    """The interface of a clock: the windows of one partition."""
 
-    at_once: bool
-    """Whether windows that are over may be committed while others are open; if not, all close together in tick()."""
-    over: list[Over]
-    """Windows that are over, until somebody takes them away; earliest first."""
+    commits_while_open: bool
+    """Whether closed windows may be committed while others are open. If not, tick() closes all of them together."""
+    closed: list[UnjudgedWindow]
+    """Closed windows, earliest first. The task takes them."""
 
     @property
     def open_keys(self) -> int:
         """How many keys the open windows hold."""
 
     def accept(
-        self, now_ms: WallTimeMs, offsets: Sequence[Offset], transactions: Sequence[Transaction], appended: Appended
+        self,
+        now_ms: WallTimeMs,
+        offsets: Sequence[Offset],
+        transactions: Sequence[Transaction],
+        append_times: AppendTimes,
     ) -> Accepted:
-        """Judge each record by the watermark it meets, move the watermark, and add the record to its window."""
+        """Judge each record by the current watermark, advance the watermark, and add the record to its window."""
 
     def tick(self, now_ms: WallTimeMs) -> None:
-        """Notice the time, with no new record needed for it."""
+        """Close the windows that the wall clock closes without a new record."""
 
     def waits_for_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> bool:
-        """Whether a window would be over at ``now_ms`` if it were known that everything up to now has been read."""
+        """Whether a window will close at ``now_ms`` as soon as everything up to now is known to have been read."""
 
     def at_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> None:
-        """Everything that was in the partition at ``now_ms`` has been read."""
+        """Note that everything that was in the partition at ``now_ms`` has been read."""
 
     def close_open(self) -> None:
-        """Close every open window as it is."""
+        """Close every open window, whatever the time."""
 
     def progress(self, next_offset: Offset) -> Progress:
-        """What to commit when everything below ``next_offset`` has been read."""
+        """Return what to commit when everything below ``next_offset`` has been read."""

@@ -1,4 +1,4 @@
-"""From a clock's name to the clock; the only place that asks."""
+"""Makes a clock from its name. No other module looks at the name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.core.watermark import BoundedOutOfOrderness
 
 
 def clock_for(rules: TaskRules, watermark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> WindowClock:
-    """The clock that the rules name; ``ahead`` is what an earlier owner of the same clock left."""
+    """Make the clock that the rules name; ``ahead`` is what an earlier owner with the same clock committed."""
     match rules.clock:
         case ClockName.PROCESSING:
             return ProcessingClock(rules, watermark)

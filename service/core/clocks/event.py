@@ -1,13 +1,13 @@
-"""Windows of the records' own time: a record belongs to the one in which it happened."""
+"""Windows of event time: a record belongs to the window that its own timestamp is in."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import heappop, heappush
 
-from service.core.clocks import Appended, OpenWindow, Over
-from service.core.clocks.add_records import NO_HORIZON, below_watermark, too_far_ahead
+from service.core.clocks import AppendTimes, UnjudgedWindow
+from service.core.clocks.add_records import below_watermark, too_far_ahead
 from service.core.clocks.horizon import Horizon
+from service.core.clocks.open_windows import OpenWindows
 from service.core.model import (
     Accepted,
     Aggregate,
@@ -24,52 +24,45 @@ from service.core.model import (
 from service.core.money import ROUND, SCALE, UNITS_LIMIT
 from service.core.rules import TaskRules
 from service.core.watermark import NEVER_MS, BoundedOutOfOrderness, watermark_at
-from service.core.window import window_at
+from service.core.window import TumblingWindows
 
 
 class EventClock:
-    """As many open windows as the disorder needs; the watermark closes each at the very record that moves it there.
+    """Several windows can be open. A window closes at the very record that moves the watermark to its end.
 
-    A record below the watermark is late, and counts for its window while that is open. A record whose window is
-    closed is set aside.
+    A record below the watermark is late. It is added to its window while that is open, and set aside afterwards.
     """
 
-    at_once = True
+    commits_while_open = True
 
     def __init__(self, rules: TaskRules, watermark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> None:
-        """Start with no window, after what an earlier owner closed."""
-        self.over: list[Over] = []
+        """Start without a window; windows that an earlier owner closed stay closed."""
+        self.closed: list[UnjudgedWindow] = []
         self._rules = rules
         self._watermark = watermark
-        self._open: dict[int, OpenWindow] = {}
-        self._starts: list[int] = []
-        """The open windows' starts, a heap."""
+        self._windows = TumblingWindows(rules.window_size_ms)
+        self._open = OpenWindows()
         self._flushed_to_ms = NEVER_MS if ahead is None or ahead.closed_to_ms is None else ahead.closed_to_ms
         steps, known_to = ((), Offset(0)) if ahead is None else (ahead.horizons, ahead.read)
         self._horizon = Horizon(rules.max_future_ms, steps, known_to)
 
     @property
     def open_keys(self) -> int:
-        """How many keys the open windows hold, each window's counted."""
-        return sum(len(one.aggregates) for one in self._open.values())
+        """How many keys the open windows hold, counted for each window."""
+        return self._open.keys
 
-    def accept(  # noqa: C901, PLR0912, PLR0915 - one loop on purpose, as in adding.py
-        self, now_ms: WallTimeMs, offsets: Sequence[Offset], transactions: Sequence[Transaction], _: Appended
+    def accept(  # noqa: C901, PLR0912, PLR0915 - one loop on purpose, as in add_records.py
+        self, now_ms: WallTimeMs, offsets: Sequence[Offset], transactions: Sequence[Transaction], _: AppendTimes
     ) -> Accepted:
-        """Take each record by itself: it may move the watermark, close windows, and belong to any of several."""
+        """Add each record by itself: it may advance the watermark, close windows, and belong to any open window."""
         if not transactions:
             return Accepted(0, [])
-        size_ms, watermark, horizon, flushed_to_ms = (
-            self._rules.window_size_ms,
-            self._watermark,
-            self._horizon,
-            self._flushed_to_ms,
-        )
+        windows, watermark, horizon, flushed_to_ms = self._windows, self._watermark, self._horizon, self._flushed_to_ms
         lateness_ms, newest_ms = watermark.lateness_ms, watermark.newest_ms
         watermark_ms = newest_ms - lateness_ms
         sure_ms = horizon.sure_ms(offsets[0], now_ms)
         ceiling_ms = min(newest_ms, sure_ms)
-        closes_at_ms = self._closes_at_ms()
+        closes_at_ms = self._open.next_end_ms
         start_ms = end_ms = 0
         aggregates: dict[str, Aggregate] = {}
         late_total = 0
@@ -90,23 +83,22 @@ class EventClock:
                     watermark_ms = event_ms - lateness_ms
                     if watermark_ms >= closes_at_ms:
                         self._close(EventTimeMs(watermark_ms), watermark_ms)
-                        closes_at_ms = self._closes_at_ms()
+                        closes_at_ms = self._open.next_end_ms
                         start_ms = end_ms = 0
                 ceiling_ms = min(newest_ms, sure_ms)
             late = event_ms < watermark_ms
             late_total += late
             if not start_ms <= event_ms < end_ms:
-                start = event_ms - event_ms % size_ms
-                if start + size_ms <= watermark_ms or start < flushed_to_ms:
+                start = windows.start_of(event_ms)
+                if start < windows.first_open_ms(watermark_ms) or start < flushed_to_ms:
                     late_total += not late
                     set_aside.append(SetAside(offset, Reason.LATE, self._closed(event_ms, start, watermark_ms)))
                     continue
-                start_ms, end_ms = start, start + size_ms
-                window = self._open.get(start_ms)
+                window = self._open.get(start)
                 if window is None:
-                    window = self._begin(start_ms, offset, newest_ms)
-                    closes_at_ms = self._closes_at_ms()
-                aggregates = window.aggregates
+                    window = self._open.add(windows.at(start), offset, newest_ms)
+                    closes_at_ms = self._open.next_end_ms
+                start_ms, end_ms, aggregates = window.window.start_ms, window.window.end_ms, window.aggregates
             amount = transaction.amount
             try:
                 aggregate = aggregates[transaction.transaction_id]
@@ -133,56 +125,46 @@ class EventClock:
         watermark.newest_ms = newest_ms
         return Accepted(late_total, set_aside)
 
-    def _closes_at_ms(self) -> int:
-        """The watermark that closes the earliest open window."""
-        return self._starts[0] + self._rules.window_size_ms if self._starts else NO_HORIZON
-
-    def _begin(self, start_ms: int, offset: Offset, newest_ms: int) -> OpenWindow:
-        window = OpenWindow(window_at(start_ms, self._rules.window_size_ms), offset, newest_ms)
-        self._open[start_ms] = window
-        heappush(self._starts, start_ms)
-        return window
-
     def _close(self, watermark_ms: EventTimeMs, to_ms: int) -> None:
         """Close every window that ends at ``to_ms`` or earlier, earliest first."""
-        while self._starts and self._starts[0] + self._rules.window_size_ms <= to_ms:
-            done = self._open.pop(heappop(self._starts))
-            self.over.append(Over(ClockName.EVENT, done.window, watermark_ms, done.aggregates))
+        self.closed += [
+            UnjudgedWindow(ClockName.EVENT, one.window, watermark_ms, one.aggregates) for one in self._open.take(to_ms)
+        ]
 
     def _closed(self, event_ms: int, start_ms: int, watermark_ms: int) -> str:
-        if start_ms + self._rules.window_size_ms <= watermark_ms:
+        if start_ms < self._windows.first_open_ms(watermark_ms):
             return f"{below_watermark(event_ms, watermark_ms)}, which has closed its window"
-        return f"timestamp {event_ms}: its window was closed by the wall clock, since nothing came any more"
+        return f"timestamp {event_ms}: its window was closed by the wall clock, because no record had come for so long"
 
     def tick(self, now_ms: WallTimeMs) -> None:
-        """The wall clock does not move event time."""
+        """Do nothing: the wall clock does not advance event time."""
 
     def waits_for_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> bool:
-        """Whether something is open though nothing has come for as long as is allowed."""
+        """Whether a window is open and no record has come for ``flush_after_ms``."""
         flush_after_ms = self._rules.flush_after_ms
         return bool(flush_after_ms and self._open) and now_ms - last_arrival_ms >= flush_after_ms
 
     def at_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> None:
-        """Close everything where nothing has come for so long. The watermark stays where it is."""
+        """Close every window if no record has come for ``flush_after_ms``. The watermark does not change."""
         if self.waits_for_end(now_ms, last_arrival_ms):
-            self._flushed_to_ms = max(self._flushed_to_ms, max(self._starts) + self._rules.window_size_ms)
+            self._flushed_to_ms = max(self._flushed_to_ms, self._open.last_end_ms)
             self.close_open()
 
     def close_open(self) -> None:
-        """Close every open window as it is."""
+        """Close every open window, whatever the time."""
         watermark_ms = self._watermark.value_ms
-        if watermark_ms is not None and self._starts:
-            self._close(watermark_ms, max(self._starts) + self._rules.window_size_ms)
+        if watermark_ms is not None and self._open:
+            self._close(watermark_ms, self._open.last_end_ms)
 
     def progress(self, next_offset: Offset) -> Progress:
-        """Start again at the first record of any open window, by the watermark there."""
+        """Recovery starts at the earliest record of any open window, with the watermark there."""
         rules, watermark = self._rules, self._watermark
-        first = min(self._open.values(), key=lambda one: one.first_offset, default=None)
+        first = self._open.first
         offset = next_offset if first is None else first.first_offset
         newest_ms = watermark.newest_ms if first is None else first.newest_ms
         closed_to_ms = self._flushed_to_ms
         if watermark.value_ms is not None:
-            closed_to_ms = max(closed_to_ms, window_at(watermark.value_ms, rules.window_size_ms).start_ms)
+            closed_to_ms = max(closed_to_ms, self._windows.first_open_ms(watermark.value_ms))
         ahead = ReadAhead(
             read=next_offset,
             watermark_ms=watermark.value_ms,

@@ -1,8 +1,8 @@
-"""Which event time is too far ahead, so that a record that is read again is judged as it was.
+"""The bound on event times ahead of the wall clock, such that a record read again gets the same verdict.
 
-The wall clock decides, and when the record is read again it shows another time. So the bound moves in few steps, and
-the steps since the committed offset are committed: ``(offset, horizon)``, the horizon from that offset on. It is moved
-only for a record that needs it, in ordinary traffic once in ``max_future_ms``.
+The wall clock decides, and it shows another time when the record is read again. So the bound moves in few steps,
+``(offset, bound from there on)``, and the steps since the committed offset are committed. A step is made only for a
+record that needs it: in ordinary traffic once in ``max_future_ms``.
 """
 
 from __future__ import annotations
@@ -14,21 +14,24 @@ from service.core.clocks.add_records import NO_HORIZON
 from service.core.model import Offset, WallTimeMs
 from service.core.watermark import NEVER_MS
 
-MANY: Final = 16
-"""Past so many steps each one reaches twice as far as the one before: they must fit into 4,096 bytes."""
+MANY_STEPS: Final = 16
+"""After so many steps each one reaches twice as far as the last, because all must fit into 4,096 bytes."""
 
 
 class Horizon:
     """The bound for one partition."""
 
     def __init__(self, max_future_ms: int, steps: tuple[tuple[Offset, int], ...], known_to: Offset) -> None:
-        """Start with the steps that an earlier owner took below ``known_to``."""
+        """Start with the steps that earlier owners made; records below ``known_to`` are judged by them alone.
+
+        The first record that is read again must have been allowed before, so that a step holds there.
+        """
         self._max_future_ms = max_future_ms
         self._steps = list(steps)
         self._known_to = known_to
 
     def sure_ms(self, offset: Offset, now_ms: WallTimeMs) -> int:
-        """An event time up to this needs no call of allows(), at ``offset`` and after it."""
+        """The greatest event time that is allowed without a call of allows(), from ``offset`` on."""
         if not self._max_future_ms:
             return NO_HORIZON
         if offset < self._known_to:
@@ -36,12 +39,12 @@ class Horizon:
         return min(self._in_force_ms(), now_ms + self._max_future_ms)
 
     def allows(self, offset: Offset, event_ms: int, now_ms: WallTimeMs) -> bool:
-        """Whether a record above sure_ms() is taken; moves the bound where it has to."""
+        """Whether a record above sure_ms() is allowed. Makes a step of the bound where one is needed."""
         if offset < self._known_to:
             before = bisect_right(self._steps, offset, key=lambda step: step[0])
             return before > 0 and event_ms <= self._steps[before - 1][1]
         in_force_ms, allowed_ms = self._in_force_ms(), now_ms + self._max_future_ms
-        crowded = len(self._steps) - MANY
+        crowded = len(self._steps) - MANY_STEPS
         if event_ms <= in_force_ms:
             if event_ms <= allowed_ms or crowded >= 0:
                 return True
@@ -54,7 +57,7 @@ class Horizon:
         return True
 
     def since(self, offset: Offset, next_offset: Offset) -> tuple[tuple[Offset, int], ...]:
-        """The steps in force from ``offset`` on; the older ones are forgotten."""
+        """The steps that hold from ``offset`` on. Older ones are forgotten."""
         if offset >= next_offset:
             self._steps.clear()
         before = bisect_right(self._steps, offset, key=lambda step: step[0])

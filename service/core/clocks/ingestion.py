@@ -1,11 +1,11 @@
-"""Windows of the broker's clock: a record belongs to the one in which it was appended to the topic."""
+"""Windows of ingestion time: a record belongs to the window in which the broker appended it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
 
-from service.core.clocks import Appended, OpenWindow, Over
+from service.core.clocks import AppendTimes, OpenWindow, UnjudgedWindow
 from service.core.clocks.add_records import NO_HORIZON, add_records, too_far_ahead
 from service.core.model import (
     Accepted,
@@ -21,25 +21,26 @@ from service.core.model import (
 )
 from service.core.rules import TaskRules
 from service.core.watermark import NEVER_MS, BoundedOutOfOrderness, watermark_at
-from service.core.window import window_at
+from service.core.window import TumblingWindows
 
 _event_time = attrgetter("timestamp")
 
 
 class IngestionClock:
-    """One open window at a time, which a record of a later one closes; so every window is a run of offsets.
+    """One window is open at a time. A record of a later window closes it, so a window's offsets are consecutive.
 
-    Append times may go back when the partition gets a leader whose clock is behind. A record below what is closed
-    follows the late policy; under ``include`` it counts for the window that is open.
+    Append times go back when the partition gets a leader whose clock is behind. A record of a closed window follows the
+    late policy; ``include`` adds it to the open window.
     """
 
-    at_once = True
+    commits_while_open = True
 
     def __init__(self, rules: TaskRules, watermark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> None:
-        """Start with no window, after what an earlier owner closed."""
-        self.over: list[Over] = []
+        """Start without a window; windows that an earlier owner closed stay closed."""
+        self.closed: list[UnjudgedWindow] = []
         self._rules = rules
         self._watermark = watermark
+        self._windows = TumblingWindows(rules.window_size_ms)
         self._open: OpenWindow | None = None
         self._closed_to_ms = NEVER_MS if ahead is None or ahead.closed_to_ms is None else ahead.closed_to_ms
 
@@ -49,12 +50,16 @@ class IngestionClock:
         return 0 if self._open is None else len(self._open.aggregates)
 
     def accept(
-        self, now_ms: WallTimeMs, offsets: Sequence[Offset], transactions: Sequence[Transaction], appended: Appended
+        self,
+        now_ms: WallTimeMs,
+        offsets: Sequence[Offset],
+        transactions: Sequence[Transaction],
+        append_times: AppendTimes,
     ) -> Accepted:
-        """Cut the batch into runs of one window each, and add those."""
+        """Split the batch into runs of one window each, and add each run."""
         if not transactions:
             return Accepted(0, [])
-        times = appended()
+        times = append_times()
         rules, late, set_aside = self._rules, 0, list[SetAside]()
         if rules.max_future_ms and max(map(_event_time, transactions)) > min(times) + rules.max_future_ms:
             offsets, transactions, times = self._without_future(offsets, transactions, times, set_aside)
@@ -87,7 +92,7 @@ class IngestionClock:
         times: Sequence[WallTimeMs],
         set_aside: list[SetAside],
     ) -> tuple[list[Offset], list[Transaction], list[WallTimeMs]]:
-        """Leave out event times too far ahead of their own append time, which is the same whenever they are read."""
+        """Set aside event times too far ahead of the append time, which is the same when a record is read again."""
         allowed_ms = self._rules.max_future_ms
         kept = []
         for one in zip(offsets, transactions, times, strict=True):
@@ -99,17 +104,17 @@ class IngestionClock:
         return [one[0] for one in kept], [one[1] for one in kept], [one[2] for one in kept]
 
     def _window_of(self, time_ms: int, offset: Offset) -> OpenWindow:
-        """The open window, or, after it, a new one. Its close has the watermark of before this record."""
+        """The window of ``time_ms``. An earlier open window is closed first, by the watermark before this record."""
         if self._open is not None and time_ms >= self._open.window.end_ms:
             self.close_open()
         if self._open is None:
-            window = window_at(time_ms, self._rules.window_size_ms)
+            window = self._windows.of(time_ms)
             self._open = OpenWindow(window, offset, self._watermark.newest_ms)
             self._closed_to_ms = max(self._closed_to_ms, window.start_ms)
         return self._open
 
     def _below(self, now_ms: WallTimeMs, time_ms: int, offset: Offset, transaction: Transaction) -> Accepted:
-        """A record whose window has been closed is late, whatever its event time."""
+        """Judge a record whose window is closed: it is late, whatever its event time."""
         rules, watermark = self._rules, self._watermark
         if rules.late_policy is not LatePolicy.INCLUDE:
             watermark.newest_ms = max(watermark.newest_ms, transaction.timestamp)
@@ -122,30 +127,30 @@ class IngestionClock:
         return Accepted(1, [])
 
     def tick(self, now_ms: WallTimeMs) -> None:
-        """The wall clock alone closes nothing: a record of the window may be on its way."""
+        """Do nothing: at a window's end by the wall clock, its records may still be on their way."""
 
     def waits_for_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> bool:
-        """Whether the open window is over by the wall clock and the margin."""
+        """Whether the wall clock has passed the open window's end and the margin."""
         del last_arrival_ms
         return self._open is not None and now_ms >= self._open.window.end_ms + self._rules.margin_ms
 
     def at_end(self, now_ms: WallTimeMs, last_arrival_ms: WallTimeMs) -> None:
-        """Close the open window: nothing that was appended in it is still to be read."""
+        """Close the open window if its end and the margin have passed: all of its records have been read."""
         if self._open is not None and self.waits_for_end(now_ms, last_arrival_ms):
             self._closed_to_ms = self._open.window.end_ms
             self.close_open()
 
     def close_open(self) -> None:
-        """Close the open window as it is."""
+        """Close the open window, whatever the time."""
         done, self._open = self._open, None
         watermark_ms = self._watermark.value_ms
         if done is not None and done.aggregates and watermark_ms is not None:
-            self.over.append(Over(ClockName.INGESTION, done.window, watermark_ms, done.aggregates))
+            self.closed.append(UnjudgedWindow(ClockName.INGESTION, done.window, watermark_ms, done.aggregates))
 
     def progress(self, next_offset: Offset) -> Progress:
-        """Start again at the open window's first record, by the watermark of before it.
+        """Recovery starts at the open window's first record, with the watermark before it.
 
-        A window all of whose records were set aside is none: nothing of it need be read again.
+        A window without a sum is dropped: all of its records were set aside, and none must be read again.
         """
         if self._open is not None and not self._open.aggregates:
             self._open = None
@@ -166,7 +171,7 @@ class IngestionClock:
 
 
 def _run_end(times: Sequence[WallTimeMs], begin: int, end_ms: int, from_ms: int) -> int:
-    """Where the run of records of one window ends that begins at ``begin``."""
+    """The index after the last record of the run that starts at ``begin`` and is in one window."""
     if not begin and max(times) < end_ms and min(times) >= from_ms:  # nearly every batch
         return len(times)
     return next((i for i in range(begin, len(times)) if not from_ms <= times[i] < end_ms), len(times))

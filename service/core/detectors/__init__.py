@@ -1,4 +1,4 @@
-"""One file a detector; each looks at one key of one closed window and says whether it is an anomaly."""
+"""The detectors, one file each: a detector decides whether one key of one closed window is an anomaly."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from service.core.model import Aggregate, Anomaly
 
 
 class Detector(Protocol):
-    """What every detector does."""
+    """The interface of a detector."""
 
     def judge(self, transaction_id: str, aggregate: Aggregate) -> Anomaly | None:
-        """Look at what a closed window holds of one key."""
+        """Return the anomaly of one key in a closed window, or None."""
         ...

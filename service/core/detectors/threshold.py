@@ -1,4 +1,4 @@
-"""Too much in one window."""
+"""Finds sums above a limit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Threshold:
     """An anomaly is a sum strictly greater than the limit. Needs no state."""
 
     def __init__(self, limit: Decimal) -> None:
-        """Take the limit in the unit of the amounts."""
+        """``limit`` is in the unit of the amounts."""
         self.limit = limit
         self._limit_units = whole_units(limit)
 
     def judge(self, transaction_id: str, aggregate: Aggregate) -> Anomaly | None:
-        """Compare exactly: 80,000 times 0.10 is 8000 and no anomaly."""
+        """Compare exactly: 80,000 times 0.10 is 8000, which does not exceed a limit of 8000."""
         if aggregate.exceeds(self.limit, self._limit_units):
             return Anomaly("threshold", transaction_id, self.limit)
         return None

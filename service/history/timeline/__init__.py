@@ -1,4 +1,4 @@
-"""The timeline command: a picture of records, watermarks and windows on the axes of time.
+"""The timeline command: it draws records, watermarks and windows over time.
 
 It reads topics and writes a file. It joins no group and changes nothing in Kafka.
 """

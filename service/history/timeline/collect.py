@@ -1,4 +1,4 @@
-"""From topics to a picture."""
+"""Reads topics and makes a picture of them."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from service.core.watermark import BoundedOutOfOrderness
 from service.history.records import StoredRecord
 from service.history.timeline.model import Bar, Line, Picture, Point
 from service.wire.alerts import AggregatePayload
-from service.wire.transactions import Rejection, decode
+from service.wire.decoder import Rejection
+from service.wire.transactions import decode
 
 Read = Callable[[str, int], Iterable[StoredRecord]]
-"""Reads a topic from a time on."""
+"""Reads a topic, from records of a Kafka timestamp in epoch milliseconds on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which records are wanted, by their timestamps in Kafka."""
+    """Which records to show, by their Kafka timestamps, both inclusive."""
 
     from_ms: int
     to_ms: int
     most: int
-    """No more records than this."""
+    """The maximum number of records."""
 
 
 def collect(read: Read, span: Span, *, transactions: str, results: dict[str, bool], lateness_ms: int) -> Picture:
-    """Read the input, and every window that holds a part of it.
+    """Read the input, and every window that holds some of its records.
 
     Args:
         read: reads a topic.
         span: which records of the input.
         transactions: the input topic.
-        results: topics of aggregates (False) and alerts (True); of a window in both, the alert is shown.
-        lateness_ms: what the watermark stays behind by. A partition's begins anew with the first record of the span.
+        results: topics of aggregates (False) and alerts (True). The last topic that has a window decides.
+        lateness_ms: the allowed lateness. Each partition's watermark starts empty at the first record of the span.
     """
     picture = Picture(transactions, lateness_ms)
     watermarks: dict[int, BoundedOutOfOrderness] = {}
@@ -83,10 +84,10 @@ def _add(picture: Picture, record: StoredRecord, watermark: BoundedOutOfOrdernes
 def _windows_of(
     record: StoredRecord, transactions: str, offsets: dict[int, tuple[int, int]]
 ) -> Iterator[AggregatePayload]:
-    """The record's payload, if its window holds records of the span."""
+    """Yield the record's payload if its window holds records of the span."""
     try:
         payload = AggregatePayload.from_json(record.value or b"")
-    except ValueError:  # somebody else's record
+    except ValueError:  # another program's record
         return
     source, span = payload.source, offsets.get(payload.source.partition)
     if span and source.topic == transactions and source.first_offset <= span[1] and source.last_offset >= span[0]:

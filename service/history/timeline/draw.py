@@ -1,4 +1,4 @@
-"""From a picture to a file, by matplotlib, which is an extra: pip install 'txwatch[timeline]'."""
+"""Draws a picture into a file with matplotlib, an optional extra: pip install 'txwatch[timeline]'."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from service.history.timeline.model import Bar, Picture, Point
 MS_PER_DAY: Final = 86_400_000
 FORMATS: Final = (".svg", ".png", ".pdf")
 MOST_KEYS: Final = 25
-"""Rows of windows; the keys with the greatest sums are shown."""
+"""The most rows of windows. The keys with the greatest sums are shown."""
 MANY_POINTS: Final = 2_000
-"""From here on points go into the file as one image, not one by one."""
+"""More points than this become one image in the file."""
+LABEL_CHARS: Final = 24
+"""A longer key is shortened to this."""
 LABELLED: Final = 60
-"""Up to so many bars have their sums written on them."""
+"""With more bars than this, none shows its sum."""
 GREY, BLUE, RED, GREEN, DARK = "#9aa5b1", "#2b6cb0", "#c53030", "#2f855a", "#1a202c"
 TIME_OF: Final = {
     ClockName.PROCESSING: "processing time: the wall clock when a record was read",
@@ -33,10 +35,10 @@ TIME_OF: Final = {
 
 
 def draw(picture: Picture, output: Path) -> None:
-    """Write the picture, of at least one point; the file's suffix is one of FORMATS.
+    """Draw a picture with at least one point; the file's suffix is one of FORMATS.
 
     Raises:
-        OSError: the file can't be written.
+        OSError: the file cannot be written.
     """
     mpl.rcParams.update({"svg.hashsalt": "txwatch", "svg.fonttype": "path", "font.size": 9})
     keys = _keys_shown(picture.bars)
@@ -127,7 +129,7 @@ def _draw_windows(axes: Axes, bars: Sequence[Bar], keys: Sequence[str]) -> None:
     hidden = len({bar.transaction_id for bar in bars}) - len(keys)
     more = f"; {hidden:,} more keys with smaller sums are not shown" if hidden else ""
     axes.set_title(f"Windows: sums by key, anomalies in red{more}", loc="left")
-    axes.set_yticks(range(len(keys)), [key if len(key) <= 24 else f"{key[:23]}…" for key in keys])  # noqa: PLR2004
+    axes.set_yticks(range(len(keys)), [_label(key) for key in keys], parse_math=False)
     axes.set_ylim(max(len(keys), 1) - 0.4, -0.6)
     if bars:
         axes.set_xlim(*_padded(min(bar.start_ms for bar in bars), max(bar.end_ms for bar in bars)))
@@ -139,8 +141,14 @@ def _draw_windows(axes: Axes, bars: Sequence[Bar], keys: Sequence[str]) -> None:
     axes.grid(axis="x", color=GREY, alpha=0.25)
 
 
+def _label(key: str) -> str:
+    """The key as a label. Control characters are replaced: no program reads an SVG that contains one."""
+    text = key if len(key) <= LABEL_CHARS else f"{key[: LABEL_CHARS - 1]}…"
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
 def _days(times_ms: Sequence[int]) -> list[float]:
-    """Days since the epoch, which is how matplotlib counts."""
+    """Days since the epoch, which is matplotlib's unit."""
     return [ms / MS_PER_DAY for ms in times_ms]
 
 
@@ -150,7 +158,7 @@ def _padded(left_ms: int, right_ms: int) -> tuple[float, float]:
 
 
 def _date_axis(axis: Any, times_ms: Sequence[int], label: str) -> None:  # noqa: ANN401 - XAxis or YAxis
-    """Times of day on the axis, and the day in its label; where it spans days, both on the axis."""
+    """Show times of day on the axis and the date in its label; over several days, both on the axis."""
     first, last = (datetime.fromtimestamp(pick(times_ms) / 1000, UTC) for pick in (min, max))
     one_day = first.date() == last.date()
     axis.set_major_locator(dates.AutoDateLocator(minticks=3, maxticks=8))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What a timeline shows."""
+"""The contents of a timeline."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from service.core.model import ClockName
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A transaction; times in epoch milliseconds."""
+    """One transaction; times in epoch milliseconds."""
 
     stored_ms: int
-    """The record's own timestamp in Kafka: of its append, or of its creation, as the topic keeps it."""
+    """The record's Kafka timestamp: of its creation or append, as the topic is configured."""
     event_ms: int
     late: bool
 
 
 @dataclass(slots=True)
 class Line:
-    """The watermark of one partition: at ``stored_ms[i]`` it rose to ``watermark_ms[i]``."""
+    """One partition's watermark: at ``stored_ms[i]`` it rose to ``watermark_ms[i]``."""
 
     stored_ms: list[int] = field(default_factory=list)
     watermark_ms: list[int] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One key's sum in one window that is over."""
+    """One key's sum in one closed window."""
 
     start_ms: int
     end_ms: int
@@ -41,7 +41,7 @@ class Bar:
 
 @dataclass(slots=True)
 class Picture:
-    """Everything that is drawn."""
+    """Everything that the timeline draws."""
 
     topic: str
     lateness_ms: int
@@ -49,6 +49,6 @@ class Picture:
     lines: dict[int, Line] = field(default_factory=dict)
     bars: list[Bar] = field(default_factory=list)
     rejected: int = 0
-    """Records that are no transactions: they have no place on the axes."""
+    """Records that are no transactions; they are not drawn."""
     truncated: bool = False
-    """There were more records than were asked for."""
+    """Whether there were more records than the maximum."""
