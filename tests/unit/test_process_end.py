@@ -32,12 +32,19 @@ def test_the_code_is_kept_and_what_was_printed_is_there(program: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (3, "all of it", "")
 
 
-@pytest.mark.parametrize("program", ["service", "producer"])
-def test_a_bug_is_told_and_ends_it_with_1(program: str) -> None:
-    done = ended(program, "return 1 // 0")
+def test_a_bug_of_the_service_shows_its_traceback_and_ends_it_with_1() -> None:
+    done = ended("service", "return 1 // 0")
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.splitlines()[-1].startswith("ZeroDivisionError")
+
+
+def test_a_bug_of_the_replay_is_one_line_that_names_it_and_ends_it_with_1() -> None:
+    done = ended("producer", "return 1 // 0")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("txwatch-replay: ")
+    assert "ZeroDivisionError" in line
 
 
 @pytest.mark.parametrize("program", ["service", "producer"])
