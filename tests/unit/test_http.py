@@ -244,6 +244,7 @@ def test_one_connection_too_many_cuts_off_the_oldest_and_all_others_are_served()
     site.server.close()
 
 
+@pytest.mark.slow
 def test_a_crowd_that_says_nothing_keeps_nobody_out(site: Site) -> None:
     crowd = [site.connect() for _ in range(5 * MAX_CONNECTIONS)]
     began_s = time.monotonic()
@@ -310,6 +311,7 @@ def slow_clients() -> SlowClients:
     return SlowClients()
 
 
+@pytest.mark.slow
 def test_a_client_that_says_nothing_is_cut_off(slow_clients: SlowClients) -> None:
     assert REQUEST_TIMEOUT_S - 1 < slow_clients.borne_s["silent"] < CONNECTION_TIMEOUT_S - 1
 

@@ -15,6 +15,8 @@ from service.app.loop_watch import END_AFTER_S, LoopWatch
 from service.observe.status import STALLED_AFTER_S, StatusBoard
 from tests.loop import Loop
 
+pytestmark = pytest.mark.slow
+
 STALLED = round(STALLED_AFTER_S)
 END = round(END_AFTER_S)
 

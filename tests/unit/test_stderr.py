@@ -22,6 +22,8 @@ import pytest
 from brokerkit.service_process import ROOT
 from service.process.stderr import FLUSH_S, MOST_BYTES, Stderr
 
+pytestmark = pytest.mark.slow
+
 LINES: Final = 20_000
 FILLER: Final = "x" * 127 + "\n"
 """A part of a page: a pipe that has no room for it takes no shorter line either."""

@@ -18,6 +18,8 @@ import pytest
 from brokerkit.service_process import ROOT
 from service.process.stop import STOP_TIMEOUT_S
 
+pytestmark = pytest.mark.slow
+
 MARGIN_S: Final = 3.0
 
 STANDING: Final = {
