@@ -5,8 +5,8 @@ Usage: `python -m tools.suite CALLER [--quick | --everything | ARGUMENT…]`; ot
 --quick       core and unit tests but the slow ones, lint, format, types, arrows: for the loop of work
 --everything  what CI runs; it adds what needs more than Python. There is no such check yet, so it is `./test`.
 
-Most of the suite waits for brokers and sessions, so it runs in two halves side by side. Tests that measure time, or
-look at what all runs share, are marked `alone` and come after them.
+Most of the suite waits for brokers and sessions, so it runs in two halves that take about as long, side by side. Tests
+that measure time, or look at what all runs share, are marked `alone` and come after them.
 """
 
 import os
@@ -23,7 +23,7 @@ from tools.setup import ROOT, VENV
 from tools.signals import Stopped, stopped_by_signals
 
 PYTEST: Final = ("-m", "coverage", "run", "-m", "pytest")
-HISTORIES: Final = "tests/exactly_once"
+HALF, OTHER_HALF = ("tests/integration",), ("tests/exactly_once", "tests/core", "tests/unit")
 CORE_PERCENT: Final = 100  # the rest's is in pyproject.toml
 CHECKS: Final = {
     "lint": ("ruff", "check"),
@@ -80,15 +80,15 @@ def _suite() -> int:
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir()
     os.environ["COVERAGE_FILE"] = str(data / "data")
-    with (data / "histories.txt").open("w+b") as output:
-        histories = _start(*PYTEST, HISTORIES, "-m", "not alone", output=output)
+    with (data / "other-half.txt").open("w+b") as output:
+        other = _start(*PYTEST, *OTHER_HALF, "-m", "not alone", output=output)
         try:
-            tests = _python(*PYTEST, "--ignore", HISTORIES, "-m", "not alone")
-            print(f"\n== the other half: {HISTORIES}", flush=True)
-            tests = histories.wait() or tests
+            tests = _python(*PYTEST, *HALF, "-m", "not alone")
+            print(f"\n== the other half: {', '.join(OTHER_HALF)}", flush=True)
+            tests = other.wait() or tests
         except Stopped:
-            histories.send_signal(signal.SIGINT)
-            histories.wait()
+            other.send_signal(signal.SIGINT)
+            other.wait()
             raise
         output.seek(0)
         sys.stdout.buffer.write(output.read())

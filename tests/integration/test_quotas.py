@@ -69,7 +69,7 @@ def test_a_burst_beyond_the_producers_quota_is_late_and_neither_aborted_nor_wron
         service.wait_ready(4)
         produce(broker, names.transactions, [transaction("first", START_MS, "8000.01")])
         checkpointed(service, 1)
-        set_quota(broker, f"txwatch-{instance}", producer_byte_rate=20_000)
+        set_quota(broker, f"txwatch-{instance}", producer_byte_rate=150_000)
         keys = [f"tx{number}" for number in range(5_000)]
         service.process.send_signal(signal.SIGSTOP)  # so that all of it comes in one window
         produce(broker, names.transactions, [transaction(key, START_MS, "8000.01") for key in keys])
