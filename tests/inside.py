@@ -17,6 +17,7 @@ from service.app.clients import client_config, consumer_config, offsets_config, 
 from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
 from service.kafka.consumer import GroupConsumer
+from service.kafka.partition_ends import PartitionEnds
 from service.kafka.producer import TxnProducer
 from service.kafka.start_lookup import StartLookup
 from service.loop.errors import Retriable
@@ -44,12 +45,14 @@ class Inside:
         initialise(self.sink)
         admin = ClusterAdmin(lambda: AdminClient(client_config(settings, "admin", lambda _: None)))
         self.board = StatusBoard(time.monotonic)
+        stable = Consumer(offsets_config(settings, "read_committed"))
+        partition_ends = PartitionEnds(stable, Consumer(offsets_config(settings, "read_uncommitted")))
         starting = StartLookup(
             self.consumer,
-            Consumer(offsets_config(settings, "read_committed")),
+            stable,
             names.transactions,
             topic_id=lambda _: "",
-            edges=admin.edges,
+            edges=partition_ends.edges,
             end_txns=lambda *_: [],
         )
         self.source = GroupConsumer(
@@ -59,8 +62,8 @@ class Inside:
             self.source,
             self.sink,
             Probe(
-                end_offsets=Background("end_offsets", partial(admin.end_offsets, names.transactions)),
-                ends=Background("ends", partial(admin.ends, names.transactions)),
+                end_offsets=Background("end_offsets", partial(partition_ends.end_offsets, names.transactions)),
+                ends=Background("ends", partial(partition_ends.ends, names.transactions)),
                 reach=Background("reach", lambda _: admin.reach(names.transactions)),
             ),
             topics=topics,

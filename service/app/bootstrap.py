@@ -45,6 +45,7 @@ from service.kafka.guards.dead_owners import DeadOwners, LastCommits, connected
 from service.kafka.guards.group_protocol import check_group_protocol
 from service.kafka.guards.throttle import Throttle, reasons
 from service.kafka.guards.txn_failure import with_reports
+from service.kafka.partition_ends import PartitionEnds
 from service.kafka.producer import TxnProducer
 from service.kafka.start_lookup import StartLookup
 from service.loop.errors import Fatal, Misconfigured, Retriable
@@ -168,9 +169,12 @@ class Service:
         if consumer is None:
             return
         kafka = self._settings.kafka
+        stable = construct(Consumer, offsets_config(self._settings, "read_committed"))
+        latest = construct(Consumer, offsets_config(self._settings, "read_uncommitted"))
+        partition_ends = PartitionEnds(stable, latest)
         dead_owners = DeadOwners(
             admin,
-            LastCommits(construct(Consumer, offsets_config(self._settings, "read_uncommitted"))),
+            LastCommits(latest),
             group=kafka.group_id,
             instance=kafka.instance_id,
             client_id=client_id,
@@ -181,10 +185,10 @@ class Service:
         )
         starting = StartLookup(
             consumer,
-            construct(Consumer, offsets_config(self._settings, "read_committed")),
+            stable,
             topic,
             topic_id=admin.topic_id,
-            edges=admin.edges,
+            edges=partition_ends.edges,
             end_txns=dead_owners.end_their_txns,
         )
         group_consumer = GroupConsumer(
@@ -201,8 +205,8 @@ class Service:
             group_consumer,
             txn_producer,
             Probe(
-                end_offsets=Background("end_offsets", partial(admin.end_offsets, topic)),
-                ends=Background("ends", partial(admin.ends, topic)),
+                end_offsets=Background("end_offsets", partial(partition_ends.end_offsets, topic)),
+                ends=Background("ends", partial(partition_ends.ends, topic)),
                 reach=Background("reach", lambda _: admin.reach(topic)),
             ),
             topics=topics,

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from confluent_kafka import (
-    IsolationLevel,
     KafkaError,
     KafkaException,
     TopicCollection,
-    TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
     MemberDescription,
     NewTopic,
-    OffsetSpec,
     ResourceType,
     TopicDescription,
 )
 
-from service.core.model import Offset, Partition
 from service.kafka.classify import classify, classify_query, kafka_error, query
-from service.kafka.start_lookup import Edges
 from service.loop.errors import Fatal, Misconfigured, Retriable
-from service.loop.ports import Ends
 
 TIMEOUT_S: Final = 1.0
 CREATE_TIMEOUT_S: Final = 10.0
@@ -37,8 +31,6 @@ TOPIC_ID_TIMEOUT_S: Final = 0.5
 """A commit waits so long for it, and as long again for news of the brokers."""
 DESCRIBE_TIMEOUT_S: Final = 2.0
 """With a new connection."""
-EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,65 +176,6 @@ class ClusterAdmin:
             except KafkaException as exception:
                 raise self._sorted(exception, f"describe topic {resource.name}") from exception
         return values
-
-    def end_offsets(self, topic: str, partitions: Collection[Partition]) -> dict[Partition, Offset]:
-        """Where partitions end at this moment, records of open txns included; those whose leaders are away are missing.
-
-        Raises:
-            Retriable: no leader answers.
-            Fatal: one refuses to.
-        """
-        return self._list_offsets(topic, partitions, LATEST, IsolationLevel.READ_UNCOMMITTED)
-
-    def ends(self, topic: str, partitions: Collection[Partition]) -> dict[Partition, Ends]:
-        """The same with the last stable offsets.
-
-        The end is asked first: what is below it and not stable afterwards is in an open txn.
-
-        Raises:
-            Retriable, Fatal: as above.
-        """
-        ends = self.end_offsets(topic, partitions)
-        stable = self._list_offsets(topic, ends, LATEST, IsolationLevel.READ_COMMITTED)
-        return {partition: Ends(stable[partition], end) for partition, end in ends.items() if partition in stable}
-
-    def edges(self, topic: str, partitions: Collection[Partition]) -> dict[Partition, Edges]:
-        """Where partitions begin and end, all of them.
-
-        Raises:
-            Retriable: a leader does not answer.
-            Fatal: it refuses to.
-        """
-        firsts = self._list_offsets(topic, partitions, EARLIEST, IsolationLevel.READ_UNCOMMITTED)
-        ends = self.end_offsets(topic, partitions)
-        if silent := sorted(set(partitions) - (firsts.keys() & ends.keys())):
-            raise Retriable(f"ask for first and last offset: no answer for partition {silent[0]}")
-        return {partition: Edges(firsts[partition], end) for partition, end in ends.items()}
-
-    def _list_offsets(
-        self, topic: str, partitions: Iterable[Partition], spec: OffsetSpec, isolation: IsolationLevel
-    ) -> dict[Partition, Offset]:
-        """One question for all of them; the client sends one request to each leader."""
-        found = {}
-        asked = {TopicPartition(topic, partition): spec for partition in partitions}
-        if not asked:
-            return {}
-        problem: Retriable | None = None
-        for asked_for, future in self._client.list_offsets(
-            asked, isolation_level=isolation, request_timeout=TIMEOUT_S
-        ).items():
-            try:
-                found[Partition(asked_for.partition)] = Offset(future.result().offset)
-            except KafkaException as exception:
-                sorted_ = classify_query(kafka_error(exception), f"ask for offsets of partition {asked_for.partition}")
-                if isinstance(sorted_, Fatal):
-                    raise sorted_ from exception
-                problem = problem or sorted_
-        if problem is not None:
-            self._learn_brokers(topic, TIMEOUT_S)
-            if not found:
-                raise problem
-        return found
 
     def reach(self, topic: str) -> bool:
         """Ask the broker anything.

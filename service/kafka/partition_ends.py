@@ -1,0 +1,99 @@
+"""Where partitions begin and end, asked of their leaders in one batch.
+
+Consumers are asked that have joined nothing and fetch nothing, so no answer waits behind a fetch. list_offsets() of the
+admin client would do, but it aborts the process where a broker dies at the wrong moment (librdkafka 2.16,
+`eonce->refcnt > 0`, seen in a history). It can be used when that is mended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from service.core.model import Offset, Partition
+from service.kafka.classify import classify_query, query
+from service.kafka.start_lookup import Edges
+from service.loop.errors import Fatal, Retriable
+from service.loop.ports import Ends
+
+TIMEOUT_S: Final = 1.0
+LATEST: Final = -1
+EARLIEST: Final = -2
+"""Kafka's special timestamps of ListOffsets."""
+
+
+class PartitionEnds:
+    """Asks with one consumer that reads committed records, and one that reads all."""
+
+    def __init__(self, committed: Consumer, uncommitted: Consumer) -> None:
+        """Wrap consumers that fetch nothing."""
+        self._committed = committed
+        self._uncommitted = uncommitted
+
+    def end_offsets(self, topic: str, partitions: Collection[Partition]) -> dict[Partition, Offset]:
+        """Where partitions end at this moment, records of open txns included; those whose leaders are away are missing.
+
+        Raises:
+            Retriable: no leader answers.
+            Fatal: one refuses to.
+        """
+        return _list_offsets(self._uncommitted, topic, partitions, LATEST)
+
+    def ends(self, topic: str, partitions: Collection[Partition]) -> dict[Partition, Ends]:
+        """The same with the last stable offsets.
+
+        The end is asked first: what is below it and not stable afterwards is in an open txn.
+
+        Raises:
+            Retriable, Fatal: as above.
+        """
+        ends = self.end_offsets(topic, partitions)
+        stable = _list_offsets(self._committed, topic, ends, LATEST)
+        return {partition: Ends(stable[partition], end) for partition, end in ends.items() if partition in stable}
+
+    def edges(self, topic: str, partitions: Collection[Partition]) -> dict[Partition, Edges]:
+        """Where partitions begin and end, all of them.
+
+        Raises:
+            Retriable: a leader does not answer.
+            Fatal: it refuses to.
+        """
+        firsts = _list_offsets(self._uncommitted, topic, partitions, EARLIEST)
+        ends = self.end_offsets(topic, partitions)
+        if silent := sorted(set(partitions) - (firsts.keys() & ends.keys())):
+            raise Retriable(f"ask for first and last offset: no answer for partition {silent[0]}")
+        return {partition: Edges(firsts[partition], end) for partition, end in ends.items()}
+
+
+def _list_offsets(
+    consumer: Consumer, topic: str, partitions: Iterable[Partition], timestamp: int
+) -> dict[Partition, Offset]:
+    """One question for all of them; the client sends one request to each leader."""
+    asked = [TopicPartition(topic, partition, timestamp) for partition in partitions]
+    if not asked:
+        return {}
+    with query("ask where partitions begin and end"):
+        answers = consumer.offsets_for_times(asked, TIMEOUT_S)
+    found = {}
+    problem: Retriable | None = None
+    for answer in answers:
+        if answer.error is None and answer.offset >= 0:
+            found[Partition(answer.partition)] = Offset(answer.offset)
+            continue
+        doing = f"ask for offsets of partition {answer.partition}"
+        if answer.error is None:
+            problem = problem or Retriable(f"{doing}: no answer")
+            continue
+        sorted_ = classify_query(answer.error, doing)
+        if isinstance(sorted_, Fatal):
+            raise sorted_
+        problem = problem or sorted_
+    if problem is not None:
+        with suppress(KafkaException):  # after an election the client goes on by what it remembers
+            consumer.list_topics(topic, TIMEOUT_S)
+        if not found:
+            raise problem
+    return found
