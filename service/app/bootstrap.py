@@ -1,4 +1,4 @@
-"""The composition root: the only place that constructs clients, and the run from the first to the last moment."""
+"""The composition root: it puts the service together, and runs it from the first to the last moment."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Service:
             Throttle(client, time.monotonic, metrics.throttle.labels(client).observe) for client in THROTTLED_CLIENTS
         )
         self._board.throttled = partial(reasons, self._throttles)
-        # What its log says comes as errors, too, and is told in one line by whoever waits.
+        # The client reports what it logs as errors, too; the wait for the broker says them in one line.
         config = {
             "log_level": 0,
             **client_config(self._settings, "admin", self._errors.append),

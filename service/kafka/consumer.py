@@ -201,7 +201,7 @@ class GroupConsumer:
         return Trouble(str(problem))
 
     def ask_membership(self) -> None:
-        """Ask the coordinator: a member that gets no partition is not called back (KIP-848). A later call is told."""
+        """Ask the coordinator: a member that gets no partition is not called back (KIP-848). A later call answers."""
         self._joined = self._membership.answer() or self._joined
         member_id = self._consumer.memberid()
         if member_id and not self._joined:
@@ -263,7 +263,7 @@ class GroupConsumer:
             self._subscribe()
 
     def end_offset(self, partition: Partition) -> Offset | None:
-        """Where the partition ended when it was last fetched, or None if it has not been; asks nobody.
+        """Where the partition ended when it was last fetched, or None if it has not been; nothing is asked.
 
         The client keeps the end of all records there, not the last stable offset.
         """

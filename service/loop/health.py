@@ -161,12 +161,13 @@ class Health:
         return not 0 < self._next_post_ms - now_ms <= POST_EVERY_MS
 
     def look(self, now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask]) -> None:
-        """Find out what nobody tells, then post what others may see."""
+        """Ask what the client does not report, then post what others may see."""
         self._check_trouble()
         if not self._consumer.joined:
             self._consumer.ask_membership()
-        self._check_progress(now_ms, tasks)
-        self.post(now_ms, tasks)
+        lags = self._lags(tasks)
+        self._check_progress(now_ms, tasks, lags)
+        self._post(now_ms, tasks, lags)
 
     def _check_trouble(self) -> None:
         """The client tells when something goes wrong, but not when it is well again: ask."""
@@ -184,14 +185,16 @@ class Health:
             self._log.info("kafka_well_again")
             self._trouble = None
 
-    def _check_progress(self, now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask]) -> None:
+    def _check_progress(
+        self, now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask], lags: Mapping[Partition, int | None]
+    ) -> None:
         """Find partitions that are stuck or blocked. Kafka's own faults show in the readiness instead."""
         long_turn = now_ms - self._looked_ms >= LONG_TURN_MS
         self._looked_ms = now_ms
         if long_turn or self._consumer.throttled or self._not_ready() is not None:
             self._watch.forget()
             return
-        suspects = {p for p, task in tasks.items() if task.caught_up() and self._lag(p, task)}
+        suspects = {p for p, task in tasks.items() if task.caught_up() and lags[p]}
         try:
             verdict = self._watch.look(now_ms, {p: task.next_offset for p, task in tasks.items()}, suspects)
         except Retriable as problem:
@@ -203,6 +206,9 @@ class Health:
             self._log.warning("input_blocked", partitions=sorted(new), why=OPEN_TXN)
         self._verdict = verdict
 
+    def _lags(self, tasks: Mapping[Partition, PartitionTask]) -> dict[Partition, int | None]:
+        return {partition: self._lag(partition, task) for partition, task in tasks.items()}
+
     def _lag(self, partition: Partition, task: PartitionTask) -> int | None:
         """How many offsets the partition is behind its end, which an open txn does not hide."""
         end = self._consumer.end_offset(partition)
@@ -212,10 +218,15 @@ class Health:
 
     def post(self, now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask]) -> None:
         """Post what others may see."""
+        self._post(now_ms, tasks, self._lags(tasks))
+
+    def _post(
+        self, now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask], lags: Mapping[Partition, int | None]
+    ) -> None:
         self._next_post_ms = now_ms + POST_EVERY_MS
         partitions = []
         for partition, task in sorted(tasks.items()):
-            lag = self._lag(partition, task)
+            lag = lags[partition]
             blocked_ms = self._verdict.blocked_ms.get(partition)
             partitions.append(
                 PartitionStatus(

@@ -62,7 +62,7 @@ class InputConsumer(Protocol):
         """Start the partitions that wait for it and whose committed offsets are known by now."""
 
     def ask_membership(self) -> None:
-        """Ask, where nobody told; a later call takes the answer."""
+        """Ask whether the group knows us; a later call takes the answer."""
 
     def end_offset(self, partition: Partition) -> Offset | None:
         """Where the partition ended when it was last fetched, whatever txns are open there."""

@@ -65,8 +65,8 @@ class CommitSchedule:
         """Whether one of these tasks has windows to commit now: at once, but while draining only now and then."""
         for task in tasks:
             self._held = self._held or task.to_commit
-            if self._window is None and task.has_closed:
-                self._window = window_at(now_ms, self._commit_within_ms)
+            if task.has_closed:
+                self.read(now_ms)
         if not self._held or not 0 <= now_ms - self._taken_ms < DRAIN_COMMIT_MS:
             return self._held
         return sum(len(event.messages) for event in events if isinstance(event, Records)) < self._batch_records
