@@ -75,25 +75,33 @@ def _list_offsets(
     asked = [TopicPartition(topic, partition, timestamp) for partition in partitions]
     if not asked:
         return {}
-    with query("ask where partitions begin and end"):
-        answers = consumer.offsets_for_times(asked, TIMEOUT_S)
-    found = {}
-    problem: Retriable | None = None
-    for answer in answers:
-        if answer.error is None and answer.offset >= 0:
-            found[Partition(answer.partition)] = Offset(answer.offset)
-            continue
-        doing = f"ask for offsets of partition {answer.partition}"
-        if answer.error is None:
-            problem = problem or Retriable(f"{doing}: no answer")
-            continue
-        sorted_ = classify_query(answer.error, doing)
-        if isinstance(sorted_, Fatal):
-            raise sorted_
-        problem = problem or sorted_
-    if problem is not None:
-        with suppress(KafkaException):  # after an election the client goes on by what it remembers
-            consumer.list_topics(topic, TIMEOUT_S)
-        if not found:
-            raise problem
+    try:
+        with query("ask where partitions begin and end"):
+            answers = consumer.offsets_for_times(asked, TIMEOUT_S)
+        good = [one for one in answers if one.error is None and one.offset >= 0]
+        found = {Partition(one.partition): Offset(one.offset) for one in good}
+        problems = [_problem(one) for one in answers if one.partition not in found]
+        for problem in problems:
+            if isinstance(problem, Fatal) or not found:
+                raise problem
+    except Retriable:
+        _refresh(consumer, topic)
+        raise
+    if problems:
+        _refresh(consumer, topic)
     return found
+
+
+def _problem(answer: TopicPartition) -> Retriable | Fatal:
+    doing = f"ask for offsets of partition {answer.partition}"
+    return Retriable(f"{doing}: no answer") if answer.error is None else classify_query(answer.error, doing)
+
+
+def _refresh(consumer: Consumer, topic: str) -> None:
+    """Look the topic up: the client goes on by the partitions and leaders that it remembers.
+
+    It raises _UNKNOWN_PARTITION for the question as a whole where it knows none of the partitions (librdkafka 2.16:
+    partitions that were added).
+    """
+    with suppress(KafkaException):
+        consumer.list_topics(topic, TIMEOUT_S)
