@@ -1,4 +1,4 @@
-"""A question that is asked on a thread of its own holds nobody up, and neither its answer nor its error is lost."""
+"""A question runs on a thread of its own: the loop does not wait, and loses neither its answer nor its error."""
 
 # ruff: noqa: SIM300 - expected == actual
 

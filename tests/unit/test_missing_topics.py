@@ -1,4 +1,4 @@
-"""When somebody who waits looks for the topics, and what they make of the answers."""
+"""When a long wait looks for the topics, and what it concludes from the answers."""
 
 # ruff: noqa: SIM300 - expected == actual
 
