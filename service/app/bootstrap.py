@@ -41,7 +41,9 @@ from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
 from service.kafka.classify import classify
 from service.kafka.consumer import GroupConsumer
+from service.kafka.consumer_status import ConsumerStatus
 from service.kafka.guards.dead_owners import DeadOwners, LastCommits, connected
+from service.kafka.guards.group_members import GroupMembers
 from service.kafka.guards.group_protocol import check_group_protocol
 from service.kafka.guards.throttle import Throttle, reasons
 from service.kafka.guards.txn_failure import with_reports
@@ -144,7 +146,8 @@ class Service:
             **client_config(self._settings, "admin", self._errors.append),
             "throttle_cb": asks.heard,
         }
-        admin = ClusterAdmin(partial(construct, AdminClient, config))
+        make_admin = partial(construct, AdminClient, config)
+        admin = ClusterAdmin(make_admin())
         topics = self._prepare_topics(admin)
         if topics is None:
             return
@@ -172,10 +175,10 @@ class Service:
         stable = construct(Consumer, offsets_config(self._settings, "read_committed"))
         latest = construct(Consumer, offsets_config(self._settings, "read_uncommitted"))
         partition_ends = PartitionEnds(stable, latest)
+        members = GroupMembers(make_admin, kafka.group_id)
         dead_owners = DeadOwners(
-            admin,
+            members,
             LastCommits(latest),
-            group=kafka.group_id,
             instance=kafka.instance_id,
             client_id=client_id,
             make_producer=lambda name: connected(
@@ -183,7 +186,7 @@ class Service:
             ),
             keep_going=lambda: not self._stop.asked(),  # its thread is not the loop's, and is no sign of life of it
         )
-        starting = StartLookup(
+        lookup = StartLookup(
             consumer,
             stable,
             topic,
@@ -191,20 +194,21 @@ class Service:
             edges=partition_ends.edges,
             end_txns=dead_owners.end_their_txns,
         )
-        group_consumer = GroupConsumer(
+        status = ConsumerStatus(
             consumer,
             topic,
-            self._errors,
-            starting=starting,
-            is_member=partial(admin.is_member, kafka.group_id),
-            instance=kafka.instance_id,
+            is_member=members.knows,
             partition_count=partial(admin.partition_count, topic),
             is_throttled=lambda: reads.active,
+        )
+        group_consumer = GroupConsumer(
+            consumer, topic, self._errors, lookup=lookup, status=status, instance=kafka.instance_id
         )
         worker = Worker(
             group_consumer,
             txn_producer,
             Probe(
+                status=status,
                 end_offsets=Background("end_offsets", partial(partition_ends.end_offsets, topic)),
                 ends=Background("ends", partial(partition_ends.ends, topic)),
                 reach=Background("reach", lambda _: admin.reach(topic)),

@@ -10,10 +10,10 @@ from typing import Final
 
 from confluent_kafka import KafkaError
 
-from service.kafka.classify import settings_refused
 from service.loop.errors import Retriable
 from service.process.stop import Stop
 from service.settings import SettingsError
+from service.wire.client import settings_refused
 
 PAUSE_S: Final = 0.25
 
@@ -42,7 +42,7 @@ def wait_for_broker(
             attempt()
         except Retriable as problem:
             for error in errors:
-                if settings_refused(error):
+                if settings_refused(error.name(), error.str()):
                     raise SettingsError(f"KAFKA_PROPERTIES: {error.str()}") from None
             # The client's own complaints say more: "connection refused" rather than "timed out".
             waiting(errors[-1].str() if errors else str(problem))

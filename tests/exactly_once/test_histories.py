@@ -78,7 +78,7 @@ def test_whatever_happens_to_the_network_each_record_counts_once(far: Stage, kin
 
 
 def test_to_ask_how_far_the_group_is_survives_connections_that_come_and_go(far: Stage) -> None:
-    """The admin client did not: see service.kafka.admin."""
+    """The admin client did not: see service/kafka/guards/group_members.py."""
     proxy = far.proxy
     assert proxy is not None
     environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{proxy.port}"}

@@ -44,7 +44,7 @@ def test_a_poll_brings_fewer_records_when_they_are_large(broker: Broker, unique:
     backlog.write(broker, names.transactions)
     inside = Inside(broker, names)
     try:
-        inside.turn_until(lambda: any(task.next_offset > 0 for task in inside.worker._tasks.values()))
+        inside.turn_until(lambda: any(task.next_offset > 0 for task in inside.worker._tasks.by_partition.values()))
         events = inside.worker._consumer.poll(500, 5.0)  # long enough for all of them
         assert 0 < sum(len(event.messages) for event in events if isinstance(event, Records)) <= POLL_BYTES // 600_000
     finally:
