@@ -173,7 +173,7 @@ def construct(make: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> 
         return make(config)
     except KafkaException as exception:
         if kafka_error(exception).code() == KafkaError._CRIT_SYS_RESOURCE:  # noqa: SLF001
-            raise Fatal(f"make a client of Kafka: {kafka_error(exception).str()}") from None
+            raise Fatal(f"construct a Kafka client: {kafka_error(exception).str()}") from None
         raise SettingsError(f"KAFKA_PROPERTIES: {kafka_error(exception).str()}") from None
     except (ValueError, TypeError) as error:
         raise SettingsError(f"KAFKA_PROPERTIES: {error}") from None

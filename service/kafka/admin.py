@@ -114,7 +114,7 @@ class ClusterAdmin:
             self._learn_brokers(topic, TOPIC_ID_TIMEOUT_S)
             return None
         if found is None:
-            raise Retriable(f"look for topic {topic}: there is none at the moment")
+            raise Retriable(f"look for topic {topic}: it does not exist at the moment")
         return str(found.topic_id)
 
     def missing_topic(self, topics: Iterable[str]) -> str | None:

@@ -49,4 +49,4 @@ class Background(Generic[AboutT, AnswerT]):
         try:
             return future.result()
         finally:
-            del future  # else the exception's traceback, which leads here, would lead back to it
+            del future  # else the traceback, which has this frame, would keep its own exception alive

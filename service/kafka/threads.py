@@ -33,4 +33,4 @@ def _run(future: Future[AnswerT], function: Callable[[], AnswerT]) -> None:
         future.set_result(function())
     except BaseException as exception:  # noqa: BLE001 - the future raises it where the caller takes the result
         future.set_exception(exception)
-        del future, function  # else the exception's traceback, which leads here, would lead back to it
+        del future, function  # else the traceback, which has this frame, would keep its own exception alive

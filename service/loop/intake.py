@@ -37,7 +37,7 @@ class Intake:
         """Feed a task consecutive messages of its partition, at least one."""
         first, last = messages[0].offset(), messages[-1].offset()
         offsets: Sequence[Offset]
-        # Offsets have gaps only at txn markers and after compaction; without a gap a range saves a call a record.
+        # Offsets have gaps only at txn markers and after compaction. Otherwise a range saves a call for each record.
         offsets = range(first, last + 1) if last - first + 1 == len(messages) else [m.offset() for m in messages]  # type: ignore[assignment]
         good = messages
         transactions, rejections = self._decoder.decode([message.value() for message in messages])

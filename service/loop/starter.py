@@ -100,5 +100,5 @@ class PartitionStarter:
             watermark=task.watermark_ms,
         )
         if task.has_windows_of_old_rules:
-            self._log.warning("windows_cut", partition=start.partition, why="settings of windows have changed")
+            self._log.warning("windows_cut", partition=start.partition, why="the settings of windows have changed")
         return task

@@ -52,7 +52,7 @@ def test_a_question_that_may_have_no_thread_is_fatal_and_not_pending(monkeypatch
 @pytest.mark.parametrize(
     ("code", "problem", "line"),
     [
-        (KafkaError._CRIT_SYS_RESOURCE, Fatal, "make a client of Kafka: no thread"),
+        (KafkaError._CRIT_SYS_RESOURCE, Fatal, "construct a Kafka client: no thread"),
         (KafkaError._INVALID_ARG, SettingsError, "KAFKA_PROPERTIES: no thread"),
     ],
 )
