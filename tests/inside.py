@@ -34,33 +34,33 @@ class Inside:
     """A worker with its clients at hand; close() when done."""
 
     def __init__(
-        self, broker: HasBootstrapServers, names: Names, make_sink: Callable[..., TxnProducer] = TxnProducer
+        self, broker: HasBootstrapServers, names: Names, make_producer: Callable[..., TxnProducer] = TxnProducer
     ) -> None:
         """Join the group; windows are of 300 ms."""
         settings = load(None, {**names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}).settings
         topics = OutputTopics(names.alerts, names.aggregates, "", names.dead_letter, 10**6, 10**6, 10**6)
-        self.consumer = Consumer(consumer_config(settings, lambda _: None))
+        self.client = Consumer(consumer_config(settings, lambda _: None))
         config = producer_config(settings, lambda _: None, topics)
-        self.sink = make_sink(lambda *_: Producer(config), lambda: True, lambda: None)
-        initialise(self.sink)
+        self.producer = make_producer(lambda *_: Producer(config), lambda: True, lambda: None)
+        initialise(self.producer)
         admin = ClusterAdmin(lambda: AdminClient(client_config(settings, "admin", lambda _: None)))
         self.board = StatusBoard(time.monotonic)
         stable = Consumer(offsets_config(settings, "read_committed"))
         partition_ends = PartitionEnds(stable, Consumer(offsets_config(settings, "read_uncommitted")))
         starting = StartLookup(
-            self.consumer,
+            self.client,
             stable,
             names.transactions,
             topic_id=lambda _: "",
             edges=partition_ends.edges,
             end_txns=lambda *_: [],
         )
-        self.source = GroupConsumer(
-            self.consumer, names.transactions, deque(), starting=starting, is_member=lambda _: True, instance="one"
+        self.consumer = GroupConsumer(
+            self.client, names.transactions, deque(), starting=starting, is_member=lambda _: True, instance="one"
         )
         self.worker = Worker(
-            self.source,
-            self.sink,
+            self.consumer,
+            self.producer,
             Probe(
                 end_offsets=Background("end_offsets", partial(partition_ends.end_offsets, names.transactions)),
                 ends=Background("ends", partial(partition_ends.ends, names.transactions)),
@@ -85,15 +85,15 @@ class Inside:
 
     def close(self) -> None:
         """Leave the group."""
-        self.consumer.close()
+        self.client.close()
 
 
-def initialise(sink: TxnProducer) -> None:
+def initialise(producer: TxnProducer) -> None:
     """Attempt it until the broker's coordinator is there."""
 
     def attempt() -> bool:
         try:
-            sink.initialise()
+            producer.initialise()
         except Retriable:
             return False
         return True

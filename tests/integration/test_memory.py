@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import pytest
 
+from brokerkit.backlogs import Backlog
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics
+from brokerkit.processes import peak_mib
 from brokerkit.service_process import Names, running, wait_until
 from service.kafka.poll_size import POLL_BYTES
 from service.loop.events import Records
-from tests.backlogs import Backlog, peak_mib
 from tests.inside import Inside
 
 MIB_AT_MOST = 200
