@@ -1,4 +1,4 @@
-"""A question that is asked on a thread of its own holds nobody up, and neither its answer nor its error is lost."""
+"""A question on a thread of its own does not hold up the loop, and neither its answer nor its error is lost."""
 
 # ruff: noqa: SIM300 - expected == actual
 

@@ -26,7 +26,7 @@ FORBIDDEN = KafkaError(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "no")
 
 
 class Group:
-    """Who committed to the partitions, who is a member, and what becomes of attempts to end somebody's txn."""
+    """Who committed to the partitions, who is a member, and how attempts to end another producer's txn turn out."""
 
     def __init__(self, writers: Iterable[str], members: Iterable[str]) -> None:
         self.writers = writers
@@ -38,7 +38,7 @@ class Group:
         """All of these names have to be attempted at the same time."""
         self.producers: list[weakref.ref[FakeProducer]] = []
         self.patience = 1_000
-        """How often the heir is told to go on."""
+        """How often the heir may go on."""
 
     def metadata(self, topic: str, partitions: Iterable[Partition]) -> list[str]:
         assert ("transactions", (0, 1)) == (topic, tuple(partitions))
@@ -85,13 +85,13 @@ class FakeProducer:
             raise KafkaException(answers.pop(0))
 
 
-def test_whoever_committed_last_and_is_gone_is_fenced_and_nobody_else() -> None:
+def test_only_the_gone_member_that_committed_last_is_fenced() -> None:
     group = Group(writers=["dead", "alive", "me", "", "dead"], members=["me", "alive"])
     assert ["dead"] == group.ended()
     assert {"dead"} == set(group.attempts)
 
 
-def test_an_heir_that_is_no_member_itself_touches_nobody() -> None:
+def test_an_heir_that_is_no_member_itself_fences_no_producer() -> None:
     group = Group(writers=["dead"], members=["alive"])
     assert ([], {}) == (group.ended(), group.attempts)
 
@@ -103,7 +103,7 @@ def test_what_takes_too_long_is_tried_with_a_new_producer_that_has_more_time() -
     assert list(ATTEMPTS_S) == group.attempts["dead"] == sorted(group.attempts["dead"])
 
 
-def test_where_nobody_answers_it_ends() -> None:
+def test_without_an_answer_it_ends() -> None:
     group = Group(writers=["dead"], members=["me"])
     group.answers["dead"] = [TIMED_OUT] * 100
     assert [] == group.ended()

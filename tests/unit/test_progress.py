@@ -1,4 +1,4 @@
-"""A partition that stands still although it has records makes the service unwell; a silent one does not."""
+"""A stuck partition with records makes the service unhealthy; a silent one does not."""
 
 # ruff: noqa: SIM300 - expected == actual
 
