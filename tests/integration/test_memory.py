@@ -4,16 +4,17 @@ from collections.abc import Callable
 
 import pytest
 
+from brokerkit.backlogs import Backlog
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics
+from brokerkit.processes import peak_mib
 from brokerkit.service_process import Names, running, wait_until
 from service.kafka.poll_size import POLL_BYTES
 from service.loop.events import Records
-from tests.backlogs import Backlog, peak_mib
 from tests.inside import Inside
 
 MIB_AT_MOST = 170
-"""It has some 60 when idle. These backlogs take 110 to 135, and took 220 to 250 when a fetch could bring all of them."""
+"""It has some 60 when idle. These take 110 to 135, and took 220 to 250 when a fetch could bring all of them."""
 
 
 @pytest.mark.parametrize(
