@@ -161,7 +161,7 @@ class Reader:
             return "up shows an alert"
         for alert in ALERTS:
             terminal.shows(alert)
-        kafka = sum(line.lstrip().startswith("kafka-1 ") for line in terminal.text.splitlines())
+        kafka = len(re.findall(r"kafka-1 +\| ", terminal.text))
         expect(1 <= kafka <= KAFKA_LINES_MAX, f"{kafka} lines of Kafka")
         return f"up shows the example's alerts, and {kafka} lines of Kafka"
 
