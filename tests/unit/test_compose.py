@@ -69,8 +69,10 @@ def test_every_image_has_a_version() -> None:
     assert f":{__version__}}}" in SERVICES["service"]["image"]
 
 
-def test_no_registry_is_asked_for_our_image() -> None:
+def test_our_image_is_built_once_and_asked_of_no_registry() -> None:
     assert {SERVICES[name]["pull_policy"] for name in OURS} == {"never"}
+    # Each build has an image id of its own, and the next `up` creates every container whose id is another one again.
+    assert [name for name in SERVICES if "build" in SERVICES[name]] == ["service"]
 
 
 def test_every_port_is_bound_to_loopback_and_can_be_moved() -> None:
