@@ -3,7 +3,7 @@
 Usage: `python -m tools.suite CALLER [--quick | --everything | ARGUMENT…]`; other arguments go to pytest alone.
 
 --quick       core and unit tests but the slow ones, lint, format, types, arrows: for the loop of work
---everything  what CI runs; it adds what needs more than Python. There is no such check yet, so it is `./test`.
+--everything  what CI runs: `./test`, and tests/everything, which needs more than Python
 
 Most of the suite waits for brokers and sessions, so it runs in two halves that take about as long, side by side. Tests
 that measure time, or look at what all runs share, are marked `alone` and come after them.
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         return _all_checks(_quick)
     if arguments and arguments != ["--everything"]:
         os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])  # noqa: S606  # pytest, as asked for
-    return _all_checks(_suite)
+    return _all_checks(_everything if arguments else _suite)
 
 
 def _all_checks(tests: Callable[[], int]) -> int:
@@ -98,6 +98,13 @@ def _suite() -> int:
     overall = _python("-m", "coverage", "report")
     core = _python("-m", "coverage", "report", "--include", "service/core/*", "--fail-under", str(CORE_PERCENT))
     return tests or overall or core
+
+
+def _everything() -> int:
+    """The suite, and what needs more than Python."""
+    tests = _suite()
+    print("\n== tests that need more than Python", flush=True)
+    return _python("-m", "pytest", "tests/everything") or tests
 
 
 def _start(*arguments: str, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
