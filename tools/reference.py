@@ -42,10 +42,18 @@ _INTRODUCTION: Final = """\
 _SETTINGS: Final = """\
 A setting has one name: `WINDOW_SIZE_MS` in the environment is `[window] size_ms` in the TOML file. The environment wins
 over the file, and the file over the default. The file is `--config FILE`, or `config/service.toml` where that exists.
-A name that does not exist stops the start. `txwatch config` prints what is in force and where it came from.
+`txwatch config` prints what is in force and where it came from.
+
+`WINDOW_SIZE_MS_FILE` names a file that holds the value, as Docker and Kubernetes hand over secrets. One newline at its
+end is removed. The variable and its file together are refused. No error shows what the file holds.
+
+An unknown name in one of the groups stops the start. So does a near miss, with the name that is meant: `TOPIC_ALERTS`,
+`DETECTOR_LIMIT`, `BOOTSTRAP_SERVERS`. Other programs' variables are left alone: `HTTP_PROXY`, `HTTPS_…`, `SMTP_…`,
+`SFTP_…`, `PORT`, `HOST`, `INSTANCE_ID`, and the links that Kubernetes sets for a Service.
 
 `txwatch-replay` reads `KAFKA_BOOTSTRAP_SERVERS`, `KAFKA_PROPERTIES`, `TOPICS_TRANSACTIONS`, `HTTP_HOST` (for
-`--metrics-port`) and `WINDOW_SIZE_MS` (for `--align`) from the environment, and no file.
+`--metrics-port`) and `WINDOW_SIZE_MS` (for `--align`) from the environment, or from the files that `…_FILE` names. It
+reads no TOML.
 """
 
 
@@ -125,7 +133,10 @@ def _commands(program: str, group: click.Command) -> Iterator[str]:
 
 
 def _context(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
-    return click.Context(command, parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+    names = command.context_settings.get("help_option_names")
+    return click.Context(
+        command, parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH, help_option_names=names
+    )
 
 
 def _code(text: str, language: str = "text") -> str:
