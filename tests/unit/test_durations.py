@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +76,12 @@ def test_a_setting_refuses_a_number_out_of_bounds_and_says_milliseconds(name: st
     line = complaint(NO_FILE, **{name: "-1"})
     assert line.startswith(f"{name}: ")
     assert line.endswith("(milliseconds)")
+
+
+def test_what_a_secrets_file_holds_is_not_shown(tmp_path: Path) -> None:
+    (path := tmp_path / "held").write_text("10s")
+    expected = f"WINDOW_SIZE_MS_FILE ({path}): must be a whole number of milliseconds"
+    assert expected == complaint(NO_FILE, WINDOW_SIZE_MS_FILE=str(path))
 
 
 @pytest.mark.parametrize(

@@ -133,23 +133,32 @@ def test_every_setting_may_come_from_a_file(replay: Replay, tmp_path: Path) -> N
     ids=lambda one: " ".join(one) if isinstance(one, dict) else "",
 )
 def test_a_wrong_setting_is_one_line(replay: Replay, variables: dict[str, str], line: str) -> None:
-    assert replay("replay", EXAMPLE, "--align", **variables) == (2, "", f"txwatch-replay: {line}\n")
+    assert replay("replay", EXAMPLE, "--align", "--pace", "max", **variables) == (2, "", f"txwatch-replay: {line}\n")
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_empty_file_of_a_setting_is_named(replay: Replay, tmp_path: Path, name: str) -> None:
     (path := tmp_path / "held").write_text("\n")
+    # Where the default is taken instead, --dry-run ends by itself; the window's size is of use only without it.
+    options = ["--align", "--pace", "max"] if name == "WINDOW_SIZE_MS" else ["--dry-run"]
+    impatient = {} if name == "KAFKA_PROPERTIES" else {"KAFKA_PROPERTIES": '{"message.timeout.ms": 100}'}
     line = f"txwatch-replay: {name}_FILE ({path}): is empty\n"
-    assert replay("replay", EXAMPLE, "--align", **{f"{name}_FILE": str(path)}) == (2, "", line)
+    assert replay("replay", EXAMPLE, *options, **{f"{name}_FILE": str(path)}, **impatient) == (2, "", line)
 
 
 @pytest.mark.parametrize("name", SETTINGS[:-1])
 def test_what_a_wrong_file_holds_is_not_shown(replay: Replay, tmp_path: Path, name: str) -> None:
     (path := tmp_path / "held").write_text("hunter2 hunter2\n")
-    said = replay("replay", EXAMPLE, "--align", **{f"{name}_FILE": str(path)})
+    said = replay("replay", EXAMPLE, "--align", "--pace", "max", **{f"{name}_FILE": str(path)})
     assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
     assert said.err.startswith(f"txwatch-replay: {name}_FILE ({path}): ")
     assert "hunter2" not in said.err
+
+
+def test_a_duration_in_a_file_is_not_shown(replay: Replay, tmp_path: Path) -> None:
+    (path := tmp_path / "held").write_text("10s\n")
+    line = f"txwatch-replay: WINDOW_SIZE_MS_FILE ({path}): must be a whole number of milliseconds above 0\n"
+    assert replay("replay", EXAMPLE, "--align", "--pace", "max", WINDOW_SIZE_MS_FILE=str(path)) == (2, "", line)
 
 
 def test_an_option_beats_the_file_of_its_setting(replay: Replay, tmp_path: Path) -> None:

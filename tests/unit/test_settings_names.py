@@ -81,21 +81,20 @@ LETTERS = string.ascii_uppercase + string.digits
 
 @st.composite
 def edited(draw: st.DrawFn, word: str) -> str:
-    """The word with one letter added, dropped or replaced, or two neighbours swapped."""
+    """The word with one letter added, dropped or replaced."""
     at = draw(st.integers(0, len(word) - 1))
     letter = draw(st.sampled_from(LETTERS))
-    swapped = word[:at] + word[at + 1 : at + 2] + word[at] + word[at + 2 :]
+    rest = word[at + 1 :]
     return draw(
-        st.sampled_from(
-            [
-                word[:at] + letter + word[at:],
-                word + letter,
-                word[:at] + word[at + 1 :],
-                word[:at] + letter + word[at + 1 :],
-                swapped,
-            ]
-        )
+        st.sampled_from([word[:at] + letter + word[at:], word + letter, word[:at] + rest, word[:at] + letter + rest])
     )
+
+
+@st.composite
+def swapped(draw: st.DrawFn, word: str) -> str:
+    """The word with two neighbours swapped."""
+    at = draw(st.integers(0, len(word) - 2))
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
 
 
 @st.composite
@@ -103,9 +102,9 @@ def near_misses(draw: st.DrawFn) -> tuple[str, str]:
     """A setting, and its name with as many edits in its group as make a near miss."""
     name = draw(st.sampled_from(sorted(NAMES)))
     group, _, field = name.partition("_")
-    wrong = draw(edited(group))
+    wrong = draw(st.one_of(swapped(group), edited(group)))
     if len(group) >= 6 and draw(st.booleans()):
-        wrong = draw(edited(wrong))
+        wrong = draw(edited(draw(edited(group))))
     suffix = draw(st.sampled_from(["", "_FILE"]))
     return f"{wrong}_{field}{suffix}", name + suffix
 
