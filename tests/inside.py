@@ -17,6 +17,7 @@ from service.app.clients import client_config, consumer_config, offsets_config, 
 from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
 from service.kafka.consumer import GroupConsumer
+from service.kafka.consumer_status import ConsumerStatus
 from service.kafka.partition_ends import PartitionEnds
 from service.kafka.producer import TxnProducer
 from service.kafka.start_lookup import StartLookup
@@ -43,11 +44,11 @@ class Inside:
         config = producer_config(settings, lambda _: None, topics)
         self.producer = make_producer(lambda *_: Producer(config), lambda: True, lambda: None)
         initialise(self.producer)
-        admin = ClusterAdmin(lambda: AdminClient(client_config(settings, "admin", lambda _: None)))
+        admin = ClusterAdmin(AdminClient(client_config(settings, "admin", lambda _: None)))
         self.board = StatusBoard(time.monotonic)
         stable = Consumer(offsets_config(settings, "read_committed"))
         partition_ends = PartitionEnds(stable, Consumer(offsets_config(settings, "read_uncommitted")))
-        starting = StartLookup(
+        lookup = StartLookup(
             self.client,
             stable,
             names.transactions,
@@ -55,13 +56,15 @@ class Inside:
             edges=partition_ends.edges,
             end_txns=lambda *_: [],
         )
+        status = ConsumerStatus(self.client, names.transactions, is_member=lambda _: True)
         self.consumer = GroupConsumer(
-            self.client, names.transactions, deque(), starting=starting, is_member=lambda _: True, instance="one"
+            self.client, names.transactions, deque(), lookup=lookup, status=status, instance="one"
         )
         self.worker = Worker(
             self.consumer,
             self.producer,
             Probe(
+                status=status,
                 end_offsets=Background("end_offsets", partial(partition_ends.end_offsets, names.transactions)),
                 ends=Background("ends", partial(partition_ends.ends, names.transactions)),
                 reach=Background("reach", lambda _: admin.reach(names.transactions)),

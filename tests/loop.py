@@ -11,7 +11,7 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -21,7 +21,7 @@ from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTim
 from service.loop.errors import KafkaProblem, Replaced, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, PartitionEnd, Records, Revoked
 from service.loop.output_topics import OutputTopics
-from service.loop.ports import Ends, InputConsumer, Probe, StartPoint
+from service.loop.ports import Ends, InputConsumer, InputStatus, Probe, StartPoint
 from service.loop.worker import Worker
 from service.observe.metrics import Metrics
 from service.observe.status import PartitionStatus, StatusBoard
@@ -48,8 +48,8 @@ class Message:
     created_ms: int = -1
     appended_ms: int = -1
 
-    def offset(self) -> int:
-        return self.at
+    def offset(self) -> Offset:
+        return Offset(self.at)
 
     def value(self) -> bytes | None:
         return self.held
@@ -160,7 +160,7 @@ class FakeInputConsumer:
                 : min(max_records, self.batch)
             ]
             if there:
-                events.append(Records(Partition(partition), cast("list[Any]", there)))
+                events.append(Records(Partition(partition), there))
                 self._positions[partition] = there[-1].offset() + 1
                 self._told_end.discard(partition)
             elif partition not in self._told_end or position < end:
@@ -309,6 +309,7 @@ class Loop:
         now: int = 0,
         partitions: tuple[int, ...] = (0,),
         consumer: InputConsumer | None = None,
+        status: InputStatus | None = None,
         late: str = "",
         aggregates: str = "aggregates",
         dead_letter_max_bytes: int = 2_097_152,
@@ -316,7 +317,7 @@ class Loop:
     ) -> None:
         """Start it, with these partitions running; ``changed`` are rules other than the default ones.
 
-        With another ``consumer`` nothing comes from the fake Kafka.
+        With another ``consumer`` and its ``status`` nothing comes from the fake Kafka.
         """
         self.kafka = kafka or FakeKafka()
         self.clock = Clock(now)
@@ -338,7 +339,7 @@ class Loop:
         self.worker = Worker(
             consumer or self.input,
             self.output,
-            Probe(self.end_offsets, self.ends, self.reach),
+            Probe(status or self.input, self.end_offsets, self.ends, self.reach),
             topics=OutputTopics("alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes),
             rules=rules(**changed),
             clock=self.clock,

@@ -89,7 +89,7 @@ def test_the_kinds_of_the_network_are_all_played() -> None:
 
 
 def test_to_ask_how_far_the_group_is_survives_connections_that_come_and_go(far: Stage) -> None:
-    """The admin client did not: see service.kafka.admin."""
+    """The admin client did not: see service/kafka/guards/group_members.py."""
     proxy = far.proxy
     assert proxy is not None
     environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{proxy.port}"}

@@ -65,7 +65,7 @@ def ends_and_starts_anew(broker: Broker, names: Names, which: str, *, used: bool
         (fatal,) = service.events("fatal")
         # One that it has not used the client takes for new, and says nothing for half a minute.
         assert ("Unknown topic" if used else f"look for topic {getattr(names, which)}: Unknown topic") in fatal["error"]
-        assert "a topic is gone" in fatal["error"]
+        assert "a topic is missing" in fatal["error"]
     with running(broker, names) as service:
         wait_until(lambda: service.events("checkpoint"), 60)
         assert service.stop() == 0
@@ -103,7 +103,7 @@ def test_a_dead_letter_topic_that_does_not_take_a_record_stops_the_service_and_t
         assert service.process.wait(60) == 1
         (fatal,) = service.events("fatal")
         assert refusal in fatal["error"]
-        assert "a topic does not take what is due there" in fatal["error"]
+        assert "a topic never accepts these records" in fatal["error"]
     assert [read_all(broker, topic) for topic in (names.dead_letter, names.alerts)] == [[], []]
     if setting == "cleanup.policy":
         set_config(broker, names.dead_letter, setting, "delete")

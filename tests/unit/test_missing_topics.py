@@ -1,4 +1,4 @@
-"""When a waiting service looks for its topics, and what it makes of the answers."""
+"""When a long wait looks for the topics, and what it concludes from the answers."""
 
 # ruff: noqa: SIM300 - expected == actual
 

@@ -100,6 +100,12 @@ def test_an_event_may_come_as_a_parameter(tmp_path: Path) -> None:
     assert {"one", "two"} == set(found(tmp_path, code))
 
 
+def test_an_event_may_come_as_a_parameter_from_another_module(tmp_path: Path) -> None:
+    (tmp_path / "caller.py").write_text("def g(wait):\n wait.f(1, 'one')\n", encoding="utf-8")
+    code = "class A:\n def f(self, n, event):\n  self._log.info(event)\n"
+    assert {"one"} == set(found(tmp_path, code))
+
+
 def test_a_function_inside_another_uses_its_names(tmp_path: Path) -> None:
     code = "class A:\n def f(self, event):\n  def inner():\n   self._log.info(event, a=1)\n  inner()\n"
     code += " def g(self):\n  self.f('one')\n"

@@ -64,7 +64,7 @@ class Driven:
         """Look these up and start them, as the consumer does."""
         found = self.starting.look_up({Partition(p): 0 for p in partitions})
         if not fetched:
-            self.starting.note_topic(found.topic_id)
+            self.starting.begin_with(found.topic_id)
         return self.starting.start(found.starts, list(map(Partition, fetched)), known_group=found.known_group)
 
     def start(self, *partitions: int, fetched: Collection[int] = ()) -> dict[int, tuple[int, str | None]]:

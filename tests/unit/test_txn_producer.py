@@ -32,7 +32,7 @@ RECORD = OutRecord("alerts", b"tx1", b"{}", [("a", b"b")])
 
 
 class FakeProducer:
-    """Remembers its calls, and raises the errors that the test gave it."""
+    """Records the calls, and raises the errors of `raises`."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -77,7 +77,7 @@ class FakeProducer:
 
 
 class Driven:
-    """A TxnProducer with a fake client. Its waits are asked to stop after ``patience`` questions."""
+    """A TxnProducer with a fake client; the service stops after ``patience`` questions."""
 
     def __init__(
         self, patience: int = 100_000, *, initialised: bool = True, txn_timeouts_ms: tuple[int, ...] = (60_000,)
@@ -437,14 +437,14 @@ def test_an_abort_by_a_producer_that_is_of_no_more_use_is_fatal(error: KafkaErro
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        (KafkaError.UNKNOWN_TOPIC_OR_PART, "a topic is gone"),
-        (KafkaError.MSG_SIZE_TOO_LARGE, "a topic does not take what is due there"),
-        (KafkaError.INVALID_RECORD, "a topic does not take what is due there"),
-        (KafkaError.INVALID_TIMESTAMP, "a topic does not take what is due there"),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, "a topic is missing"),
+        (KafkaError.MSG_SIZE_TOO_LARGE, "a topic never accepts these records"),
+        (KafkaError.INVALID_RECORD, "a topic never accepts these records"),
+        (KafkaError.INVALID_TIMESTAMP, "a topic never accepts these records"),
     ],
 )
 def test_what_a_topic_refuses_three_times_in_a_row_is_fatal(code: int, why: str) -> None:
-    """The record may not be lost, and trying without an end would hide the fault."""
+    """The record may not be lost, and attempts without end would look healthy."""
     driven = Driven()
     refused = KafkaError(code, "refused", txn_requires_abort=True)
 
@@ -457,7 +457,7 @@ def test_what_a_topic_refuses_three_times_in_a_row_is_fatal(code: int, why: str)
             refuse()
         driven.txn_producer.abort()
         driven.txn_producer.initialise()
-    driven.send_and_commit()  # that was in time: the count starts again
+    driven.send_and_commit()  # in time: the count begins again
     for _ in range(2):
         with pytest.raises(Abortable):
             refuse()
@@ -524,7 +524,7 @@ def test_a_commit_that_waits_for_a_topic_that_is_gone_is_fatal() -> None:
     driven = Driven()
     driven.fail("commit_transaction", *[TIMED_OUT] * 100)
     driven.lost = ["late", "late", None, "late", "late", "late"]
-    with pytest.raises(Fatal, match=r"look for topic late: .*a topic is gone"):
+    with pytest.raises(Fatal, match=r"look for topic late: .*a topic is missing"):
         driven.send_and_commit()
     assert 6 == driven.names().count("commit_transaction")
     driven.txn_producer.abort()
@@ -536,12 +536,12 @@ def test_a_queue_that_stays_full_for_a_topic_that_is_gone_is_fatal() -> None:
     driven = Driven()
     driven.fail("produce", *[BufferError()] * 100)
     driven.lost = ["late"] * 3
-    with pytest.raises(Fatal, match=r"look for topic late: .*a topic is gone"):
+    with pytest.raises(Fatal, match=r"look for topic late: .*a topic is missing"):
         driven.send_and_commit()
     assert 3 == driven.names().count("produce")
 
 
-def test_topics_are_not_looked_up_while_nothing_waits_for_long() -> None:
+def test_no_topic_is_looked_for_while_no_call_waits_for_long() -> None:
     driven = Driven()
     driven.lost = ["late"] * 3
     driven.fail("produce", *[BufferError()] * 5)
@@ -634,7 +634,7 @@ def test_an_exception_that_is_not_the_clients_is_not_taken_for_one() -> None:
         kafka_error(KafkaException("text"))
 
 
-# ---- a client that does not come back -------------------------------------------------------------------------
+# ---- a call that does not return ------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -651,7 +651,7 @@ def test_a_producer_that_hangs_is_replaced_and_the_new_one_initialised_before_an
     driven = Driven()
     old = driven.producer
     old.hangs.add(name)
-    with pytest.raises(Replaced, match=f"{name}: the client did not come back"):
+    with pytest.raises(Replaced, match=f"{name}: the client's call did not return in .*; a new producer takes over"):
         driven.send_and_commit()
     assert (2, False, False) == (len(driven.producers), driven.txn_producer.ready, driven.txn_producer.open)
     driven.txn_producer.abort()
@@ -686,7 +686,7 @@ def test_a_call_that_is_still_away_when_the_throttle_is_over_hangs() -> None:
     driven = Driven()
     driven.throttled = [True] * 5
     driven.producer.hangs.add("send_offsets_to_transaction")
-    with pytest.raises(Replaced, match="did not come back"):
+    with pytest.raises(Replaced, match="did not return"):
         driven.send_and_commit()
     assert [] == driven.throttled
     driven.producers[0].released.set()
@@ -778,7 +778,7 @@ def test_an_initialisation_that_hangs_is_tried_again_with_a_new_producer() -> No
 def test_told_to_stop_it_does_not_wait_for_a_client_that_hangs() -> None:
     driven = Driven(patience=0)
     driven.producer.hangs.add("commit_transaction")
-    with pytest.raises(Retriable, match="told to stop"):
+    with pytest.raises(Retriable, match="stopped before"):
         driven.send_and_commit()
     assert (1, False) == (len(driven.producers), driven.txn_producer.open)
     driven.producer.released.set()

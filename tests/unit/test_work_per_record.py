@@ -19,6 +19,7 @@ from confluent_kafka import Message, TopicPartition
 
 from service.core.model import Offset, WallTimeMs
 from service.kafka.consumer import GroupConsumer
+from service.kafka.consumer_status import ConsumerStatus
 from service.kafka.start_lookup import Edges, StartLookup
 from service.loop.worker import BATCH_RECORDS
 from service.wire.transactions import encode_transaction
@@ -61,11 +62,12 @@ class Driven:
 
     def __init__(self, partitions: int) -> None:
         self.client = Consumer()
+        status = ConsumerStatus(self.client, "transactions", is_member=lambda _: True)  # type: ignore[arg-type]
         consumer = GroupConsumer(
             self.client,  # type: ignore[arg-type]
             "transactions",
             deque(),
-            starting=StartLookup(
+            lookup=StartLookup(
                 self.client,  # type: ignore[arg-type]
                 self.client,  # type: ignore[arg-type]
                 "transactions",
@@ -73,10 +75,10 @@ class Driven:
                 edges=lambda _, asked: {one: Edges(Offset(0), Offset(1_000_000)) for one in asked},
                 end_txns=lambda _, _partitions: [],
             ),
-            is_member=lambda _: True,
+            status=status,
             instance="one",
         )
-        self.loop = Loop(partitions=(), consumer=consumer)
+        self.loop = Loop(partitions=(), consumer=consumer, status=status)
         self.client.on_assign(self.client, [TopicPartition("transactions", one) for one in range(partitions)])
         self.loop.clock.now_ms = WallTimeMs(T0 + 1)
         while consumer.restoring:

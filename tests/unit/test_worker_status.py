@@ -89,7 +89,7 @@ def test_a_partition_that_a_throttle_holds_up_is_not_stuck() -> None:
     assert loop.board.status.stuck is None
     loop.input.throttled = False
     loop.turn(*range(60_000, 100_000, 1_000))
-    assert "partition 0 stands at offset 0 although it has records" == loop.board.status.stuck
+    assert "partition 0 is stuck at offset 0 although it has records" == loop.board.status.stuck
 
 
 def test_a_partition_that_a_long_commit_holds_up_is_not_stuck() -> None:
