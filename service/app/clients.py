@@ -14,6 +14,7 @@ from service.kafka.classify import kafka_error
 from service.loop.errors import Fatal
 from service.loop.output_topics import OutputTopics
 from service.settings import KafkaSettings, Settings, SettingsError
+from service.wire.properties import as_text
 
 _CONSUMER_ONLY: Final = (
     "auto.commit.", "auto.offset.", "check.crcs", "fetch.", "group.", "heartbeat.", "max.partition.fetch.", "max.poll.",
@@ -50,11 +51,7 @@ def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], 
         "client.id": client_id(settings.kafka.instance_id),
         "logger": logging.getLogger("librdkafka"),
         "error_cb": errors,
-        **{
-            name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in settings.kafka.properties.items()
-            if not name.startswith(others)
-        },
+        **{name: as_text(value) for name, value in settings.kafka.properties.items() if not name.startswith(others)},
         "allow.auto.create.topics": "false",  # to ask for a topic that was deleted is not to want it
     }
 

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.core.model import ClockName, LatePolicy
-from service.wire.names import fault_of_host, fault_of_name, fault_of_text, first_bad_address
+from service.wire.names import fault_of_brokers, fault_of_host, fault_of_name, fault_of_topic
+from service.wire.properties import PROTECTED
 
 
 def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
@@ -25,8 +26,9 @@ def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
 
 Name = Annotated[str, _refusing(fault_of_name)]
 Host = Annotated[str, _refusing(fault_of_host)]
-Servers = Annotated[str, _refusing(fault_of_text)]
-TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+Servers = Annotated[str, _refusing(fault_of_brokers)]
+TopicName = Annotated[str, _refusing(fault_of_topic)]
+OptionalTopicName = Annotated[str, _refusing(lambda name: fault_of_topic(name) if name else None)]
 Milliseconds = Annotated[int, Field(ge=0, le=10**15)]
 
 
@@ -46,31 +48,21 @@ class _Group(BaseModel):
         return value
 
 
-PROTECTED_PROPERTIES: Final = frozenset(
-    {
-        "acks",
-        "auto.offset.reset",
-        "bootstrap.servers",
-        "delivery.timeout.ms",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.gapless.guarantee",
-        "enable.idempotence",
-        "enable.partition.eof",
-        "error_cb",
-        "group.id",
-        "group.instance.id",
-        "isolation.level",
-        "logger",
-        "message.timeout.ms",
-        "metadata.broker.list",
-        "partition.assignment.strategy",
-        "partitioner",
-        "request.required.acks",
-        "transaction.timeout.ms",
-        "transactional.id",
-    }
-)
+PROTECTED_PROPERTIES: Final = PROTECTED | {
+    "auto.offset.reset",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "error_cb",
+    "group.id",
+    "group.instance.id",
+    "isolation.level",
+    "logger",
+    "message.timeout.ms",
+    "partition.assignment.strategy",
+    "transaction.timeout.ms",
+}
 """librdkafka properties that the service's guarantees need, or that have a setting of their own."""
 
 
@@ -95,14 +87,6 @@ class KafkaSettings(_Group):
         "`group.protocol`. [security.md](security.md) has examples",
     )
 
-    @field_validator("bootstrap_servers")
-    @classmethod
-    def _hosts_and_ports(cls, servers: str) -> str:
-        # With port 0 the client would try to connect for ever.
-        if (broker := first_bad_address(servers)) is not None:
-            raise ValueError(f"{broker!r} is not host:port")
-        return servers
-
     @field_validator("properties")
     @classmethod
     def _not_the_protected_ones(cls, properties: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +104,7 @@ class TopicsSettings(_Group):
 
     transactions: TopicName = Field("transactions", description="the input")
     alerts: TopicName = Field("alerts", description="where alerts are written")
-    aggregates: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")] = Field(
+    aggregates: OptionalTopicName = Field(
         "", description="where each closed window's sum is written, one record for each id. Empty: off"
     )
     late: TopicName = Field("transactions.late", description="where late records go under `LATE_POLICY=divert`")
@@ -135,13 +119,6 @@ class TopicsSettings(_Group):
     replication: Annotated[int, Field(ge=-1, le=100)] = Field(
         -1, description="replicas of a topic that is created. -1: the broker's default"
     )
-
-    @field_validator("transactions", "alerts", "aggregates", "late", "dead_letter", "state")
-    @classmethod
-    def _no_folder(cls, name: str) -> str:
-        if name in {".", ".."}:
-            raise ValueError("Kafka has no topic of this name")
-        return name
 
     @field_validator("replication")
     @classmethod

@@ -16,6 +16,7 @@ from pydantic_settings import EnvSettingsSource
 from service.core.model import ClockName, LatePolicy
 from service.settings.model import NAMES, Settings, SettingsError, TopicsSettings
 from service.settings.shown import Loaded
+from service.wire.properties import PropertiesError, json_object
 
 DEFAULT_FILE: Final = Path("config/service.toml")
 
@@ -140,20 +141,11 @@ class _Environment(EnvSettingsSource):
 def _read_environment(environment: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     properties = environment.get("KAFKA_PROPERTIES")
     if properties is not None:
-        _check_json_object("KAFKA_PROPERTIES", properties)
+        try:
+            json_object(properties)
+        except PropertiesError as error:
+            raise SettingsError(f"KAFKA_PROPERTIES: {error}") from None
     return dict(_Environment(environment)())
-
-
-def _check_json_object(variable: str, text: str) -> None:
-    import json  # noqa: PLC0415
-
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        # The text itself is not shown: it may hold a password.
-        raise SettingsError(f"{variable}: not a JSON object: {error}") from None
-    if not isinstance(value, dict):
-        raise SettingsError(f"{variable}: not a JSON object but {type(value).__name__}")
 
 
 def _first(error: ValidationError, origins: Mapping[str, str]) -> str:

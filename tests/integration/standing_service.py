@@ -1,4 +1,4 @@
-"""The service with a consumer that stands still when it is asked to: `python -m tests.integration.standing_service`.
+"""The service with a consumer that hangs on request: `python -m tests.integration.standing_service`.
 
 A line on standard input makes the next consume() wait as librdkafka waits after the wall clock was set back by two
 hours: in C, for an absolute time of that clock, so that the main thread runs no signal handler. Ticks come ten times as
@@ -30,7 +30,7 @@ class _Time(ctypes.Structure):
 
 
 class StandingConsumer:
-    """A consumer whose consume() does not come back."""
+    """A consumer whose consume() does not return."""
 
     def __init__(self, consumer: Consumer, stand: threading.Event) -> None:
         """Wrap the real one."""
@@ -41,14 +41,14 @@ class StandingConsumer:
         return getattr(self._consumer, name)
 
     def consume(self, count: int, timeout_s: float) -> Any:  # noqa: ANN401
-        """As the real one does, until it is to stand."""
+        """Consume as the real one does, until it shall hang."""
         if self._stand.is_set():
             wait_for_the_clock(time.time() + BACK_S)
         return self._consumer.consume(count, timeout_s)
 
 
 def wait_for_the_clock(until_s: float) -> None:
-    """What librdkafka does: pthread_cond_timedwait() on the real-time clock; no signal ends it."""
+    """Wait as librdkafka does: pthread_cond_timedwait() on the real-time clock, which no signal ends."""
     libc = ctypes.CDLL(None)
     condition, mutex = (ctypes.create_string_buffer(ROOM) for _ in range(2))
     libc.pthread_mutex_lock(mutex)

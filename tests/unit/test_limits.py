@@ -1,4 +1,4 @@
-"""Too few threads, too little memory: what is said about it."""
+"""The lines about too few threads or too little memory."""
 
 from __future__ import annotations
 
