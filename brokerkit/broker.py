@@ -128,7 +128,7 @@ class Broker:
                 self._node = None  # another program took the free port first: choose another one
             else:
                 return self
-        raise BrokerError(f"port {self._port} on {ADDRESS} is used by another program; choose another port")
+        raise BrokerError(f"port {self._port} on {ADDRESS} is taken by another program; choose another one")
 
     def spawn(self) -> None:
         """Starts the process, without waiting until it is ready.

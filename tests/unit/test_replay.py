@@ -93,14 +93,6 @@ def test_with_align_the_first_row_goes_after_the_next_boundary_and_the_others_fo
     assert driven.times[1][1] - driven.times[0][1] == 1000
 
 
-def waits_of(driven: Driven) -> list[str]:
-    """What the progress shows at each tick of a whole replay."""
-    seen: list[str] = []
-    driven.session._handover._on_tick = lambda: seen.append(driven.session.waits())
-    driven.run()
-    return seen
-
-
 def test_the_progress_shows_from_the_beginning_what_the_replay_waits_for() -> None:
     clock = HandClock()
     created_ns = clock.now_ns + 2 * NS_PER_S
@@ -108,13 +100,34 @@ def test_the_progress_shows_from_the_beginning_what_the_replay_waits_for() -> No
     def topic(now_ns: int) -> TopicState:
         return TopicState.EXISTS if now_ns >= created_ns else TopicState.MISSING
 
-    waits = waits_of(Driven(csv_at(0, 3000), clock=clock, topic=topic, align_ms=10_000))
+    waits: list[str] = []
+    driven = Driven(
+        csv_at(0, 3000),
+        clock=clock,
+        topic=topic,
+        align_ms=10_000,
+        on_tick=lambda: waits.append(driven.session.waits()),
+    )
+    driven.run()
     assert list(dict.fromkeys(waits)) == [
         "waits for the topic",
         *(f"next row in {seconds} s" for seconds in (2, 1)),
         "",
     ]
     assert waits.count("waits for the topic") > 10
+
+
+def test_the_progress_is_drawn_before_the_brokers_are_asked() -> None:
+    drawn: list[str] = []
+    drawn_when_asked: list[list[str]] = []
+
+    def topic(_now_ns: int) -> TopicState:
+        drawn_when_asked.append([*drawn])
+        return TopicState.EXISTS
+
+    driven = Driven(csv_at(0), topic=topic, on_tick=lambda: drawn.append(driven.session.waits()))
+    driven.run()
+    assert drawn_when_asked == [["waits for the topic"]]
 
 
 def test_rebase_makes_the_first_event_time_the_time_when_the_first_row_is_due() -> None:
