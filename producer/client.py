@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from confluent_kafka import KafkaError
 
 from producer.properties import Value
-from service.wire.properties import as_text
+from service.wire.client import as_text
 
 
 def client_config(brokers: str, properties: Mapping[str, Value], linger_ms: int) -> dict[str, object]:

@@ -16,8 +16,8 @@ from producer.reading.layout import Layout
 from producer.reading.source import STDIN
 from producer.reading_options import layout_from
 from producer.replay import NS_PER_S, AsFast, AtRate, ByEventTime, Pace
+from service.wire.client import PropertiesError
 from service.wire.names import fault_of_brokers, fault_of_topic
-from service.wire.properties import PropertiesError
 
 DEFAULT_WINDOW_MS: Final = 10_000
 WINDOW_DIGITS_MAX: Final = 12

@@ -7,6 +7,7 @@ from typing import Final
 from confluent_kafka import KafkaError
 
 from producer.client import text_of
+from service.wire.client import settings_refused
 
 _NOT_AUTHORISED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
 _KINDS: Final = {
@@ -33,8 +34,7 @@ class Outages:
     def note(self, error: KafkaError) -> None:
         """Note an error of a connection. A callback of the client: never raises."""
         code = error.code()
-        # A TLS connection that breaks off in the handshake may be a broker that is just stopping.
-        if code == KafkaError._AUTHENTICATION or (code == KafkaError._SSL and "Disconnected" not in error.str()):  # noqa: SLF001
+        if settings_refused(error.name(), error.str()):
             self.refusal = text_of(error)
         if code not in _KINDS:
             self._last_error = text_of(error)

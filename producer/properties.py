@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from service.wire.properties import PROTECTED, PropertiesError, json_object
+from service.wire.client import PROTECTED, PropertiesError, json_object
 
 Value = str | int | float | bool
 

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.core.model import ClockName, LatePolicy
-from service.wire.names import fault_of_brokers, fault_of_host, fault_of_name, fault_of_topic
-from service.wire.properties import PROTECTED
+from service.wire.client import PROTECTED
+from service.wire.names import NO_TOPICS, TOPIC_NAME, fault_of_brokers, fault_of_host, fault_of_name
 
 
 def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
@@ -27,8 +27,7 @@ def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
 Name = Annotated[str, _refusing(fault_of_name)]
 Host = Annotated[str, _refusing(fault_of_host)]
 Servers = Annotated[str, _refusing(fault_of_brokers)]
-TopicName = Annotated[str, _refusing(fault_of_topic)]
-OptionalTopicName = Annotated[str, _refusing(lambda name: fault_of_topic(name) if name else None)]
+TopicName = Annotated[str, Field(pattern=f"^{TOPIC_NAME}$")]
 Milliseconds = Annotated[int, Field(ge=0, le=10**15)]
 
 
@@ -104,7 +103,7 @@ class TopicsSettings(_Group):
 
     transactions: TopicName = Field("transactions", description="the input")
     alerts: TopicName = Field("alerts", description="where alerts are written")
-    aggregates: OptionalTopicName = Field(
+    aggregates: Annotated[str, Field(pattern=f"^({TOPIC_NAME})?$")] = Field(
         "", description="where each closed window's sum is written, one record for each id. Empty: off"
     )
     late: TopicName = Field("transactions.late", description="where late records go under `LATE_POLICY=divert`")
@@ -119,6 +118,13 @@ class TopicsSettings(_Group):
     replication: Annotated[int, Field(ge=-1, le=100)] = Field(
         -1, description="replicas of a topic that is created. -1: the broker's default"
     )
+
+    @field_validator("transactions", "alerts", "aggregates", "late", "dead_letter", "state")
+    @classmethod
+    def _no_folder(cls, name: str) -> str:
+        if name in NO_TOPICS:
+            raise ValueError("Kafka has no topic of this name")
+        return name
 
     @field_validator("replication")
     @classmethod

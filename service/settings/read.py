@@ -16,7 +16,7 @@ from pydantic_settings import EnvSettingsSource
 from service.core.model import ClockName, LatePolicy
 from service.settings.model import NAMES, Settings, SettingsError, TopicsSettings
 from service.settings.shown import Loaded
-from service.wire.properties import PropertiesError, json_object
+from service.wire.client import PropertiesError, json_object
 
 DEFAULT_FILE: Final = Path("config/service.toml")
 

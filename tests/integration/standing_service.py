@@ -41,7 +41,7 @@ class StandingConsumer:
         return getattr(self._consumer, name)
 
     def consume(self, count: int, timeout_s: float) -> Any:  # noqa: ANN401
-        """Consume as the real one does, until it shall hang."""
+        """As the real one does, until the test asks it to hang."""
         if self._stand.is_set():
             wait_for_the_clock(time.time() + BACK_S)
         return self._consumer.consume(count, timeout_s)

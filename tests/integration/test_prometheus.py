@@ -58,7 +58,7 @@ def expressions() -> list[str]:
 
 @pytest.fixture(scope="module")
 def prometheus(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """It scrapes a service that has had good, late and bad records, anomalies, and a rebalance."""
+    """It scrapes a service with good, late and bad records, anomalies, and a rebalance."""
     folder = tmp_path_factory.mktemp("prometheus")
     names = Names(lambda name: f"prometheus.{name}")
     with running(broker, names) as service:

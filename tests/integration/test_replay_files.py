@@ -203,7 +203,7 @@ class Failing(Source):
         return rows
 
 
-def test_an_error_that_nobody_had_foreseen_loses_no_row_and_the_rest_comes_from_next_row_on(
+def test_an_unforeseen_error_loses_no_row_and_the_rest_comes_from_next_row_on(
     broker: Broker, topic: str, tmp_path: Path
 ) -> None:
     stop = Stop()

@@ -58,7 +58,7 @@ def test_a_loop_that_stands_still_is_named_and_then_ended(broker: Broker, unique
         assert (last["event"], last["error"]) == ("fatal", "the loop has stood still for 60 s")
 
 
-def test_alerts_go_on_and_a_stop_is_in_time_where_nobody_reads_standard_error(
+def test_alerts_go_on_and_a_stop_is_in_time_where_standard_error_is_not_read(
     broker: Broker, unique: Callable[[str], str]
 ) -> None:
     names, port = Names(unique), free_ports(1)[0]

@@ -54,9 +54,7 @@ class Faulty(Text):
 
 @pytest.mark.parametrize("chunks", [1, 2, 5])
 @pytest.mark.parametrize("pace", [AsFast(), ByEventTime(), AtRate(100)])
-def test_an_error_that_nobody_had_foreseen_still_waits_for_reports_and_says_where_to_go_on(
-    chunks: int, pace: Pace
-) -> None:
+def test_an_unforeseen_error_still_waits_for_reports_and_says_where_to_go_on(chunks: int, pace: Pace) -> None:
     text = csv_at(*range(0, 1000, 10))
     driven = Driven(text, pace, source=Faulty(text, KeyError("x"), chunks), outstanding=7, reported_in_ms=300).run()
     assert isinstance(driven.session.failure, KeyError)

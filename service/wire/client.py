@@ -1,4 +1,4 @@
-"""KAFKA_PROPERTIES: the librdkafka properties that users add. Both programs read them with this."""
+"""What both programs know about librdkafka: how users set properties, and which errors no retry helps."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PROTECTED: Final = frozenset(
         "transactional.id",
     }
 )
-"""Properties that the guarantees of both programs need, or that have a setting of their own."""
+"""Properties that KAFKA_PROPERTIES may not set in either program: guarantees rest on them, or they have a setting."""
 
 
 class PropertiesError(ValueError):
-    """The properties cannot be used. The message is one line and shows no value, which may be a secret."""
+    """KAFKA_PROPERTIES cannot be used. The message is one line and shows no value, which may be a secret."""
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -42,3 +42,14 @@ def json_object(text: str) -> dict[str, Any]:
 def as_text(value: str | float) -> str:
     """Return a property's value as librdkafka reads it: booleans are ``true`` and ``false``."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def settings_refused(error_name: str, text: str) -> bool:
+    """Whether an error shows that the broker and KAFKA_PROPERTIES do not fit together, so that no retry helps.
+
+    ``error_name`` is librdkafka's, such as ``_SSL``. A TLS connection that ends in its handshake is no such error: the
+    broker may be stopping at that moment.
+    """
+    if error_name == "_SSL":
+        return "Disconnected" not in text
+    return error_name in {"_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED"}
