@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from brokerkit.broker import Broker
 from brokerkit.client import produce
@@ -25,6 +26,7 @@ NOW_MS = 1_715_392_800_000
 RULES = ROOT / "config/prometheus/rules"
 VARIABLES = {
     "$__rate_interval": "10s",
+    "$__range": "1m",
     '"$instance"': '".*"',
     '"$topic"': '".*"',
 }
@@ -49,8 +51,9 @@ class Prometheus:
 
 def expressions() -> list[str]:
     """The dashboard's."""
-    panels = json.loads(dashboard.OUTPUT.read_text())["panels"]
-    found = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    board = json.loads(dashboard.OUTPUT.read_text())
+    found = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    found += [one["expr"] for one in board["annotations"]["list"]]
     for name, value in VARIABLES.items():
         found = [one.replace(name, value) for one in found]
     return found
@@ -143,6 +146,15 @@ def test_each_alert_has_its_tests_and_its_paragraph() -> None:
         assert tests.count(f"alertname: {alert}\n        exp_alerts") == 1, alert
         assert tests.count(f"alertname: {alert}}}") >= 1, alert
         assert alert in headings
+
+
+def test_each_alert_links_to_its_paragraph_below_a_base_that_can_be_set() -> None:
+    rules = [rule for group in yaml.safe_load((RULES / "txwatch.yml").read_text())["groups"] for rule in group["rules"]]
+    links = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in rules if "alert" in rule}
+    form = re.compile(r"\{\{ or \$externalLabels\.runbooks \"(https://[^\"]+/docs/operations\.md)\" \}\}#(\w+)")
+    found = {alert: form.fullmatch(link) for alert, link in links.items()}
+    assert {alert: match and match[2] for alert, match in found.items()} == {alert: alert.lower() for alert in links}
+    assert len({match and match[1] for match in found.values()}) == 1
 
 
 def test_the_dashboard_is_what_its_program_writes() -> None:
