@@ -29,7 +29,7 @@ from confluent_kafka.cimpl import NewTopic
 from brokerkit.broker import Broker
 from producer.app import LINGER_MS
 from producer.cli import main as replay_main
-from producer.publisher import client_config
+from producer.client import client_config
 from producer.stop import Stop
 from service.wire.transactions import encode_transaction
 

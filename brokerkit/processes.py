@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Final
 
-# Runs in the child and then becomes the program, so the process id stays the same. It asks Linux for SIGKILL at the
-# parent's death (prctl 1 is PR_SET_PDEATHSIG) and leaves if the parent is gone already.
+# Runs in the child and then becomes the program, so the process id stays the same. It asks Linux for SIGKILL when the
+# parent dies (prctl 1 is PR_SET_PDEATHSIG), and ends if the parent is already dead.
 _GUARD: Final = """\
 import os, signal, sys
 if sys.platform == "linux":
@@ -19,7 +19,7 @@ if os.getppid() == int(sys.argv[1]):
     os.execvp(sys.argv[2], sys.argv[2:])
 """
 
-# For Linux the parent is the thread that forked, so one thread that lives as long as this process starts them all.
+# For Linux, the parent is the thread that forked. So one thread starts all children, and lives as long as this process.
 _spawner: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
 
 
@@ -32,10 +32,10 @@ def spawn(
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Starts a program that dies with this process. It has its own session: the terminal's Ctrl-C doesn't reach it.
+    """Starts a program that ends with this process. It has its own session, so the terminal's Ctrl-C is not sent to it.
 
     Args:
-        command: the program and its arguments; a bare name is looked up in PATH.
+        command: the program and its arguments. A name without a folder is searched in PATH.
         cwd: its working directory.
         env: its whole environment; by default this process's.
         stdin: as for `subprocess.Popen`; empty by default.

@@ -1,7 +1,7 @@
-"""A real broker that refuses unknown clients: TLS with SCRAM, mutual TLS, and ACLs.
+"""A real broker with authentication and ACLs: TLS with SCRAM, and mutual TLS.
 
-Three listeners: plain text for the test itself, who is the super user; SECURE, where clients give a password over TLS;
-MUTUAL, where they show a certificate.
+It has three listeners: plain text for the test itself, which is the super user; SECURE, where clients give a password
+over TLS; MUTUAL, where clients show a certificate.
 """
 
 import json
@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
 from brokerkit.broker import Broker
 from brokerkit.files import ADDRESS, Node, free_ports
 
-PASSWORD: Final = "pass-word-7f3a"  # noqa: S105 - of a broker that lives for a minute on loopback
+PASSWORD: Final = "pass-word-7f3a"  # noqa: S105 - for a broker on loopback that runs for a minute
 TIMEOUT_S: Final = 30
 
 Acl = tuple[str, str, str]
@@ -51,7 +51,7 @@ _KINDS: Final = {
 
 @dataclass(frozen=True)
 class Secured:
-    """The broker, and what clients need."""
+    """The broker, and what its clients need."""
 
     broker: Broker
     secure: str
@@ -60,16 +60,16 @@ class Secured:
 
     @property
     def bootstrap_servers(self) -> str:
-        """For the super user."""
+        """HOST:PORT for the super user."""
         return self.broker.bootstrap_servers
 
     @cached_property
     def admin(self) -> AdminClient:
-        """The super user's."""
+        """The super user's admin client."""
         return AdminClient({"bootstrap.servers": self.bootstrap_servers})
 
     def properties(self, user: str, **other: str) -> dict[str, str]:
-        """KAFKA_PROPERTIES of a user with the right password, as JSON; `other` ones win."""
+        """Returns the environment of a user with the right password. `other` properties replace the usual ones."""
         found = {
             "security.protocol": "SASL_SSL",
             "sasl.mechanism": "SCRAM-SHA-512",
@@ -81,7 +81,7 @@ class Secured:
         return {"KAFKA_BOOTSTRAP_SERVERS": self.secure, "KAFKA_PROPERTIES": json.dumps(found)}
 
     def certified(self) -> dict[str, str]:
-        """The same for the client that shows its certificate: it is User:txwatch."""
+        """Returns the environment of a client that shows its certificate, as User:txwatch."""
         found = {
             "security.protocol": "SSL",
             "ssl.ca.location": str(self.folder / "ca.pem"),
@@ -91,14 +91,14 @@ class Secured:
         return {"KAFKA_BOOTSTRAP_SERVERS": self.mutual, "KAFKA_PROPERTIES": json.dumps(found)}
 
     def add_user(self, name: str) -> None:
-        """Add a user with the password."""
+        """Adds a user with the right password."""
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         change = UserScramCredentialUpsertion(name, info, PASSWORD.encode())
         for future in self.admin.alter_user_scram_credentials([change]).values():
             future.result(TIMEOUT_S)
 
     def allow(self, principal: str, *acls: Acl) -> None:
-        """Give the principal these permissions."""
+        """Allows this to the principal, in addition to earlier permissions."""
         bindings = [
             AclBinding(
                 _KINDS[kind], name, ResourcePatternType.LITERAL, principal, "*", AclOperation[operation],
@@ -110,17 +110,17 @@ class Secured:
             future.result(TIMEOUT_S)
 
     def forbid(self, principal: str, acl: Acl) -> None:
-        """Take this one away."""
+        """Takes this permission away."""
         kind, name, operation = acl
         one = AclBindingFilter(
             _KINDS[kind], name, ResourcePatternType.LITERAL, principal, "*", AclOperation[operation],
             AclPermissionType.ALLOW,
         )  # fmt: skip
         if not self._delete(one):
-            raise LookupError(f"{principal} was not allowed {acl}")
+            raise LookupError(f"{principal} did not have {acl}")
 
     def forbid_everything(self, principal: str) -> None:
-        """Take it all away."""
+        """Takes all permissions away."""
         everything = AclBindingFilter(
             ResourceType.ANY,
             None,  # type: ignore[arg-type]
@@ -139,7 +139,7 @@ class Secured:
 
 @contextmanager
 def secured_broker(folder: Path) -> Iterator[Secured]:
-    """Run one; its certificates are new, by an authority of their own."""
+    """Runs one, with new certificates of a new authority."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     trustme.CA().cert_pem.write_to_path(str(folder / "other-ca.pem"))

@@ -1,4 +1,4 @@
-"""The service as its users run it: a process of its own, driven by environment, signals and HTTP."""
+"""Runs the service as its users do: in a process, controlled by environment, signals and HTTP."""
 
 import contextlib
 import json
@@ -24,10 +24,10 @@ WINDOW_MS: Final = 1_000
 
 
 def wait_until(what: Callable[[], Any], timeout_s: float = 30.0, every_s: float = 0.05, name: str = "") -> Any:  # noqa: ANN401
-    """Call it until it returns something true, and return that.
+    """Calls `what` until its result is true, and returns that result.
 
     Raises:
-        TimeoutError: it never did.
+        TimeoutError: it was not true in time.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -43,7 +43,7 @@ class Names:
     """The topics and the group of one test."""
 
     def __init__(self, unique: Callable[[str], str]) -> None:
-        """Make them from the test's own prefix."""
+        """Make them from the test's prefix."""
         self.group = unique("group")
         self.transactions = unique("transactions")
         self.alerts = unique("alerts")
@@ -52,7 +52,7 @@ class Names:
         self.dead_letter = unique("dead-letter")
 
     def environment(self) -> dict[str, str]:
-        """The same as the service's settings."""
+        """Returns the names as settings of the service."""
         return {
             "KAFKA_GROUP_ID": self.group,
             "TOPICS_TRANSACTIONS": self.transactions,
@@ -74,9 +74,9 @@ class ServiceProcess:
         *,
         module: str = "service",
     ) -> None:
-        """Start it; `settings` are environment variables that differ from a test's usual ones.
+        """Start it. `settings` are environment variables that replace the usual ones of tests.
 
-        Another `module` than the service's own is one that talks with the test by its standard input and output.
+        A `module` other than the service's own talks with the test by its standard input and output.
         """
         servers = broker if isinstance(broker, str) else broker.bootstrap_servers
         self.names = names
@@ -104,7 +104,7 @@ class ServiceProcess:
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """Its log so far; a line that is no JSON appears as {"event": "raw", "line": …}."""
+        """Its log so far. A line that is no JSON appears as {"event": "raw", "line": …}."""
         entries: list[dict[str, Any]] = []
         for line in Path(self._log.name).read_text().splitlines():
             try:
@@ -114,11 +114,11 @@ class ServiceProcess:
         return entries
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Log entries of this name."""
+        """Returns the log entries of this name."""
         return [entry for entry in self.log if entry["event"] == name]
 
     def wait_for_event(self, name: str, count: int = 1, timeout_s: float = 30.0) -> dict[str, Any]:
-        """The `count`-th log entry of this name."""
+        """Waits for the `count`-th log entry of this name, and returns it."""
 
         def seen() -> list[dict[str, Any]] | None:
             found = self.events(name)
@@ -130,7 +130,7 @@ class ServiceProcess:
         return dict(found[count - 1])
 
     def get(self, path: str, accept: str = "") -> tuple[int, str]:
-        """Status and body of a page."""
+        """Returns the status and the body of a page."""
         if self._port is None:
             self._port = self.wait_for_event("http_listening")["port"]
         port = self._port
@@ -143,18 +143,18 @@ class ServiceProcess:
                 return error.code, error.read().decode()
 
     def metric(self, series: str) -> float | None:
-        """The value of one series as /metrics writes it, or None where it is absent."""
+        """Returns the value of one series, named as in /metrics, or None where it is absent."""
         for line in self.get("/metrics")[1].splitlines():
             if line.startswith(series + " "):
                 return float(line.rpartition(" ")[2])
         return None
 
     def status(self) -> dict[str, Any]:
-        """What /status says."""
+        """Returns the content of /status."""
         return dict(json.loads(self.get("/status")[1]))
 
     def wait_ready(self, partitions: int | None = None, timeout_s: float = 40.0) -> Self:
-        """Wait until it is ready, with so many partitions running."""
+        """Waits until it is ready, and has this number of partitions."""
 
         def ready() -> bool:
             if self.process.poll() is not None:
@@ -167,20 +167,20 @@ class ServiceProcess:
         return self
 
     def stop(self, signal_number: int = signal.SIGTERM, timeout_s: float = 20.0) -> int:
-        """Send a signal and wait; returns the exit code."""
+        """Sends a signal and waits; returns the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal_number)
         return self.process.wait(timeout_s)
 
     def close_log(self) -> None:
-        """Close its log, and the pipes to it."""
+        """Closes the log and the pipes to the process."""
         self._log.close()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Sends SIGKILL, and waits."""
         self.process.kill()
         self.process.wait()
 
@@ -189,7 +189,7 @@ class ServiceProcess:
 def running(
     broker: HasBootstrapServers | str, names: Names, settings: Mapping[str, str] | None = None
 ) -> Iterator[ServiceProcess]:
-    """A service that has ended at the end of the block, also after an error."""
+    """Runs a service for the block, and kills it afterwards."""
     service = ServiceProcess(broker, names, settings)
     try:
         yield service
@@ -201,19 +201,19 @@ def running(
 
 
 def payloads(broker: HasBootstrapServers, topic: str) -> list[dict[str, Any]]:
-    """The committed JSON payloads of a topic; amounts as Decimal."""
+    """Returns the committed JSON payloads of a topic, with numbers as Decimal."""
     return [loads(message) for message in read_all(broker, topic)]
 
 
 def loads(message: Message) -> dict[str, Any]:
-    """A record's JSON value with exact numbers."""
+    """Returns a record's JSON value, with numbers as Decimal."""
     value = message.value()
     assert value is not None
     return dict(json.loads(value, parse_float=Decimal))
 
 
 def transaction(transaction_id: str, timestamp_ms: int, amount: str | float) -> tuple[str, str]:
-    """Key and value of an input record."""
+    """Returns the key and the value of an input record."""
     return transaction_id, (
         f'{{"transaction_id":{json.dumps(transaction_id)},"timestamp":{timestamp_ms},"amount":{amount}}}'
     )

@@ -6,7 +6,8 @@ from typing import Final
 
 from confluent_kafka.admin import AdminClient
 
-from brokerkit.broker import Broker, Cluster
+from brokerkit.broker import Broker
+from brokerkit.cluster import Cluster
 from brokerkit.service_process import wait_until
 from histories.world import World
 

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from brokerkit.broker import Broker, Cluster
+from brokerkit.broker import Broker
+from brokerkit.cluster import Cluster
 from brokerkit.files import ADDRESS, Node, free_ports
 from brokerkit.jars import KAFKA_VERSION
 from brokerkit.proxy import Proxy

@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from confluent_kafka import Message
 
-from brokerkit.broker import Broker, Cluster
+from brokerkit.broker import Broker
 from brokerkit.client import HasBootstrapServers, committed, create_topics, read_all
+from brokerkit.cluster import Cluster
 from brokerkit.jars import KAFKA_VERSION, group_protocol
 from brokerkit.proxy import Proxy
 from brokerkit.service_process import ROOT, Names, ServiceProcess, payloads, running, wait_until

@@ -1,4 +1,4 @@
-"""Composition root: makes the parts of a replay from its options, runs it, reports and chooses the exit code."""
+"""Composition root: builds the parts of a replay from its options, runs it, reports, and chooses the exit code."""
 
 from __future__ import annotations
 
@@ -7,58 +7,62 @@ import sys
 from typing import Final
 
 from producer.disorder import FileOrder, Shuffled
-from producer.display import Bar, Display, Lines, View, print_last
+from producer.display import Bar, Display, Lines, View, print_last, say
 from producer.metrics import MetricsPortError, ReplayCollector, serve
 from producer.options import Options
+from producer.plan import Plan
 from producer.ports import ConfigError, DryRun, RealClock, Sink
 from producer.publisher import Publisher
 from producer.reading.errors import InputFileError
 from producer.reading.source import Source
+from producer.rejects import Rejects, RejectsFile, RejectsFileError, ShownRejects
 from producer.replay import NS_PER_MS, AsFast, ByEventTime, Replay
-from producer.report import Rejects, RejectsFile, RejectsFileError, ShownRejects, order_line, summary_json, times_line
-from producer.session import Plan, Session
+from producer.report import order_line, summary_json, times_line
+from producer.session import Session
 from producer.stop import Stop
 from producer.topic import TopicMissingError
 from producer.unforeseen import one_line
-from service.process.limits import LimitError, try_threads
+from service.process.limits import LimitError, shortage, try_threads
 
 LINGER_MS: Final = {"event-time": 1, "rate": 5, "max": 50}
-"""How long a row may wait for company: little where latency matters, long where throughput does."""
+"""How long a row may wait for a batch: short where latency matters, long where throughput does."""
 BROKER_WAIT_MS: Final = 30_000
-"""How long the schedule waits for a first answer of a broker, if rows may live that long."""
+"""How long the start waits for a first answer of a broker, unless rows expire before."""
 THREADS: Final = 16
-"""More than the client and the metrics page of a replay start with a few brokers."""
+"""More than a replay with a few brokers starts: the client's, the metrics page's and our own."""
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 
 
 class StartError(Exception):
-    """The replay can't start as asked; the message is the one line that says why."""
+    """The replay cannot start with these options; the message is one line that says why."""
 
 
 def replay(options: Options, stop: Stop) -> int:
     """Run a replay to its end and print the summary, the last line of standard output; returns the exit code.
 
     Raises:
-        StartError: configuration or input file, before anything was sent.
+        StartError: configuration or input file are wrong; nothing was sent.
     """
     sink = _sink(options)
+    _end_in_time(stop, sink)
     source = Source(options.file, stop.wait_readable, options.layout)
     shown = sys.stderr.isatty() if options.progress is None else options.progress
     display: Display = Bar(source.name, options.zone) if shown else Lines()
     schedule = _replay(options)
+    clock = RealClock(stop)
     session = Session(
         _plan(options),
         source=source,
         replay=schedule,
         sink=sink,
-        clock=RealClock(stop),
+        clock=clock,
         rejects=_rejects(options, display),
         say=display.say,
-        on_tick=lambda: display.show(_view(session, source, options.repeat)),
+        on_tick=lambda: display.show(_view(session, source, options.repeat, clock.monotonic_ns())),
     )
     try:
         _serve_metrics(options, session, display)
-        gc.freeze()  # what is there now stays: collections need not look at it again
+        gc.freeze()  # these objects stay until the end, so the collector need not visit them again
         problem = session.run()
     except TopicMissingError as error:
         raise StartError(f"--topic {options.topic}: {error}") from error
@@ -80,10 +84,10 @@ def replay(options: Options, stop: Stop) -> int:
 
 
 def _report(options: Options, session: Session, schedule: Replay, display: Display) -> str | None:
-    """Say what a person should know and print the summary; returns why that cannot be printed."""
+    """Print lines for people and the summary; returns why the summary cannot be written, or None."""
     tally, sink = session.tally, session.sink
     if session.failure is not None:
-        display.say(f"{one_line(session.failure)}; next_row says where to go on")
+        display.say(f"{one_line(session.failure)}; resume with --start-row and the summary's next_row")
     for reason, rows in sink.failures.items():
         display.say(f"{rows} rows undelivered: {reason}")
     times, order = times_line(tally, schedule.span_ns, options.zone), order_line(tally)
@@ -94,6 +98,18 @@ def _report(options: Options, session: Session, schedule: Replay, display: Displ
     if unsaid is not None:
         display.say(unsaid)
     return unsaid
+
+
+def _end_in_time(stop: Stop, sink: Sink) -> None:
+    """Bound the time from a signal to the end of the process, whatever the client and a reader of our output do."""
+
+    def overdue() -> None:
+        say("the replay did not end in time after the signal; there is no summary")
+
+    try:
+        stop.end_in_time(sink.purge, overdue)
+    except RuntimeError as error:
+        raise StartError(shortage(error) or str(error)) from error
 
 
 def _rejects(options: Options, display: Display) -> Rejects:
@@ -119,7 +135,7 @@ def _plan(options: Options) -> Plan:
     try:
         wait_ms = min(int(lifetime_ms or BROKER_WAIT_MS), BROKER_WAIT_MS)
     except ValueError:
-        wait_ms = BROKER_WAIT_MS  # the client has the last word on its values
+        wait_ms = BROKER_WAIT_MS  # the client itself refuses a wrong value
     return Plan(
         pace=AsFast() if options.dry_run else options.pace,
         repeat=options.repeat,
@@ -147,7 +163,15 @@ def _serve_metrics(options: Options, session: Session, display: Display) -> None
     display.say(f"metrics at http://{options.metrics_host}:{port}/metrics")
 
 
-def _view(session: Session, source: Source, repeat: int) -> View:
-    total = source.size * repeat if source.size and repeat else None
+def _view(session: Session, source: Source, repeat: int, now_ns: int) -> View:
     tally = session.tally
-    return View(session.elapsed_ns, source.position, total, tally.read, tally.event_time_ms, tally.lag_ns)
+    return View(
+        now_ns=now_ns,
+        elapsed_ns=session.elapsed_ns,
+        position=source.position,
+        total=source.size * repeat if source.size and repeat else None,
+        rows=tally.read,
+        event_time_ms=tally.event_time_ms,
+        lag_ns=tally.lag_ns,
+        waits=session.waits(),
+    )

@@ -1,7 +1,7 @@
 """The command line of the replay producer: arguments in, exit code out.
 
-Exit codes: 0 done, a stop by SIGINT or SIGTERM included; 1 rows undelivered, all rejected, or any under --strict;
-2 wrong usage, configuration or input file, with one line that names it.
+Exit codes: 0 done, also after SIGINT or SIGTERM; 1 a row was not delivered, all rows were rejected, or one was under
+--strict; 2 wrong usage, configuration or input file, with one line that names it.
 """
 
 from __future__ import annotations
@@ -94,37 +94,41 @@ def cli() -> None:
     type=click.Choice(["event-time", "rate", "max"]),
     default="event-time",
     show_default=True,
-    help="As the timestamps say, at --rate, or as fast as the brokers take them.",
+    help="As the timestamps say, at --rate, or as fast as possible.",
 )
-@click.option("--speed", type=float, callback=options.read_positive, help="Event-time pace: so many times faster.")
+@click.option(
+    "--speed",
+    type=float,
+    callback=options.read_positive,
+    help="Event-time pace: this many times faster.",
+)
 @click.option("--rate", type=float, callback=options.read_positive, help="Pace rate: rows a second.")
 @click.option("--align", is_flag=True, help="Start just after the next multiple of WINDOW_SIZE_MS of the wall clock.")
 @click.option("--rebase", type=click.Choice(["now"]), help="Shift event times so that the first is now.")
-@click.option(
-    "--shuffle-ms", type=options.Milliseconds(0), help="Delay each row by up to so much event time, at random."
-)
-@click.option("--seed", type=int, help="Of the disorder: the same seed, the same order.  [default: 0]")
+@click.option("--shuffle-ms", type=options.Milliseconds(0), help="Delay each row at random, by up to this event time.")
+@click.option("--seed", type=int, help="Seed of --shuffle-ms: the same seed gives the same order.  [default: 0]")
 @click.option(
     "--repeat",
     type=click.IntRange(0),
     default=1,
     show_default=True,
-    help="Passes over the file, 0 for ever. With --rebase or event-time pace each goes on in time after the last.",
+    help="Passes over the file; 0: without end. With --rebase or event-time pace, event times continue from pass to "
+    "pass.",
 )
 @click.option(
     "--start-row",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="First row to send, counted from 1 below the header; the summary's next_row.",
+    help="First row to send, counted from 1 below the header. The summary's next_row is meant for it.",
 )
 @click.option(
     "--rejects",
     metavar="FILE",
     shell_complete=complete_file,
-    help="Malformed rows go there, as CSV: line, reason, raw. With --start-row above 1 they are added.",
+    help="Write malformed rows there, as CSV: line, reason, raw. With --start-row above 1, append.",
 )
-@click.option("--strict", is_flag=True, help="Exit 1 if a row was rejected. The others are sent all the same.")
+@click.option("--strict", is_flag=True, help="Exit 1 if a row was rejected. The other rows are still sent.")
 @click.option("--dry-run", is_flag=True, help="Read and check all rows, send nothing.")
 @click.option("--progress/--no-progress", default=None, help="A progress bar.  [default: on a terminal]")
 @click.option("--metrics-port", type=click.IntRange(0, 65_535), help="Serve Prometheus metrics; 0 takes a free port.")
@@ -135,20 +139,20 @@ def cli() -> None:
     cls=ReadingOption,
     type=options.Seconds(),
     callback=options.read_positive,
-    help="Event-time pace: wait no longer than this from one row to the next.",
+    help="Event-time pace: the longest wait from one row to the next.",
 )
 @click.pass_obj
 def replay_command(stop: Stop, /, **values: Any) -> int:  # noqa: ANN401  click's values, checked by options_from
     """Replay FILE (- is standard input, .gz is unpacked) into Kafka.
 
-    The last line on standard output is a JSON summary; rows are counted from 1 below the header, and next_row is the
-    first one that was not delivered, to be used as --start-row.
+    The last line on standard output is a JSON summary. Rows are counted from 1 below the header. next_row is the first
+    row that was not delivered; --start-row resumes there.
     """
     return replay(options.options_from(values), stop)
 
 
 def main(stop: Stop, arguments: Sequence[str] | None = None) -> int:
-    """Run the command line until its end or the ``stop``; returns the exit code."""
+    """Run the command line until its end or a stop; returns the exit code."""
     if (fault := fault_of_completion(PROGRAM, os.environ)) is not None:
         say(fault)
         return EXIT_USAGE

@@ -1,7 +1,7 @@
-"""The order in which rows leave: the file's own, or with a bounded disorder injected. Pure.
+"""The order in which rows are sent: the file's order, or one with a bounded disorder. Pure.
 
-A row's *place* is the latest event time up to it in the file, plus its delay if it has one. Places never fall from one
-row to the next, so that a schedule can be made of them. In a sorted file without disorder a place is the event time.
+A row's *place* is the greatest event time up to this row in the file, plus the row's delay, if any. Places never
+decrease, so a schedule can use them. In a sorted file without disorder, a row's place is its event time.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from typing import Final, Protocol
 from producer.reading.rows import Row, Rows
 
 HEAP_ROWS_MAX: Final = 65_536
-"""Rows that disorder holds back at most; beyond it the first ones go early, which only lessens the disorder."""
+"""The most rows that disorder holds back. Beyond that, the first rows are sent early, so the disorder is smaller."""
 
 
 class Order(Protocol):
-    """Rows in, rows and their places in event time (ms, never falling) out."""
+    """Takes rows, and returns rows with their places in event time (ms, never decreasing)."""
 
     def add(self, rows: Rows) -> tuple[Rows, Sequence[int]]:
-        """Take rows in file order; returns those that may go, and their places."""
+        """Take rows in file order; returns the rows that may be sent now, and their places."""
         ...
 
     def end(self) -> tuple[Rows, Sequence[int]]:
-        """Return what is left at the end of a pass."""
+        """Return the remaining rows at the end of a pass, and their places."""
         ...
 
     def held(self) -> Sequence[Row]:
-        """Return the rows taken and not given back."""
+        """Return the rows that were taken and not yet returned."""
         ...
 
 
 def is_sorted(times_ms: Sequence[int], reached: Sequence[int]) -> bool:
-    """Tell whether no time is earlier than one before it, the last of ``reached`` included; C does the work."""
+    """Whether no time is earlier than one before it, or than the last of ``reached``. It runs in C."""
     if reached and reached[-1] > times_ms[0]:
         return False
     return sorted(times_ms) == (times_ms if isinstance(times_ms, list) else list(times_ms))
 
 
 class FileOrder:
-    """Rows go in the order of the file."""
+    """Rows are sent in the order of the file."""
 
     def __init__(self, *, places: bool = True) -> None:
-        """Give no places where no schedule asks for them: they cost a sixth of the time that reading takes."""
+        """Without ``places``, return none: they cost a sixth of the reading time, and only a schedule needs them."""
         self._places = places
         self._reached: list[int] = []
 
     def add(self, rows: Rows) -> tuple[Rows, Sequence[int]]:
-        """Give all back at once, each in the place of the latest event time up to it."""
+        """Return all rows at once. A row's place is the greatest event time up to this row."""
         if not rows or not self._places:
             return rows, ()
         times_ms = rows.timestamps_ms
@@ -61,31 +61,31 @@ class FileOrder:
         return rows, places
 
     def end(self) -> tuple[Rows, Sequence[int]]:
-        """Forget the pass: the next one starts at its own event times."""
+        """Reset: the next pass starts at its own event times."""
         self._reached = []
         return Rows(), ()
 
     def held(self) -> Sequence[Row]:
-        """Nothing is held back."""
+        """Return nothing: no row is held back."""
         return ()
 
 
 class Shuffled:
-    """Bounded disorder: each row is delayed by 0 to ``most_ms`` of event time from its place in the file.
+    """Bounded disorder: each row is delayed by 0 to ``most_ms`` of event time.
 
     The same seed and file give the same order, whatever the pace.
     """
 
     def __init__(self, most_ms: int, seed: int) -> None:
-        """Delay by ``most_ms`` at most, both ends included."""
-        self._random = Random(seed).random  # noqa: S311  disorder has to be repeatable, not secret
+        """Delay by 0 to ``most_ms``, inclusive."""
+        self._random = Random(seed).random  # noqa: S311  disorder must be repeatable, not secret
         self._choices = most_ms + 1
         self._heap: list[tuple[int, int, Row]] = []
         self._reached: int | None = None
         self._taken = 0
 
     def add(self, rows: Rows) -> tuple[Rows, Sequence[int]]:
-        """Give back the rows whose place can't be preceded any more."""
+        """Return the rows that no later row can precede."""
         out: list[Row] = []
         places: list[int] = []
         for row in rows:
@@ -100,7 +100,7 @@ class Shuffled:
         return Rows.of(out), places
 
     def end(self) -> tuple[Rows, Sequence[int]]:
-        """Give back the rest in order and forget the pass."""
+        """Return the rest in order, and reset for the next pass."""
         rest = sorted(self._heap, key=lambda entry: entry[:2])
         self._heap = []
         self._reached = None

@@ -1,6 +1,7 @@
-"""A file's last line that has no end: its writer may be in the middle of it.
+"""A file's last line without an end: another program may still be writing it.
 
-It is sent, and that is said. Where the file has grown since the pass began, it is not: the next replay has all of it.
+The replay sends it and says so. If the file has grown since the pass began, the line is not sent, and the next replay
+reads it whole.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from producer.replay import Batch, RowId
 
 
 class LastLine:
-    """What is known of it, and what became of its row."""
+    """The last line, and what happens to its row."""
 
     def __init__(self, grown: Callable[[], bool]) -> None:
-        """Take the question whether somebody has written to the file since the pass began."""
+        """Take a function that returns whether the file has grown since the pass began."""
         self._grown = grown
         self._row: RowId | None = None
         self.number: int | None = None
-        """The line, from 1; None where the file's last line has its end."""
+        """The line's number, from 1; None where the last line has its end."""
         self.withheld: RowId | None = None
-        """The row that is not sent; where to go on."""
+        """The row that is not sent. A later replay resumes there."""
 
     def note_row(self, number: int | None, pass_number: int) -> None:
         """Note the row that the line became."""
@@ -36,7 +37,10 @@ class LastLine:
             self.withheld = RowId(pass_number, rows.next_row)
 
     def up_to_it(self, batch: Batch) -> Batch | None:
-        """Cut a batch before its row. That one goes alone; None where it must not go."""
+        """Return the part of a batch before this row. Return the row in a batch of its own, or None if it is withheld.
+
+        The file may have grown between reading the row and its time, so this checks again.
+        """
         row = self._row
         if row is None or batch.pass_number != row.pass_number or row.number not in batch.rows.numbers:
             return batch
@@ -49,9 +53,9 @@ class LastLine:
         return replace(batch, rows=batch.rows.part(0, at or 1))
 
     def said(self) -> str | None:
-        """Say for people what became of it; None where there is nothing to say."""
+        """Return a line about what happened to it; None where the last line has its end."""
         if self.number is None:
             return None
         if self.withheld is None:
-            return f"line {self.number}, the last one, has no end: it is taken as it is"
-        return f"line {self.number} has no end and the file has grown meanwhile: it is not sent"
+            return f"line {self.number}, the last one, has no end: it was read as it is"
+        return f"line {self.number} has no end, and the file has grown since: it was not sent"

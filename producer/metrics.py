@@ -1,4 +1,4 @@
-"""The replay's own numbers for Prometheus, on a registry and a port of their own, read when somebody asks."""
+"""The replay's own metrics for Prometheus, on their own registry and port. They are read at each scrape."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from producer.report import Tally
 
 
 class MetricsPortError(Exception):
-    """The port can't be had; the message says why."""
+    """The port cannot be used; the message says why."""
 
 
 @dataclass(frozen=True, eq=False)
 class ReplayCollector(Collector):
-    """Reads the accounts of a running replay; the loop itself never touches a metric."""
+    """Reads the counts of a running replay at each scrape, so metrics cost the loop nothing."""
 
     tally: Tally
     sink: Sink
 
     def collect(self) -> Iterator[Metric]:
-        """Yield rows by outcome, those without one yet, the schedule's lag, and the event time reached, if any."""
-        rows = CounterMetricFamily("txwatch_replay_rows", "Rows of the file by what became of them", labels=["outcome"])
+        """Yield rows by outcome, outstanding rows, the schedule's lag, and the event time reached, if there is one."""
+        rows = CounterMetricFamily("txwatch_replay_rows", "Rows of the file, by outcome", labels=["outcome"])
         rows.add_metric(["delivered"], self.sink.delivered)
         rows.add_metric(["failed"], self.sink.failed)
         rows.add_metric(["skipped_empty"], self.tally.skipped_empty)
         rows.add_metric(["rejected"], self.tally.rejected)
         yield rows
         yield GaugeMetricFamily(
-            "txwatch_replay_outstanding_rows", "Rows sent and not yet answered", self.sink.outstanding
+            "txwatch_replay_outstanding_rows", "Rows sent whose delivery is not yet known", self.sink.outstanding
         )
         lag_s = self.tally.lag_ns / NS_PER_S
         yield GaugeMetricFamily("txwatch_replay_schedule_lag_seconds", "How late the last row was handed over", lag_s)
@@ -44,7 +44,11 @@ class ReplayCollector(Collector):
 
 
 def serve(collector: Collector, host: str, port: int) -> int:
-    """Serve ``/metrics`` from a daemon thread; returns the port, a free one for 0; raises MetricsPortError."""
+    """Serve ``/metrics`` on a daemon thread; returns the port (for port 0, a free one).
+
+    Raises:
+        MetricsPortError: the port cannot be used.
+    """
     registry = CollectorRegistry()
     registry.register(collector)
     try:

@@ -1,4 +1,4 @@
-"""The command line: every option checked before anything is opened, each message naming its option or variable."""
+"""Checks of the command line, before any file or connection is opened. Each message names its option or variable."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from zoneinfo import ZoneInfo
 import click
 
 from producer.environment import setting
-from producer.properties import PropertiesError, Value, check_brokers, check_topic, parse_properties
+from producer.properties import Value, parse_properties
 from producer.reading.layout import Layout
 from producer.reading.source import STDIN
 from producer.reading_options import layout_from
 from producer.replay import NS_PER_S, AsFast, AtRate, ByEventTime, Pace
+from service.wire.client import PropertiesError
 from service.wire.durations import as_milliseconds, fault_of_milliseconds
+from service.wire.names import fault_of_brokers, fault_of_topic
 
 DEFAULT_WINDOW_MS: Final = 10_000
 WINDOW_DIGITS_MAX: Final = 12
 LEAST: Final = 1e-9
-"""Of a speed, a rate and a gap: below it the schedule's instants are beyond what a number holds."""
+"""The least speed, rate and gap: below it, the times of the schedule are too large for a number."""
 GAP_S_MAX: Final = 1e12
-"""A greater --max-gap bounds no wait between two years of four digits."""
+"""No two event times are further apart, so a greater --max-gap bounds nothing."""
 _ENDLESS: Final = (stat.S_ISFIFO, stat.S_ISCHR, stat.S_ISSOCK)
 DEFAULT_HTTP_HOST: Final = "0.0.0.0"  # noqa: S104  a container must be reachable, as for the service
 
@@ -83,18 +85,16 @@ class Seconds(click.types.FloatParamType):
 
 def read_brokers(_context: click.Context, _option: click.Parameter, text: str) -> str:
     """Check --bootstrap-servers."""
-    try:
-        return check_brokers(text)
-    except PropertiesError as error:
-        raise click.BadParameter(str(error)) from error
+    if (fault := fault_of_brokers(text)) is not None:
+        raise click.BadParameter(fault)
+    return text
 
 
 def read_topic(_context: click.Context, _option: click.Parameter, text: str) -> str:
     """Check --topic."""
-    try:
-        return check_topic(text)
-    except PropertiesError as error:
-        raise click.BadParameter(str(error)) from error
+    if (fault := fault_of_topic(text)) is not None:
+        raise click.BadParameter(fault)
+    return text
 
 
 def read_positive(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
@@ -107,14 +107,14 @@ def read_positive(_context: click.Context, _option: click.Parameter, value: floa
 
 
 def options_from(values: dict[str, Any]) -> Options:
-    """Check what no option can check alone; raises click.UsageError."""
+    """Check what involves several options; raises click.UsageError."""
     layout = layout_from(values)
     if values["reverse"] and not _is_file(values["file"]):
-        raise click.UsageError("--reverse needs a file, which a pipe or standard input is not")
+        raise click.UsageError("--reverse needs a file, not a pipe or standard input")
     if values["seed"] is not None and values["shuffle_ms"] is None:
-        raise click.UsageError("--seed is of no use without --shuffle-ms")
+        raise click.UsageError("--seed needs --shuffle-ms")
     if values["repeat"] != 1 and not _is_repeatable(values["file"]):
-        raise click.UsageError("--repeat needs a file that can be read again, which a pipe can't")
+        raise click.UsageError("--repeat needs a file that can be read again, not a pipe")
     if values["repeat"] == 0 and values["dry_run"]:
         raise click.UsageError("--repeat 0 with --dry-run would never end")
     return Options(
@@ -180,7 +180,7 @@ def _window_ms() -> int:
 
 
 def _is_file(path: str) -> bool:
-    """Tell whether it has an end to read from; a file that isn't there gets its own message later."""
+    """Whether it can be read from its end. True for a missing file, which gets its own message later."""
     try:
         return path != STDIN and not any(kind(os.stat(path).st_mode) for kind in _ENDLESS)  # noqa: PTH116
     except OSError:
@@ -188,7 +188,7 @@ def _is_file(path: str) -> bool:
 
 
 def _is_repeatable(path: str) -> bool:
-    """Tell whether it can be read twice; a file that isn't there gets its own message later."""
+    """Whether it can be read twice. True for a missing file, which gets its own message later."""
     try:
         return path != STDIN and not stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH116
     except OSError:

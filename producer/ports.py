@@ -1,4 +1,4 @@
-"""What a session needs of the world: the time, somebody who says stop, and somewhere to send rows."""
+"""What a session needs from outside: a clock, the input, a sink for rows, and a way to print lines."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from producer.reading.csv_rows import CsvRows
 from producer.replay import Batch, RowId
 from producer.stop import Stop
 
+Say = Callable[[str], None]
+"""Prints one line for people, to standard error."""
+
 
 class Clock(Protocol):
-    """The time, and the only way to let it pass."""
+    """The time, the only way to wait, and the requests to stop."""
 
     def monotonic_ns(self) -> int:
         """Return a time that never jumps."""
@@ -26,21 +29,21 @@ class Clock(Protocol):
         ...
 
     def wait(self, seconds: float) -> None:
-        """Let that much time pass, or less if a signal comes."""
+        """Wait for that time, or less if a signal comes."""
         ...
 
     def going(self) -> bool:
-        """Tell whether nobody has asked to stop."""
+        """Whether no stop was requested."""
         ...
 
     def hurry(self) -> bool:
-        """Tell whether somebody has asked twice."""
+        """Whether a stop was requested twice."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RealClock:
-    """The machine's clocks, and the user's patience."""
+    """The machine's clocks and signals."""
 
     stop: Stop
 
@@ -53,37 +56,37 @@ class RealClock:
         return time.time_ns() // 1_000_000
 
     def wait(self, seconds: float) -> None:
-        """Sleep, less if a signal comes."""
+        """Sleep for that time, or less if a signal comes."""
         self.stop.wait(seconds)
 
     def going(self) -> bool:
-        """Tell whether no signal has come."""
+        """Whether no signal has come."""
         return not self.stop.requested
 
     def hurry(self) -> bool:
-        """Tell whether a second one has."""
+        """Whether a second signal has come."""
         return self.stop.urgent
 
 
 class Rereadable(Protocol):
-    """The input: a pass over its rows, again and again."""
+    """The input, which can be read several times."""
 
     patience_s: float
-    """How long the next chunk may be waited for, where the input is a pipe."""
+    """How long to wait for the next chunk of a pipe."""
 
     def open_pass(self, start_row: int) -> CsvRows:
         """Start a pass."""
         ...
 
     def grown(self) -> bool:
-        """Tell whether somebody has written to the input since the pass began."""
+        """Whether the input has changed its size since the pass began."""
         ...
 
 
 class TopicState(Enum):
-    """What the brokers say about the topic."""
+    """What the brokers answer about the topic."""
 
-    THERE = auto()
+    EXISTS = auto()
     MISSING = auto()
     NO_ANSWER = auto()
 
@@ -93,7 +96,7 @@ class ConfigError(Exception):
 
 
 class Sink(Protocol):
-    """What takes the rows: a `publisher.Publisher`, or nothing at all in a dry run."""
+    """Takes the rows: a `publisher.Publisher`, or a `DryRun`."""
 
     @property
     def sent(self) -> int:
@@ -107,41 +110,45 @@ class Sink(Protocol):
 
     @property
     def failed(self) -> int:
-        """Rows given up."""
+        """Rows that were not delivered and will not be."""
         ...
 
     @property
     def outstanding(self) -> int:
-        """Rows of which nothing is known yet."""
+        """Rows that are neither delivered nor failed yet."""
         ...
 
     @property
     def failures(self) -> Mapping[str, int]:
-        """Why rows were given up, and how many for each reason."""
+        """How many rows failed, for each reason."""
         ...
 
     @property
     def broken(self) -> bool:
-        """Whether more rows would fail too."""
+        """Whether the next rows would fail, too."""
         ...
 
     def topic_state(self, wait_s: float) -> TopicState:
-        """Look for the topic; raises ConfigError where it is of no use to wait."""
+        """Ask for the topic; raises ConfigError where waiting does not help."""
         ...
 
     def send(self, batch: Batch, keep_on: Callable[[], bool]) -> int:
-        """Take rows, waiting for room while ``keep_on()``; returns how many were taken.
+        """Take rows, and wait for room while ``keep_on()``; returns how many were taken.
 
-        Where it raises, `sent` has gone up by as many as were taken all the same.
+        If it raises, `sent` still counts the rows that were taken.
         """
         ...
 
     def poll(self) -> None:
-        """Serve what has come in, without waiting."""
+        """Serve reports and errors, without waiting."""
         ...
 
     def flush(self, wait_s: float) -> None:
         """Wait for outstanding rows."""
+        ...
+
+    def purge(self) -> None:
+        """Report outstanding rows as failed. It may be called from another thread."""
         ...
 
     def give_up(self) -> None:
@@ -149,25 +156,25 @@ class Sink(Protocol):
         ...
 
     def first_failed(self) -> RowId | None:
-        """Return the first row that failed."""
+        """Return the first row that failed, or None."""
         ...
 
     def take_notices(self) -> list[str]:
-        """Return what a person should know by now."""
+        """Return lines for people since the last call."""
         ...
 
 
 class DryRun:
-    """Takes rows and forgets them: nothing is sent, no client is made."""
+    """Drops the rows: nothing is sent, and there is no client."""
 
     sent = delivered = failed = outstanding = 0
     broken = False
     failures: Mapping[str, int] = MappingProxyType({})
 
     def topic_state(self, wait_s: float) -> TopicState:
-        """Say that it is there."""
+        """Answer that it exists."""
         del wait_s
-        return TopicState.THERE
+        return TopicState.EXISTS
 
     def send(self, batch: Batch, keep_on: Callable[[], bool]) -> int:
         """Take all."""
@@ -178,6 +185,9 @@ class DryRun:
         """Do nothing."""
 
     def flush(self, wait_s: float) -> None:
+        """Do nothing."""
+
+    def purge(self) -> None:
         """Do nothing."""
 
     def give_up(self) -> None:

@@ -1,4 +1,4 @@
-"""The options of "Reading the file", and how ``--help`` shows them: for every command that reads a CSV."""
+"""The options of "Reading the file", and their group in ``--help``, for each command that reads a CSV."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class ReadingOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """A command whose help has the options of the group below the others."""
+    """A command whose help shows these options in a group below the others."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one list of options for each of the two."""
+        """Write one list for each group."""
         titles: dict[str, list[tuple[str, str]]] = {"Options": [], GROUP: []}
         for option in self.get_params(ctx):
             record = option.get_help_record(ctx)
@@ -44,7 +44,7 @@ class GroupedCommand(click.Command):
 
 
 def read_zone(_context: click.Context, _option: click.Parameter, name: str) -> ZoneInfo:
-    """Find --timezone."""
+    """Read --timezone."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -52,7 +52,7 @@ def read_zone(_context: click.Context, _option: click.Parameter, name: str) -> Z
 
 
 def read_columns(_context: click.Context, _option: click.Parameter, text: str | None) -> dict[str, str]:
-    """Read --columns, ``transaction_id=COL,...``; one with a comma in it is quoted as in CSV."""
+    """Read --columns, ``transaction_id=COL,...``. A pair that contains a comma is quoted as in CSV."""
     named: dict[str, str] = {}
     try:
         pairs = next(csv.reader([text], strict=True)) if text else []
@@ -62,7 +62,7 @@ def read_columns(_context: click.Context, _option: click.Parameter, text: str | 
         key, equals, column = pair.partition("=")
         key, column = key.strip(), column.strip()
         if key not in NAMES:
-            raise click.BadParameter(f"{key!r} is none of {', '.join(NAMES)}")
+            raise click.BadParameter(f"{key!r} is not one of {', '.join(NAMES)}")
         if not equals or not column or key in named:
             raise click.BadParameter(f"{key} needs one column: {key}=COL")
         named[key] = column
@@ -70,17 +70,17 @@ def read_columns(_context: click.Context, _option: click.Parameter, text: str | 
 
 
 def read_delimiter(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
-    """Check --delimiter; a tab may be written as tab."""
+    """Read --delimiter; ``tab`` means a tab."""
     if text is None:
         return None
     delimiter = _SPELT.get(text, text)
     if len(delimiter) != 1 or delimiter in '"\r\n\0' or "\ud800" <= delimiter <= "\udfff":
-        raise click.BadParameter(f"{text!r} is not one character, or the quote or a line's end")
+        raise click.BadParameter(f"{text!r} must be one character, but not a quote or a line end")
     return delimiter
 
 
 def read_encoding(_context: click.Context, _option: click.Parameter, name: str) -> str:
-    """Check --encoding."""
+    """Read --encoding."""
     try:
         return check_encoding(name)
     except BadFormatError as error:
@@ -88,12 +88,12 @@ def read_encoding(_context: click.Context, _option: click.Parameter, name: str) 
 
 
 def read_separator(_context: click.Context, _option: click.Parameter, text: str | None) -> str:
-    """Read --decimal and --thousands; a blank may be written as space."""
+    """Read --decimal and --thousands; ``space`` means a space."""
     return "" if text is None else _SPELT.get(text, text)
 
 
 def layout_from(values: dict[str, Any]) -> Layout:
-    """Check what no option can check alone; raises click.BadParameter."""
+    """Check what involves several options; raises click.BadParameter."""
     try:
         timestamps = TimestampParser(values["timestamp_format"], values["timezone"])
     except BadFormatError as error:
@@ -128,16 +128,15 @@ _OPTIONS: Final = (
         cls=ReadingOption,
         metavar="transaction_id=COL,timestamp=COL,amount=COL",
         callback=read_columns,
-        help="Columns of other names than these. timestamp=A+B joins two by a blank; amount=A-B subtracts one from "
-        "the other, where an empty cell counts 0. A column that has such a name itself comes first.",
+        help="The columns, if they have other names. timestamp=A+B joins two columns with a space; amount=A-B "
+        "subtracts B from A, and an empty cell counts as 0. If a column has that exact name, it is used instead.",
     ),
     click.option(
         "--timestamp-format",
         cls=ReadingOption,
         default=DEFAULT_FORMAT,
         show_default=True,
-        help="A strptime pattern (of zone names, %Z, only UTC and GMT), or iso8601, epoch_s, epoch_ms, epoch_us, "
-        "epoch_ns.",
+        help="A strptime pattern, or iso8601, epoch_s, epoch_ms, epoch_us, epoch_ns. %Z reads only UTC and GMT.",
     ),
     click.option(
         "--timezone",
@@ -145,8 +144,8 @@ _OPTIONS: Final = (
         default="UTC",
         show_default=True,
         callback=read_zone,
-        help="Of timestamps without an offset: an IANA name. A time that happens twice is the second one where the "
-        "first would lie more than 30 minutes before the row above; one that the clocks skip is rejected.",
+        help="The zone of timestamps without an offset: an IANA name. A time that occurs twice is the second one if "
+        "the first would be more than 30 minutes before the row above. A time that the clocks skip is rejected.",
     ),
     click.option(
         "--decimal",
@@ -155,15 +154,15 @@ _OPTIONS: Final = (
         default=".",
         show_default=True,
         callback=read_separator,
-        help="Between whole and part of an amount.",
+        help="The decimal separator of amounts.",
     ),
     click.option(
         "--thousands",
         cls=ReadingOption,
         metavar="CHAR",
         callback=read_separator,
-        help="Between groups of three digits of an amount: , or . or ' or space (no-break spaces, too).  "
-        "[default: nothing]",
+        help="The thousands separator of amounts: , or . or ' or space (which includes no-break spaces).  "
+        "[default: none]",
     ),
     click.option(
         "--amount-style",
@@ -171,14 +170,14 @@ _OPTIONS: Final = (
         type=click.Choice(["plain", "accounting"]),
         default="plain",
         show_default=True,
-        help="accounting: currency signs and three-letter codes are passed over; (5.00) and 5.00- are -5.00.",
+        help="accounting: ignore currency signs and three-letter codes; (5.00) and 5.00- are -5.00.",
     ),
     click.option(
         "--delimiter",
         cls=ReadingOption,
         metavar="CHAR",
         callback=read_delimiter,
-        help="Between cells; a tab is \\t or tab.  [default: , or what a line sep= at the top says]",
+        help="The separator of cells; \\t or tab for a tab.  [default: a comma, or what a first line sep= says]",
     ),
     click.option(
         "--encoding",
@@ -187,7 +186,7 @@ _OPTIONS: Final = (
         default=UTF_8,
         show_default=True,
         callback=read_encoding,
-        help="Of the text: cp1252, latin-1, utf-16, ...",
+        help="The file's encoding: cp1252, latin-1, utf-16, ...",
     ),
     click.option(
         "--skip-lines",
@@ -196,26 +195,27 @@ _OPTIONS: Final = (
         type=click.IntRange(0),
         default=0,
         show_default=True,
-        help="Lines above the header.",
+        help="The number of lines above the header.",
     ),
     click.option(
         "--no-header",
         cls=ReadingOption,
         is_flag=True,
-        help="The first row is data: --columns are numbers from 1.  [default: transaction_id=1,timestamp=2,amount=3]",
+        help="The first row is data, and --columns takes numbers from 1.  "
+        "[default: transaction_id=1,timestamp=2,amount=3]",
     ),
     click.option(
         "--reverse",
         cls=ReadingOption,
         is_flag=True,
-        help="Read a file from its end, for newest-first ones; rows are counted from there. Needs a temporary file "
-        "of the same size.",
+        help="Read a newest-first file from its end, and count rows from there. It needs room for a temporary file of "
+        "the same size.",
     ),
 )
 
 
 def reading_options(command: Command) -> Command:
-    """Add the options to a command; `layout_from` reads their values."""
+    """Add these options to a command; `layout_from` reads their values."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

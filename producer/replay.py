@@ -1,8 +1,8 @@
-"""Which row goes when: the pace, and how event times continue from pass to pass. Pure: the time is an argument.
+"""When each row is due: the pace, and how event times continue from pass to pass. Pure: the time is an argument.
 
-All instants are nanoseconds since the replay's start, on a schedule that the rows alone decide: a row that went late
-doesn't move those after it, so nothing drifts. A row that is out of order in the file is due together with the row
-before it (see `disorder` for places), so it goes at once.
+All times are nanoseconds since the replay's start. The schedule depends on the rows alone: a late row does not delay
+the next rows, so nothing drifts. A row that is out of order in the file is due with the row before it (see `disorder`
+for places), so it is sent at once.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from producer.reading.rows import NOTHING, Chunk, Reject, Rows
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
 BATCH_ROWS_MAX: Final = 256
-"""Rows handed over between two looks at the clock."""
+"""The most rows that are handed over before the clock is read again."""
 ALIGN_MARGIN_MS: Final = 10
-"""How long after the boundary an aligned replay starts. Clocks are read a little apart and in whole milliseconds;
-this keeps the first row from ever falling before the boundary."""
+"""How long after the boundary an aligned replay starts. The clocks are not read at the same moment, and only in whole
+milliseconds; without this margin the first row could be before the boundary."""
 LONE_GAP_MS: Final = 1000
-"""Between passes over a file whose rows give no spacing of their own."""
+"""The event time between two passes over a file whose rows all have one time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ByEventTime:
 
     speed: float = 1.0
     max_gap_ns: int | None = None
-    """Longest wait from one row to the next, in time of the schedule; None: as long as the timestamps say."""
+    """The longest wait from one row to the next, after the speed is applied. None: no bound."""
 
 
 Pace = AsFast | AtRate | ByEventTime
@@ -57,15 +57,15 @@ class Batch:
 
     rows: Rows
     due_ns: int | None
-    """When the first of them was due; None where there is no schedule."""
+    """When the first of them was due; None without a schedule."""
     shift_ms: int
-    """To be added to the rows' event times."""
+    """What is added to the rows' event times."""
     pass_number: int
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RowId:
-    """A row among all passes; they compare in the order of reading."""
+    """A row among all passes. The order is that of reading."""
 
     pass_number: int
     number: int
@@ -78,24 +78,24 @@ class _Segment:
     shift_ms: int
     pass_number: int
     others: Chunk
-    """Rows that aren't sent, settled together with the last of ``rows``."""
+    """Rows that are not sent. They are settled with the last of ``rows``."""
     at: int = 0
 
 
 def aligned_wait_ms(wall_ms: int, window_ms: int) -> int:
-    """Return how long to wait from ``wall_ms`` to just after the next multiple of ``window_ms``, in ms."""
+    """Return the time from ``wall_ms`` to just after the next multiple of ``window_ms``, in ms."""
     return window_ms - wall_ms % window_ms + ALIGN_MARGIN_MS
 
 
 class Replay:
-    """Rows in as they are read, batches out as they fall due.
+    """Takes rows as they are read, and returns batches when they are due.
 
-    With ``continues`` each pass over the file goes on in event time where the last one ended, after the mean spacing
-    of its rows; else each pass repeats the same event times.
+    With ``continues``, the event times of each pass follow those of the pass before, after the mean spacing of its
+    rows. Otherwise each pass repeats the same event times.
     """
 
     def __init__(self, pace: Pace, order: Order, *, continues: bool = False, at_once: bool = False) -> None:
-        """Set the pace and the order of rows. With ``at_once`` they are due at once: `span_ns` is all of the pace."""
+        """Set the pace and the order. With ``at_once`` all rows are due at once, and the pace only sets `span_ns`."""
         self._pace = pace
         self._at_once = at_once
         self._order = order
@@ -109,17 +109,17 @@ class Replay:
         self._pass_first_ms = self._pass_last_ms = 0
         self._next_pass_ms: int | None = None
         self.pending = 0
-        """Rows that wait for their time, not counting those that the disorder holds back."""
+        """Rows that wait for their time, without those that the disorder holds back."""
         self.span_ns: int | None = None
-        """From the first row to the last one taken by the schedule; None where there is no schedule."""
+        """The time from the first scheduled row to the last; None without a schedule."""
         self._reached_ms = 0
 
     def rebase(self, first_ms: int, to_ms: int) -> None:
-        """Shift event times so that ``first_ms``, the first row's, becomes ``to_ms``; called before `add`."""
+        """Shift event times: ``first_ms``, that of the first row, becomes ``to_ms``. It is called before `add`."""
         self._shift_ms = to_ms - first_ms
 
     def add(self, chunk: Chunk) -> None:
-        """Take what was read next of the file."""
+        """Take the next chunk of the file."""
         rows = chunk.rows
         if rows and not self._pass_rows:
             self._start_pass(rows.timestamps_ms[0])
@@ -130,7 +130,7 @@ class Replay:
         self._schedule(*self._order.add(rows), others)
 
     def end_pass(self) -> None:
-        """Note that the file is at its end; what comes next is row 1 of the next pass."""
+        """Note the end of the file: the next row is row 1 of the next pass."""
         self._schedule(*self._order.end(), NOTHING)
         if self._continues and self._pass_rows:
             span_ms = self._pass_last_ms - self._pass_first_ms
@@ -142,7 +142,7 @@ class Replay:
     def due(self, now_ns: int) -> Batch | None:
         """Return the next rows that are due at ``now_ns`` since the start, in order, or None.
 
-        They stay until `advance` is told how many of them were handed over. A batch without rows settles others.
+        They stay until `advance` passes over them. A batch without rows only settles rejected and skipped rows.
         """
         if not self._segments:
             return None
@@ -156,7 +156,7 @@ class Replay:
         return Batch(segment.rows.part(start, end), due_ns, segment.shift_ms, segment.pass_number)
 
     def advance(self, count: int) -> Chunk:
-        """Pass on by ``count`` rows; returns the rejected and skipped rows that stood around them in the file."""
+        """Pass over ``count`` rows; returns the rejected and skipped rows that stood beside them in the file."""
         segment = self._segments[0]
         segment.at += count
         self.pending -= count
@@ -166,20 +166,20 @@ class Replay:
         return segment.others
 
     def next_due_ns(self) -> int | None:
-        """Return when the next row is due, in ns since the start; None where none waits."""
+        """Return when the next row is due, in ns since the start; None where no row waits."""
         if not self._segments:
             return None
         segment = self._segments[0]
         return segment.dues_ns[segment.at] if segment.dues_ns else 0
 
     def unsent(self) -> Iterator[RowId]:
-        """Yield the rows that were taken and not handed over."""
+        """Yield the rows that were added and not passed over."""
         for segment in self._segments:
             yield from (RowId(segment.pass_number, number) for number in segment.rows.numbers[segment.at :])
         yield from (RowId(self._pass_number, row.number) for row in self._order.held())
 
     def unsettled(self, before: RowId | None) -> Chunk:
-        """Return the rejected and skipped rows that `advance` has not returned yet, those before a row or all."""
+        """Return the rejected and skipped rows that `advance` has not returned: those before a row, or all."""
         rejects: list[Reject] = []
         skipped: list[int] = []
         for segment in self._segments:
@@ -203,7 +203,7 @@ class Replay:
             return
         bounded = isinstance(self._pace, ByEventTime) and self._pace.max_gap_ns is not None
         if self._at_once and not bounded:
-            # Without a schedule to keep, only its end is needed.
+            # Only the end of the schedule is needed.
             dues_ns = self._dues_ns(places_ms[-1:], self._scheduled + len(rows) - 1, 1) if rows else ()
         else:
             dues_ns = self._dues_ns(places_ms, self._scheduled, len(rows))
@@ -216,7 +216,7 @@ class Replay:
         )
 
     def _dues_ns(self, places_ms: Sequence[int], first: int, count: int) -> Sequence[int]:
-        """Return when ``count`` rows at these places are due, the first of which is row ``first`` of the schedule."""
+        """Return when ``count`` rows at these places are due; the first of them is row ``first`` of the schedule."""
         match self._pace:
             case AsFast():
                 return ()
@@ -229,7 +229,7 @@ class Replay:
                 return [int((place - base_ms) * ns_per_ms) for place in places_ms]
 
     def _bounded_dues_ns(self, places_ms: Sequence[int], ns_per_ms: float, max_gap_ns: int) -> Sequence[int]:
-        """Add up the waits between places, each one no longer than it may be."""
+        """Add up the waits between places, each bounded by ``max_gap_ns``."""
         due_ns = self.span_ns or 0
         reached_ms = (self._origin_ms or 0) if self.span_ns is None else self._reached_ms
         dues_ns = []

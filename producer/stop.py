@@ -1,19 +1,25 @@
-"""SIGINT and SIGTERM as a flag, a sleep that they cut short, and how the process ends."""
+"""SIGINT and SIGTERM as a flag, waits that they end early, and a deadline for the end of the process."""
 
 from __future__ import annotations
 
-import logging
 import os
 import select
 import signal
-import sys
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Final
+
+from service.process.stop import FORCED_AFTER_S, end_at_once
+
+OVERDUE_S: Final = 1.5
+"""How long before the forced end a call that hangs is released. It is more than the last reports take."""
+EXIT_FORCED: Final = 1
 
 
 class Stop:
-    """Set by the first signal; a second one makes it urgent. Handlers only set flags: the loop decides when to end."""
+    """The first signal requests the stop, and a second one makes it urgent. Only the loop decides when to end."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -22,7 +28,7 @@ class Stop:
         os.set_blocking(self._signal_fd, False)
 
     def install(self) -> None:
-        """Take over both signals. A handler alone doesn't end a select(), hence the byte written for each."""
+        """Handle both signals. A handler alone does not end a select(), so each signal also writes a byte to a pipe."""
         signal.set_wakeup_fd(self._signal_fd, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
@@ -31,24 +37,32 @@ class Stop:
         self.urgent = self.requested
         self.requested = True
 
+    def end_in_time(self, release: Callable[[], None], say: Callable[[], None]) -> None:
+        """Force the end of the process `FORCED_AFTER_S` after a signal, whatever the main thread does then.
+
+        A wait of the client may hang for hours when the wall clock is set back, and no handler runs meanwhile.
+        ``release`` is called `OVERDUE_S` before the end: it should make such a call return, so that the main thread can
+        still end the process itself. ``say`` is called just before the end. Both run on a thread and must not block.
+
+        Raises:
+            RuntimeError: the thread cannot be started.
+        """
+        threading.Thread(target=self._force_end, args=(release, say), name="stop", daemon=True).start()
+
+    def _force_end(self, release: Callable[[], None], say: Callable[[], None]) -> None:
+        select.select([self._wake_fd], [], [])  # nothing reads the pipe, so the loop's waits see the byte, too
+        time.sleep(FORCED_AFTER_S - OVERDUE_S)
+        self.requested = self.urgent = True
+        release()
+        time.sleep(OVERDUE_S)
+        say()
+        end_at_once(EXIT_FORCED)
+
     def wait(self, seconds: float) -> None:
         """Sleep, but only until the first signal."""
         select.select([] if self.requested else [self._wake_fd], [], [], max(seconds, 0))
 
     def wait_readable(self, seconds: float, fd: int) -> bool:
-        """Wait as long for ``fd``; returns whether it can be read now."""
+        """Wait until ``fd`` can be read, but no longer than the time or the first signal; returns whether it can."""
         watched = [fd] if self.requested else [fd, self._wake_fd]
         return fd in select.select(watched, [], [], max(seconds, 0))[0]
-
-
-def end_process(code: int) -> NoReturn:
-    """End the process at once, with nothing of the interpreter's or the libraries' own end.
-
-    Threads of librdkafka may be at work, and one that is in a TLS handshake while OpenSSL cleans up crashes: of 400
-    replays that a broker refused two ended with SIGSEGV. One that hangs would hold the end up.
-    """
-    logging.shutdown()
-    for stream in filter(None, (sys.stdout, sys.stderr)):  # None where the descriptor was closed
-        with suppress(OSError):  # whoever wrote there was told
-            stream.flush()
-    os._exit(code)

@@ -1,4 +1,4 @@
-"""One line for an error that nobody had foreseen."""
+"""Unforeseen errors as one line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 
 def one_line(error: BaseException) -> str:
-    """Say what it is and where it arose."""
+    """Return the error's type and text, and the file and line where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({PurePath(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"unforeseen {type(error).__name__}: {' '.join(str(error).split())}{where}"

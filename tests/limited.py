@@ -1,7 +1,7 @@
-"""A program in a process that may have little: `python -m tests.limited LIMIT VALUE PROGRAM [ARGUMENT…]`.
+"""Runs a program in a process with low limits: `python -m tests.limited LIMIT VALUE PROGRAM [ARGUMENT…]`.
 
-LIMIT is `threads` (how many of this user's, who is another one if it would be root) or `mib` (of address space, beyond
-what it has with everything imported).
+LIMIT is `threads` (of this user; root becomes another user) or `mib` (of address space, in addition to what the process
+has after all imports).
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The replay producer as its users run it: a process of its own, its exit code and its output."""
+"""Runs the replay as its users do: in a process, for its exit code and its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT_S: Final = 90
 
 
 class Done(NamedTuple):
-    """What a finished replay left."""
+    """The exit code and the output of a finished replay."""
 
     code: int
     out: str
@@ -34,7 +34,7 @@ class Done(NamedTuple):
 
 
 def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[bytes]:
-    """Start it with these arguments, in an environment of these variables and what a process needs."""
+    """Start it with these arguments, in an environment of these variables and those that a process needs."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG") if name in os.environ}
     return subprocess.Popen(
         [sys.executable, "-m", "producer", *map(str, arguments)],
@@ -47,7 +47,7 @@ def start(*arguments: str | Path, **variables: str) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes], text: str | bytes = "", timeout_s: float = TIMEOUT_S) -> Done:
-    """Give it what is left of its standard input and wait for its end."""
+    """Write the rest of its standard input and wait for its end."""
     data = text.encode() if isinstance(text, str) else text
     try:
         out, err = process.communicate(data, timeout=timeout_s)

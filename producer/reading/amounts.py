@@ -1,4 +1,4 @@
-"""An amount's text to the text of a JSON number, digit for digit: no float in between. Pure."""
+"""Turns an amount's text into the text of a JSON number, digit for digit, without a float in between. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Final
 from producer.reading.errors import BadCellError, BadFormatError, shown
 
 MEMO_LIMIT: Final = 100_000
-"""Entries after which a memo is emptied: a file's length must not show in memory."""
+"""A memo with this many entries is emptied, so that a long file does not use more memory."""
 AMOUNT_CHARS_MAX: Final = 64
 EXPONENT_MAX: Final = 308
-"""Greatest decimal exponent of an amount, up and down: beyond it a double has no value for it."""
+"""The greatest decimal exponent of an amount, positive or negative. Beyond it, a double cannot hold the amount."""
 SPACES: Final = " \u00a0\u2009\u202f"
-"""What a thousands separator ``space`` is in files: blank, no-break space, thin space, narrow no-break space."""
+"""What the thousands separator ``space`` matches: space, no-break space, thin space, narrow no-break space."""
 APOSTROPHES: Final = "'\u2019"
 
 _EXACT: Final = Context(prec=1_000)
@@ -26,29 +26,29 @@ _AMOUNT: Final = re.compile(
 )
 _NOT_FINITE: Final = frozenset({"nan", "inf", "infinity"})
 _CURRENCY: Final = r"(?:[A-Z]{1,2}[$]|[A-Z]{3}|[\u0024\u00a2-\u00a5\u09f2\u09f3\u0e3f\u20a0-\u20cf])"
-"""A sign (with letters as in US$ or R$), or a code of three letters."""
+"""A currency sign (with letters as in US$ or R$), or a code of three letters."""
 _CURRENCY_BEFORE: Final = re.compile(rf"{_CURRENCY}[{SPACES}]*")
 _CURRENCY_AFTER: Final = re.compile(rf"[{SPACES}]*{_CURRENCY}\Z")
 _MINUS: Final = "-\u2212"
 _HINT_SEPARATORS: Final = ((".", ","), (",", ""), (".", " "), (".", "'"), (",", "."), (",", " "), (",", "'"))
-"""Decimal and thousands that files have, those of one option first."""
+"""Pairs of decimal and thousands separators that files have. Pairs that need one option come first."""
 _HINT_NAMES: Final = {" ": "space"}
 
 
 def are_plain(amounts: Sequence[str]) -> bool:
-    """Tell whether every text already is a JSON number without an exponent: one match for many rows, not one each."""
+    """Whether every text already is a JSON number without an exponent. One match is faster than one for each row."""
     joined = "\n".join(amounts) + "\n"
     # A quoted cell may hold a line break; without the count, "1\n2" would pass as two amounts.
     return joined.count("\n") == len(amounts) and _PLAIN_AMOUNTS.fullmatch(joined) is not None
 
 
 def json_number(text: str) -> str:
-    """Write an amount as a JSON number, digit for digit.
+    """Return an amount as a JSON number, digit for digit.
 
-    Surrounding blanks, a plus sign, leading zeros and a bare point go: ``+05.`` is ``5``, ``.5`` is ``0.5``.
+    It drops outer spaces, a plus sign, leading zeros and a bare point: ``+05.`` is ``5``, ``.5`` is ``0.5``.
 
     Raises:
-        BadCellError: not a number, not finite, over-long, or with an exponent beyond `EXPONENT_MAX`.
+        BadCellError: not a number, not finite, too long, or with an exponent beyond `EXPONENT_MAX`.
     """
     text = text.strip(" \t")
     if len(text) > AMOUNT_CHARS_MAX:
@@ -76,25 +76,25 @@ def difference(minuend: str, subtrahend: str) -> str:
 
 
 class Amounts(dict[str, str]):
-    """Text to the text of a JSON number, as a dict that works out what it doesn't know.
+    """Maps an amount's text to a JSON number. A text that is not in the dict yet is read and added.
 
-    Looking up a text that is no amount raises `BadCellError`, which names the options that would read it.
+    A text that is no amount raises `BadCellError`, which names the options that would read it.
     """
 
     def __init__(self, decimal: str = ".", thousands: str = "", *, accounting: bool = False) -> None:
-        """Choose the decimal character, what stands between thousands (empty: nothing may), and the style.
+        """Choose the decimal separator, the thousands separator (empty: none is allowed), and the style.
 
-        ``accounting`` takes currency signs and three-letter codes, ``(5.00)`` and ``5.00-`` too.
+        With ``accounting``, currency signs, three-letter codes, ``(5.00)`` and ``5.00-`` are read, too.
 
         Raises:
-            BadFormatError: a separator that is a digit, a letter, a sign, or both.
+            BadFormatError: a separator is a digit, a letter or a sign, or both are the same.
         """
         super().__init__()
         for separator in (decimal, *thousands):
             if len(separator) != 1 or separator.isalnum() or separator in '+-()"\r\n\0':
-                raise BadFormatError(f"{separator!r} is not one character that can separate digits")
+                raise BadFormatError(f"{separator!r} must be one character that can separate digits")
         if decimal == thousands or (thousands == " " and decimal in SPACES):
-            raise BadFormatError(f"{decimal!r} can't separate both decimals and thousands")
+            raise BadFormatError(f"{decimal!r} cannot separate both decimals and thousands")
         self._decimal = decimal
         self._accounting = accounting
         between = f"[{re.escape(_kinds(thousands))}]" if thousands else ""
@@ -105,7 +105,7 @@ class Amounts(dict[str, str]):
         )
         self._separators = re.compile(between) if thousands else None
         self.plain = decimal == "." and not thousands and not accounting
-        """Whether an amount is what a JSON number is, or nearly."""
+        """Whether amounts look like JSON numbers, or nearly."""
         self._hints: dict[str, str] = {}
 
     def __missing__(self, text: str) -> str:
@@ -129,7 +129,7 @@ class Amounts(dict[str, str]):
         found = self._number.fullmatch(bare)
         if found is None or len(text) > AMOUNT_CHARS_MAX:
             if bare.lstrip("+-").lower() in _NOT_FINITE or len(text) > AMOUNT_CHARS_MAX:
-                return json_number(text)  # its own message
+                return json_number(text)  # which raises its own message
             raise BadCellError(f"amount {shown(text)} is not a number")
         whole = self._separators.sub("", found["whole"]) if self._separators else found["whole"]
         part = f".{found['part'][1:]}" if found["part"] else ""
@@ -142,7 +142,7 @@ class Amounts(dict[str, str]):
         return f"-{number}" if negative else number
 
     def _hint(self, text: str) -> str:
-        """Name the options, other than those in force, that read the text; empty where none do."""
+        """Name other options that would read the text; empty where none would."""
         shape = re.sub("[0-9]", "9", text[:AMOUNT_CHARS_MAX])
         if shape not in self._hints:
             if len(self._hints) >= MEMO_LIMIT:
@@ -180,9 +180,9 @@ def _kinds(thousands: str) -> str:
 
 
 def _bare(text: str) -> tuple[str, bool]:
-    """Take off one currency and one minus of the accountant's kinds; returns what is left and whether it is negative.
+    """Remove one currency, and one minus in an accountant's form; returns the rest and whether it is negative.
 
-    What is left has no sign where one was taken off: ``(-5)`` or ``-5-`` is no amount.
+    A second sign makes the rest empty: ``(-5)`` or ``-5-`` is no amount.
     """
     text, currency = _without_currency(text)
     negative = False

@@ -1,4 +1,4 @@
-"""Which cells of a row are its id, its time and its amount: by the header's names, or by number without one. Pure."""
+"""Finds the cells of a row's id, time and amount, by the header's names, or by number without a header. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN_NAMES: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What was asked for: names of the header, or numbers from 1; ``A+B`` for a time, ``A-B`` for an amount."""
+    """The wanted columns: names in the header, or numbers from 1. ``A+B`` is for a time, ``A-B`` for an amount."""
 
     transaction_id: str = "transaction_id"
     timestamp: str = "timestamp"
@@ -27,11 +27,11 @@ class Columns:
 
 
 BY_NUMBER: Final = Columns("1", "2", "3")
-"""The defaults of a file without a header."""
+"""The default for a file without a header."""
 
 
 def check_numbers(columns: Columns) -> None:
-    """Raise BadFormatError where a column of a file without a header is no number from 1."""
+    """Raise BadFormatError if a column of a file without a header is not a number from 1."""
     times, amounts = columns.timestamp.split("+", 1), columns.amount.split("-", 1)
     for text in (columns.transaction_id, *times, *amounts):
         if not (text.strip().isascii() and text.strip().isdigit() and int(text) >= 1):
@@ -39,19 +39,19 @@ def check_numbers(columns: Columns) -> None:
 
 
 class Picker:
-    """Takes what is needed out of rows, one by one or column by column."""
+    """Takes the needed cells from rows, one by one or column by column."""
 
     def __init__(self, ids: int, times: Sequence[int], amounts: Sequence[int], numbers: Amounts) -> None:
-        """Take indexes, one of the id, one or two of the time and of the amount, and how amounts are read."""
+        """Take the indexes of the id, of one or two time cells, of one or two amount cells, and a reader of amounts."""
         self.needed = max(ids, *times, *amounts) + 1
-        """The least number of cells of a row."""
+        """The least number of cells that a row needs."""
         self._ids = ids
         self._times = times
         self._amounts = amounts
         self._numbers = numbers
 
     def columns(self, columns: Sequence[Sequence[str]]) -> ThreeColumns | None:
-        """Return ids, texts of times and amounts as JSON numbers; None where a row needs a look of its own."""
+        """Return ids, texts of times, and amounts as JSON numbers; None if a row must be read by itself."""
         ids, texts = columns[self._ids], columns[self._times[0]]
         if len(self._times) > 1:
             others = columns[self._times[1]]
@@ -71,7 +71,7 @@ class Picker:
             return None
 
     def cells(self, cells: Sequence[str]) -> NeededCells:
-        """Return a row's needed cells; raises IndexError where it has too few."""
+        """Return a row's needed cells; raises IndexError if it has too few."""
         return cells[self._ids], [cells[at] for at in self._times], [cells[at] for at in self._amounts]
 
     def amount(self, amounts: Sequence[str]) -> str:
@@ -86,7 +86,7 @@ class Picker:
 
 
 def are_empty(needed: NeededCells) -> bool:
-    """Tell whether a needed cell is empty; of ``A-B`` both have to be."""
+    """Whether a needed cell is empty. For ``A-B``, both cells must be."""
     transaction_id, times, amounts = needed
     no_amount = not amounts[0] if len(amounts) == 1 else not any(map(str.strip, amounts))
     return not transaction_id or "" in times or no_amount
@@ -98,7 +98,11 @@ def time_text(times: Sequence[str]) -> str:
 
 
 def pick_by_name(names: Sequence[str], columns: Columns, numbers: Amounts, name: str) -> Picker:
-    """Find the columns in a header; an exact name wins over ``A+B`` and ``A-B``. Raises InputFileError."""
+    """Find the columns in a header. An exact name comes before ``A+B`` and ``A-B``.
+
+    Raises:
+        InputFileError: a column is missing, or its name stands twice in the header.
+    """
     ids = _find(names, columns.transaction_id, "", name)
     times = _find(names, columns.timestamp, "+", name)
     amounts = _find(names, columns.amount, "-", name)
@@ -106,7 +110,7 @@ def pick_by_name(names: Sequence[str], columns: Columns, numbers: Amounts, name:
 
 
 def pick_by_number(width: int, columns: Columns, numbers: Amounts, name: str) -> Picker:
-    """Take the columns by their numbers; raises InputFileError where the first row has fewer cells."""
+    """Take the columns by their numbers; raises InputFileError if the first row has fewer cells."""
     times = [int(text) - 1 for text in columns.timestamp.split("+", 1)]
     amounts = [int(text) - 1 for text in columns.amount.split("-", 1)]
     picker = Picker(int(columns.transaction_id) - 1, times, amounts, numbers)
@@ -119,7 +123,7 @@ def _find(names: Sequence[str], wanted: str, joint: str, name: str) -> list[int]
     parts = [wanted]
     if wanted not in names and joint:
         pairs = [[wanted[:at].strip(), wanted[at + 1 :].strip()] for at, char in enumerate(wanted) if char == joint]
-        # The pair of which most is there: if one is missing, the message is about that one.
+        # The pair with the most known names, so that the message names the one that is missing.
         parts = max(pairs, key=lambda pair: sum(part in names for part in pair), default=parts)
         if not any(part in names for part in parts):
             parts = [wanted]

@@ -1,4 +1,4 @@
-"""Blocks of a CSV file to rows, with every row accounted for: a transaction, skipped, or rejected with its line."""
+"""Turns blocks of a CSV file into rows. Every row counts once: as good, skipped, or rejected with its line."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from producer.reading.spool import Part, Spool
 
 
 def never() -> bool:
-    """Tell that a file has not grown: for what can't grow."""
+    """Return that the input has not grown, for an input that cannot grow."""
     return False
 
 
 class CsvRows:
-    """Reads one pass over a file: takes blocks of bytes, yields chunks of rows.
+    """Reads one pass over a file: takes blocks of bytes, and yields chunks of rows.
 
-    An empty block means that nothing is there yet (a pipe) and comes out as an empty chunk.
+    An empty block means that a pipe has no data yet; it becomes an empty chunk.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class CsvRows:
         start_row: int = 1,
         grown: Callable[[], bool] = never,
     ) -> None:
-        """Take the file called ``name`` in messages; rows before ``start_row`` are passed over and not counted.
+        """Take the file, which messages call ``name``. Rows before ``start_row`` are neither returned nor counted.
 
-        ``grown`` tells at the file's end whether somebody has written to it meanwhile.
+        ``grown`` returns, at the file's end, whether it has grown since the pass began.
         """
         utf_8 = layout.encoding == UTF_8
         self._blocks = checked(blocks, name) if utf_8 else transcoded(blocks, layout.encoding, name)
@@ -47,23 +47,28 @@ class CsvRows:
         self._header = Header(layout, name)
         self._judge: Judge | None = None
         self.unfinished_line: int | None = None
-        """The last line, from 1, where it has no end."""
+        """The last line's number, from 1, if the line has no end."""
         self.withheld = False
-        """Whether that line was not read since the file has grown: its writer is not done."""
+        """Whether that line was not read, because the file has grown: another program is still writing it."""
         self.unfinished_row: int | None = None
-        """Its row's number, where it was read."""
+        """The number of its row, if it was read."""
 
     @property
     def next_row(self) -> int:
         """The number of the row that is read next."""
         return 1 if self._judge is None else self._judge.next_row
 
+    @property
+    def header_known(self) -> bool:
+        """Whether the columns are known, so that the input is a CSV of transactions."""
+        return self._judge is not None
+
     def __iter__(self) -> Iterator[Chunk]:
         """Yield the rows in file order, or from the file's end.
 
         Raises:
-            InputFileError: empty, not of the encoding, a needed column missing or there twice, damaged gzip, or no
-                room for the temporary file that reading from the end needs.
+            InputFileError: the file is empty or not of the encoding, a needed column is missing or exists twice, the
+                gzip data is damaged, or there is no room for the temporary file that reading from the end needs.
         """
         return self._backward() if self._layout.reverse else self._forward()
 
@@ -81,9 +86,10 @@ class CsvRows:
                 yield self._judge_backward(self._judge, part)
 
     def _taken(self, take: Callable[[Judge, Part, int, bool], tuple[Chunk, int]]) -> Iterator[Chunk]:
-        """Cut the blocks into lines and have them taken, `CHUNK_LINES` or a little more at a time.
+        """Cut the blocks into lines, and pass about `CHUNK_LINES` at a time to ``take``.
 
-        ``take`` gets all lines that are there, and where to begin; it returns a chunk and where to go on.
+        ``take`` gets all lines that are available, and the index of the first new one. It returns a chunk and the index
+        of the next line.
         """
         lines: list[str] = []
         lines_before = 0
@@ -99,7 +105,7 @@ class CsvRows:
             while at < len(lines) and self._judge is not None:
                 chunk, end = take(self._judge, part, at, final)
                 if end == at:
-                    break  # the record goes on in the next block
+                    break  # the record continues in the next block
                 if final and fresh.unfinished and end == len(lines):
                     self.unfinished_row = self._judge.next_row - 1
                 yield chunk
@@ -111,7 +117,7 @@ class CsvRows:
             lines_before += at
 
     def _withhold(self, lines: list[str], fresh: Lines, lines_before: int) -> bool:
-        """Note a last line without its end; take it out where the file has grown, and return whether it has."""
+        """Note a last line without an end. If the file has grown, drop the line; returns whether it has."""
         self.unfinished_line = lines_before + len(lines)
         self.withheld = self._grown()
         if self.withheld and fresh.texts:
@@ -137,7 +143,7 @@ class CsvRows:
         return judge.each(_single(records, part), careful=part.damaged or part.overlong), records.end
 
     def _put_down(self, spool: Spool, _judge: Judge, part: Part, at: int, final: bool) -> tuple[Chunk, int]:  # noqa: FBT001  see _taken
-        """Write whole records down, to be judged later."""
+        """Keep whole records in the temporary file, to be judged later."""
         lines = part.lines[at : at + CHUNK_LINES]
         records, end = None, at + len(lines)
         if '"' in "".join(lines):

@@ -1,4 +1,4 @@
-"""Bytes as they are in a file to UTF-8: gzip, other encodings, and what a file seems to be that is neither. Pure."""
+"""Turns a file's bytes into UTF-8: gzip, other encodings, and advice about a file that is neither. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from producer.reading.errors import BadFormatError, InputFileError
 
 UTF_8: Final = "utf-8"
 STRAY: Final = "\udcff"
-"""Stands for a byte that is not of the encoding. Encoded it is the byte 0xFF, which UTF-8 never has."""
+"""Replaces a byte that is not of the encoding. It is encoded as 0xFF, a byte that UTF-8 never contains."""
 
 _ERRORS: Final = "txwatch.stray"
 _PIECE_BYTES: Final = 256 * 1024
@@ -31,7 +31,7 @@ _BEGINNINGS: Final = (
 
 
 def check_encoding(name: str) -> str:
-    """Return the codec's own name of a text encoding; raises `BadFormatError`."""
+    """Return Python's name of a text encoding; raises `BadFormatError` for an unknown one."""
     try:
         usable = _SAMPLE.encode(name).decode(name) == _SAMPLE
         known = codecs.lookup(name).name
@@ -43,7 +43,7 @@ def check_encoding(name: str) -> str:
 
 
 def checked(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """Pass on blocks of UTF-8; raises InputFileError where they begin like something else, and says what to do."""
+    """Pass on blocks of UTF-8; raises InputFileError, with advice, if they begin like something else."""
     beginning = b""
     for block in blocks:
         if len(beginning) < _BEGINNING_BYTES:
@@ -55,7 +55,7 @@ def checked(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
 
 
 def not_text(data: bytes, name: str, encoding: str) -> str:
-    """Say that text is not of the encoding, and which one it may be."""
+    """Return a message that text is not of the encoding, and which encoding it may have."""
     if encoding != UTF_8:
         return f"{name} is not {encoding}; --encoding names another"
     if b"\0" in data:
@@ -65,16 +65,16 @@ def not_text(data: bytes, name: str, encoding: str) -> str:
 
 
 def transcoded(blocks: Iterable[bytes], encoding: str, name: str) -> Iterator[bytes]:
-    """Turn blocks of an encoding into UTF-8; a byte that is not of the encoding becomes 0xFF.
+    """Turn blocks of an encoding into UTF-8. A byte that is not of the encoding becomes 0xFF.
 
     Raises:
-        InputFileError: the encoding wants a mark at the beginning that is not there.
+        InputFileError: the encoding needs a byte order mark at the beginning, and the file has none.
     """
     decoder = codecs.getincrementaldecoder(encoding)(_ERRORS)
     try:
         for block in blocks:
             text = decoder.decode(block)
-            # An empty block says that nothing is there yet. Half a character must not look like one.
+            # An empty block means that a pipe has no data yet. Half a character must not look like one.
             if text or not block:
                 yield text.encode(errors=_ERRORS)
         yield decoder.decode(b"", final=True).encode(errors=_ERRORS)
@@ -86,7 +86,7 @@ def gunzipped(blocks: Iterable[bytes], name: str) -> Iterator[bytes]:
     """Unpack gzip, one member after the other, in pieces of bounded size.
 
     Raises:
-        InputFileError: no gzip, damaged, or cut off; what came before has been given.
+        InputFileError: the data is no gzip, damaged, or cut off. The data before that was yielded.
     """
     unpacker = zlib.decompressobj(_GZIP_WBITS)
     begun = False

@@ -1,4 +1,4 @@
-"""Records to rows: each one is good, skipped or rejected; all of a chunk at once where they are good. Pure."""
+"""Turns records into rows: each is good, skipped or rejected. A chunk of good records is judged at once. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Record(NamedTuple):
 
     cells: Sequence[str]
     line: int
-    """Where it starts, from 1."""
+    """The number of its first line, from 1."""
     texts: Sequence[str]
     """Its lines."""
     fault: str | None
@@ -29,7 +29,7 @@ class Judge:
     """Judges one pass over a file, in the order of reading."""
 
     def __init__(self, layout: Layout, picker: Picker, width: int, delimiter: str, start_row: int) -> None:
-        """Take where the needed cells are; rows before ``start_row`` are passed over and not counted."""
+        """Take the layout and the columns. Rows before ``start_row`` are neither returned nor counted."""
         self._timestamps = layout.timestamps
         self._encoding = "UTF-8" if layout.encoding == UTF_8 else layout.encoding
         self._picker = picker
@@ -38,12 +38,12 @@ class Judge:
         self._delimiter = delimiter
         self._start_row = start_row
         self._above_ms: int | None = None
-        """Event time of the row above, where that matters."""
+        """The event time of the row above, where that matters."""
         self.next_row = 1
         """The number of the row that is judged next."""
 
     def all_good(self, lines: list[str], *, damaged: bool) -> Chunk | None:
-        """Take lines that are a good row each, column by column; None where one of them may not be."""
+        """Read lines column by column, if each line is one good row; None if one may not be."""
         columns = split_columns(lines, self._delimiter, self._width)
         if columns is None:
             return None
@@ -68,7 +68,7 @@ class Judge:
         return Chunk(Rows(range(first, end), ids, stamps, amounts)) if first >= self._start_row else NOTHING
 
     def each(self, records: Iterable[Record], *, careful: bool) -> Chunk:
-        """Judge records one by one; ``careful`` where they may hold damaged or overlong lines."""
+        """Judge records one by one. With ``careful``, look for damaged and overlong lines."""
         rows: list[Row] = []
         rejects: list[Reject] = []
         skipped: list[int] = []
@@ -94,7 +94,7 @@ class Judge:
         return Chunk(Rows.of(rows), rejects, skipped)
 
     def _row(self, number: int, cells: Sequence[str], fault: str | None, *, careful: bool) -> Row | None:
-        """Read one row; None where a needed cell is empty, which is looked at before what the others hold."""
+        """Read one row; None if a needed cell is empty, whatever the other cells hold."""
         if fault is not None:
             raise BadCellError(fault)
         if len(cells) != self._width:
@@ -116,7 +116,7 @@ class Judge:
             raise BadCellError(hurt if hurt.startswith("NUL") else f"not {self._encoding}; --encoding names another")
 
     def _note_time(self, cells: Sequence[str]) -> None:
-        """Keep the time of a row that is not sent: rows below are compared with it."""
+        """Keep the time of a row that is not sent, because the next row is compared with it."""
         if not self._timestamps.order_matters or len(cells) != self._width:
             return
         _, times, _ = self._picker.cells(cells)

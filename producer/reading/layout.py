@@ -1,4 +1,4 @@
-"""How a file is laid out: what the options say, and what its first lines say. Pure."""
+"""The layout of a file, from the options and from its first lines. Pure."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ _SEARCHED_LINES: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the options say of a file."""
+    """What the options say about a file."""
 
     timestamps: TimestampParser
     columns: Columns = field(default_factory=Columns)
     amounts: Amounts = field(default_factory=Amounts)
     delimiter: str | None = None
-    """None: what a ``sep=`` line says, or a comma."""
+    """None: take it from a ``sep=`` line, or else a comma."""
     encoding: str = UTF_8
     skip_lines: int = 0
     """Lines above the header."""
     header: bool = True
-    """Whether the first row names the columns; if not, they are asked for by number."""
+    """Whether the first row has the columns' names. If not, columns are chosen by number."""
     reverse: bool = False
-    """Read from the file's end."""
+    """Whether to read from the file's end."""
 
 
 class Header:
-    """Reads what comes above the rows: lines to skip, a ``sep=`` line, blank lines, and the names of the columns."""
+    """Reads the lines above the rows: lines to skip, a ``sep=`` line, blank lines, and the columns' names."""
 
     def __init__(self, layout: Layout, name: str) -> None:
-        """Take what the options say, and what the file is called in messages."""
+        """Take what the options say, and the file's name for messages."""
         self._layout = layout
         self._name = name
         self._line = 0
         self.delimiter = layout.delimiter or DEFAULT_DELIMITER
         self.width = 0
-        """How many cells a row has; 0 until that is known."""
+        """The number of cells in a row; 0 until it is known."""
         self.picker: Picker | None = None
 
     def read(self, lines: list[str], *, final: bool) -> int:
-        """Read on; returns how many lines are not needed again. Without a `picker` it needs more lines.
+        """Read the next lines; returns how many are finished. While `picker` is None, it needs more lines.
 
         Raises:
-            InputFileError: no header, or a needed column is missing or there twice.
+            InputFileError: there is no header, or a needed column is missing or exists twice.
         """
         at = 0
         while at < len(lines) and self.picker is None:
             if self._line in (0, self._layout.skip_lines) and self._is_sep(lines[at]):
                 pass
             elif self._line >= self._layout.skip_lines and isinstance(lines[at], Overlong):
-                raise InputFileError(f"{self._name}: {OVERLONG} where the header should be: this is no CSV of rows")
+                raise InputFileError(f"{self._name}: {OVERLONG} where the header should be: this is no CSV")
             elif self._line >= self._layout.skip_lines and lines[at].strip("\r\n"):
                 end = self._read_names(lines, at, final=final)
                 if end == at and self.picker is None:
@@ -76,9 +76,9 @@ class Header:
             at += 1
             self._line += 1
         if final and self.picker is None:
-            due = "a header with the columns' names" if self._layout.header else "rows"
+            wanted = "a header with the columns' names" if self._layout.header else "rows"
             where = f" below the {self._layout.skip_lines} lines skipped" if self._layout.skip_lines else ""
-            raise InputFileError(f"{self._name} is empty{where}: {due} should be there")
+            raise InputFileError(f"{self._name} is empty{where}: {wanted} should be there")
         return at
 
     def _is_sep(self, line: str) -> bool:
@@ -90,7 +90,7 @@ class Header:
         return True
 
     def _read_names(self, lines: list[str], at: int, *, final: bool) -> int:
-        """Read the header, or without one the first row, which stays; returns where the rows begin."""
+        """Read the header, or the first row if there is none; returns the index of the first row's line."""
         records = split_records(lines, at, self.delimiter, final=final)
         if records.end == at:
             return at
@@ -118,7 +118,7 @@ class Header:
         return end
 
     def _advice(self, lines: Sequence[str]) -> str:
-        """Find another line, or another delimiter, that would do as a header, and say which options mean it."""
+        """Look for another line, or another delimiter, that gives a header; returns the options for it, or nothing."""
         for below, line in enumerate(lines[:_SEARCHED_LINES]):
             for delimiter in dict.fromkeys((self.delimiter, *LIKELY_DELIMITERS)):
                 try:

@@ -1,6 +1,7 @@
-"""Blocks of UTF-8 to lines. Pure.
+"""Cuts blocks of UTF-8 into lines. Pure.
 
-A line over `LINE_BYTES_MAX` costs no memory and no other line: only its beginning is kept, as an `Overlong`.
+Of a line over `LINE_BYTES_MAX`, only the beginning is kept, as an `Overlong`. So it needs no memory, and the lines
+below it are read.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 LINE_BYTES_MAX: Final = 1024 * 1024
-"""No longer record fits into a Kafka message of the default size."""
+"""A longer record does not fit into a Kafka message of the default size."""
 OVERLONG: Final = "line of more than 1 MiB"
 
 _KEPT_BYTES: Final = 1000
@@ -23,7 +24,7 @@ _LINE_END: Final = re.compile(rb"\r\n|\n|\r(?=.)", re.DOTALL)
 
 
 class Overlong(str):
-    """An overlong line. As text it is blank, so that no quote of it can swallow the lines below."""
+    """An overlong line. Its text is blank, so that no quote in it can include the lines below."""
 
     __slots__ = ("beginning",)
 
@@ -39,24 +40,24 @@ class Overlong(str):
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Complete lines with their ends (LF, CRLF or CR). Bytes that aren't UTF-8 are lone surrogates."""
+    """Complete lines with their ends (LF, CRLF or CR). Bytes that are not UTF-8 become lone surrogates."""
 
     texts: list[str]
     final: bool = False
-    """Nothing comes after these."""
+    """Whether these are the last lines."""
     damaged: bool = False
-    """Some hold bytes that aren't UTF-8, or NUL."""
+    """Whether a line holds NUL, or bytes that are not UTF-8."""
     overlong: bool = False
-    """Some are `Overlong`."""
+    """Whether a line is `Overlong`."""
     unfinished: bool = False
-    """The last one has no end."""
+    """Whether the last line has no end."""
 
 
 def split_lines(blocks: Iterable[bytes]) -> Iterator[Lines]:
-    """Cut a file's blocks into lines; one item for each block, and a final one for what is left."""
+    """Cut a file's blocks into lines; yields one item for each block, and a final one for the rest."""
     rest = b""
     at_start = True
-    dropping = False  # the rest of an overlong line, whose beginning has been given
+    dropping = False  # whether this is the rest of an overlong line, whose beginning was yielded
     for block in blocks:
         data = rest + block
         if at_start and (len(data) >= len(_BOM) or not _BOM.startswith(data)):
@@ -86,7 +87,7 @@ def _half_end(data: bytes) -> bytes:
 
 
 def damage(text: str) -> str | None:
-    """Say what keeps a text from being one, or None."""
+    """Return what is wrong with the characters of a text, or None."""
     if "\0" in text:
         return "NUL byte"
     return "not of the encoding" if _SURROGATE.search(text) else None
@@ -111,7 +112,7 @@ def _texts(data: bytes) -> tuple[list[str], bool]:
 
 
 def _measured(data: bytes, *, final: bool, unfinished: bool) -> Lines:
-    """Read lines that may be overlong, one by one: only a block with a long line takes this path."""
+    """Read lines one by one, because one may be overlong. It is slow, and only for a block with a long line."""
     texts: list[str] = []
     damaged = overlong = False
     lines = [*_LINE.findall(data)]

@@ -1,4 +1,4 @@
-"""Wall-clock times of a zone to epoch milliseconds, those that happen twice or never among them. Pure."""
+"""Turns wall-clock times of a zone into epoch milliseconds, also times that occur twice or never. Pure."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _HOURS_AND_LAST: Final = [*((hour, 0) for hour in range(24)), (23, 59)]
 
 
 class AmbiguousTimeError(BadCellError):
-    """The local time happens twice: which one it is depends on the row above."""
+    """The local time occurs twice. The row above decides which one it is."""
 
     def __init__(self, local: datetime, first_ms: int, second_ms: int) -> None:
-        super().__init__(f"timestamp {local} happens twice")
+        super().__init__(f"timestamp {local} occurs twice")
         self.first_ms = first_ms
         self.second_ms = second_ms
 
 
 def aware_ms(when: datetime) -> int:
-    """Epoch ms of a time with an offset, fractions of a ms cut off; raises BadCellError outside years 1 to 9999 UTC."""
+    """Return epoch ms of a time with an offset, rounded down; raises BadCellError outside years 1 to 9999 in UTC."""
     ms = (when.replace(tzinfo=None) - _EPOCH - (when.utcoffset() or timedelta())) // _MS
     if not YEAR_1_MS <= ms < YEAR_10000_MS:
         raise BadCellError(f"timestamp {when} is out of range: years 1 to 9999 in UTC")
@@ -35,10 +35,10 @@ def aware_ms(when: datetime) -> int:
 
 
 class LocalTime:
-    """Wall-clock times of one zone to epoch milliseconds.
+    """Turns wall-clock times of one zone into epoch milliseconds.
 
-    A time that happens twice (clocks go back) raises `AmbiguousTimeError`; one that never happens (they go forward) is
-    refused.
+    A time that occurs twice, because clocks go back, raises `AmbiguousTimeError`. A time that never occurs, because
+    they go forward, raises `BadCellError`.
     """
 
     def __init__(self, zone: tzinfo) -> None:
@@ -46,7 +46,7 @@ class LocalTime:
         self._days: dict[date, int | None] = {}
 
     def midnight_ms(self, day: date) -> int | None:
-        """Epoch ms of a day's start, or None where the day has a change of offset and each time needs its own look."""
+        """Return epoch ms of a day's start; None if the offset changes on that day, so that `ms` reads each time."""
         if day not in self._days:
             hours = [datetime(day.year, day.month, day.day, hour, minute) for hour, minute in _HOURS_AND_LAST]  # noqa: DTZ001
             try:
@@ -62,7 +62,7 @@ class LocalTime:
         return self._days[day]
 
     def ms(self, local: datetime) -> int:
-        """Epoch ms of a time without an offset, fractions of a millisecond cut off; raises BadCellError."""
+        """Return epoch ms of a time without an offset, rounded down; raises BadCellError."""
         midnight = self.midnight_ms(local.date())
         if midnight is None:
             return self._exact_ms(local)

@@ -1,7 +1,7 @@
-"""Lines to CSV records that know where they start. Pure.
+"""Turns lines into CSV records with their line numbers. Pure.
 
-A record whose quoting is broken becomes a fault of its first line alone, and reading goes on at the next line:
-one stray quote costs one row, not the thousands that a lenient reader would swallow as one field.
+If the quoting of a record is broken, only its first line is a fault, and reading continues at the next line. So a stray
+quote costs one row, not the thousands of rows that a lenient reader would put into one field.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from itertools import repeat
 from typing import Final
 
 CHUNK_LINES: Final = 512
-"""Lines split at once: enough for C to do the work, little enough that a paced replay isn't held up."""
+"""Lines that are split at once: enough that C does most of the work, few enough that a paced replay is not late."""
 RECORD_CHARS_MAX: Final = 1024 * 1024
-"""A quoted field that is not closed within so much text is taken for a stray quote."""
+"""A quoted field that is not closed within this much text counts as a stray quote."""
 FIELD_CHARS_MAX: Final = csv.field_size_limit()
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Lines ``starts[0]`` to ``end`` (exclusive) as records; a blank line is one without cells."""
+    """Lines ``starts[0]`` to ``end`` (exclusive) as records. A blank line is a record without cells."""
 
     cells: list[list[str]]
     starts: Sequence[int]
     faults: dict[int, str]
-    """Why the record of that index has no cells though its line is not blank."""
+    """Why the record of this index has no cells although its line is not blank."""
     end: int
 
 
 def split_columns(chunk: list[str], delimiter: str, width: int) -> Sequence[Sequence[str]] | None:
-    """Split lines that are one record of ``width`` cells each, into columns; None where they are not, or may not be."""
+    """Split lines into columns, if each line is one record of ``width`` cells; None if one may not be."""
     text = "".join(chunk)
     if '"' not in text and len(text) <= FIELD_CHARS_MAX:
         text = text.replace("\r\n", "\n")
-        # Without quotes a delimiter is a delimiter: counting and splitting takes a third of csv's time.
+        # Without quotes, each delimiter separates cells: counting and splitting takes a third of csv's time.
         if "\r" in text or set(map(str.count, chunk, repeat(delimiter))) != {width - 1}:
             return None
         cells = text.removesuffix("\n").replace("\n", delimiter).split(delimiter)
@@ -45,14 +45,14 @@ def split_columns(chunk: list[str], delimiter: str, width: int) -> Sequence[Sequ
         columns = list(zip(*records, strict=True))
     except (csv.Error, ValueError):
         return None
-    # Each record takes at least one line: as many records as lines means one line each.
+    # A record has at least one line, so as many records as lines means one line for each.
     return columns if len(records) == len(chunk) and len(columns) == width else None
 
 
 def split_records(lines: list[str], at: int, delimiter: str, *, final: bool) -> Records:
-    """Split at least `CHUNK_LINES` lines from index ``at``, or all there are, one record after the other.
+    """Split at least `CHUNK_LINES` lines from index ``at``, or all lines, one record after the other.
 
-    A record that isn't finished within the lines is left out (``end`` is its first line) unless they are final.
+    If the last record is not finished and the lines are not final, it is left out, and ``end`` is its first line.
     """
     cells: list[list[str]] = []
     starts: list[int] = []

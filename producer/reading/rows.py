@@ -1,7 +1,7 @@
-"""What reading a file gives: good rows column by column, rejected rows with their line, numbers of skipped rows.
+"""The result of reading a file: good rows by column, rejected rows with their line, and the numbers of skipped rows.
 
-Row numbers count data rows from 1 in the order of reading: the header and blank lines are no rows. Line numbers count
-the file's lines from 1.
+Row numbers count data rows from 1 in the order of reading, without the header and blank lines. Line numbers count the
+file's lines from 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Good rows, column by column: an object for each row would take a sixth of the time of a fast replay."""
+    """Good rows by column. An object for each row would take a sixth of the time of a fast replay."""
 
     numbers: Sequence[int] = ()
     transaction_ids: Sequence[str] = ()
@@ -32,7 +32,7 @@ class Rows:
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, str, int, str]]) -> Rows:
-        """Make them of single ones."""
+        """Build them from single rows."""
         numbers, transaction_ids, timestamps_ms, amounts = zip(*rows, strict=True) if rows else ((), (), (), ())
         return cls(numbers, transaction_ids, timestamps_ms, amounts)
 
@@ -43,7 +43,7 @@ class Rows:
         return map(Row, self.numbers, self.transaction_ids, self.timestamps_ms, self.amounts)
 
     def part(self, start: int, end: int) -> Rows:
-        """Return those from index ``start`` to before ``end``."""
+        """Return the rows from index ``start`` to ``end`` (exclusive)."""
         if end - start == len(self.numbers):
             return self
         return Rows(
@@ -56,23 +56,23 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A malformed row: where it starts, what is wrong, and its text exactly as in the file, without the line's end."""
+    """A malformed row: its first line, what is wrong, and its text exactly as in the file, without the line's end."""
 
     number: int
     line: int
     reason: str
     raw: str
-    """Bytes that are not of the encoding are lone surrogates (surrogateescape). Of an overlong line, its beginning."""
+    """Bytes that are not of the encoding are lone surrogates (surrogateescape). For an overlong line: its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What some lines of the file held, sorted into three; every row is in one of them."""
+    """The rows of some lines of the file. Each row is good, rejected or skipped."""
 
     rows: Rows = Rows()
     rejects: Sequence[Reject] = ()
     skipped: Sequence[int] = ()
-    """Numbers of the rows with an empty needed cell."""
+    """The numbers of the rows with an empty needed cell."""
 
 
 NOTHING: Final = Chunk()

@@ -1,4 +1,4 @@
-"""Where the bytes come from: a file, a named pipe or standard input, read in blocks without waiting too long."""
+"""Reads blocks of bytes from a file, a named pipe or standard input, with bounded waits."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ GZIP_SUFFIX: Final = ".gz"
 BLOCK_BYTES: Final = 64 * 1024
 
 WaitReadable = Callable[[float, int], bool]
-"""(seconds, file descriptor) -> whether it is readable now."""
+"""(seconds, file descriptor) -> whether it can be read now."""
 
 
 class Source:
-    """A CSV that is opened again for each pass."""
+    """A CSV file, which is opened for each pass."""
 
     def __init__(self, path: str, wait_readable: WaitReadable, layout: Layout) -> None:
-        """Take a path, or ``-`` for standard input, and how its rows are laid out."""
+        """Take a path, or ``-`` for standard input, and the file's layout."""
         self._path = path
         self._wait_readable = wait_readable
         self._layout = layout
         self.name = "standard input" if path == STDIN else path
         self.size: int | None = None
-        """Bytes of one pass, where that was known at its beginning."""
+        """Bytes of one pass, if that was known at its beginning."""
         self.position = 0
         """Bytes read, in all passes."""
         self.patience_s = 0.0
-        """How long to wait for a pipe before an empty block says that there is nothing yet."""
+        """How long to wait for a pipe before an empty block means that it has no data yet."""
 
     def open_pass(self, start_row: int) -> CsvRows:
-        """Start a pass at a row; the file is opened when the first chunk is asked for."""
+        """Start a pass at a row. The file is opened when the first chunk is read."""
         blocks = self._blocks()
         if self._path.lower().endswith(GZIP_SUFFIX):
             blocks = gunzipped(blocks, self.name)
         return CsvRows(blocks, self.name, self._layout, start_row=start_row, grown=self.grown)
 
     def grown(self) -> bool:
-        """Tell whether the file's size is another than when this pass began; what is no file never grows."""
+        """Whether the file's size has changed since this pass began. An input that is no file never grows."""
         if self.size is None:
             return False
         try:
             about = os.fstat(0) if self._path == STDIN else os.stat(self._path)  # noqa: PTH116
         except OSError:
-            return False  # what is gone can't grow
+            return False  # a removed file cannot grow
         return about.st_size != self.size
 
     def _blocks(self) -> Iterator[bytes]:
         try:
-            # O_NONBLOCK: opening a named pipe must not wait for its writer, which no signal could cut short.
+            # O_NONBLOCK: otherwise opening a named pipe waits for its writer, and no signal ends that wait.
             fd = os.dup(0) if self._path == STDIN else os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
             try:
                 yield from self._read(fd)

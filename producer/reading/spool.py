@@ -1,7 +1,7 @@
-"""Parts of a file, written down in order and given back from the last to the first.
+"""Stores parts of a file in order, and returns them from the last to the first.
 
-Where a record starts can only be known from the file's beginning. So a file that is read from its end is read forward
-once, into a temporary file that has no name; memory holds one part at a time.
+Only reading from the file's beginning shows where a record starts. So a file that is to be read from its end is first
+read forward, into a temporary file without a name. Memory holds one part at a time.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ class Part(NamedTuple):
     damaged: bool
     overlong: bool
     records: Records | None
-    """None where each line is a record."""
+    """None if each line is a record."""
 
 
 class Spool:
-    """Takes parts, then gives them back; close it. All methods raise InputFileError where the disk says no."""
+    """Stores parts and returns them. It must be closed. All methods raise InputFileError for an error of the disk."""
 
     def __init__(self) -> None:
-        """Make the temporary file where TMPDIR says."""
+        """Create the temporary file, in TMPDIR."""
         with _named_errors():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  the caller closes it
         self._starts: list[int] = []
 
     def add(self, part: Part) -> None:
-        """Write a part down."""
+        """Store a part."""
         self._starts.append(self._file.tell())
         with _named_errors():
             pickle.dump(part, self._file, pickle.HIGHEST_PROTOCOL)
@@ -47,7 +47,7 @@ class Spool:
         for start in reversed(self._starts):
             with _named_errors():
                 self._file.seek(start)
-                part: Part = pickle.load(self._file)  # noqa: S301  nobody else can write there
+                part: Part = pickle.load(self._file)  # noqa: S301  no other program can write there
             yield part
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A timestamp's text to epoch milliseconds: patterns, ISO 8601, epoch numbers, wall-clock times of a zone. Pure."""
+"""Turns a timestamp's text into epoch milliseconds: patterns, ISO 8601, epoch numbers, times of a zone. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from producer.reading.local_time import YEAR_1_MS, YEAR_10000_MS, AmbiguousTimeE
 
 DEFAULT_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
 REPEATED_AFTER_MS: Final = 30 * 60 * 1000
-"""So long before the row above the first of two occurrences may lie: rows may be a little out of order."""
+"""The first of two occurrences may be this long before the row above, because rows may be a little out of order."""
 
 _DAY_CHARS: Final = len("2024-05-11")
 _TIME_OF_DAY: Final = re.compile(" ([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])")
@@ -26,19 +26,19 @@ _NS_PER_UNIT: Final = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "
 _NS_PER_MS: Final = 10**6
 _DIRECTIVE: Final = re.compile("%(.)", re.DOTALL)
 _ZONE_NAMES: Final = ("UTC", "GMT")
-"""What ``%Z`` may be. strptime takes the machine's own names as well and ignores them all."""
+"""The names that ``%Z`` reads. strptime also accepts the machine's own names, and ignores all of them."""
 
 
 class TimestampParser(dict[str, int]):
-    """Text to epoch milliseconds, as a dict that works out what it doesn't know: a known text costs one C look-up.
+    """Maps a timestamp's text to epoch milliseconds. A text that is not in the dict yet is read and added.
 
     Formats: a strptime pattern, or ``iso8601``, ``epoch_s``, ``epoch_ms``, ``epoch_us``, ``epoch_ns``. Times without an
-    offset are of ``zone``. Looking up a text that has no value raises `BadCellError`; one that happens twice raises
-    `AmbiguousTimeError`, and `after` chooses.
+    offset are of ``zone``. A text that is no time raises `BadCellError`. A time that occurs twice raises
+    `AmbiguousTimeError`; `after` chooses one.
     """
 
     def __init__(self, pattern: str, zone: tzinfo) -> None:
-        """Choose the reader for ``pattern``; raises `BadFormatError` where no full date could come of it."""
+        """Choose the reader for ``pattern``; raises `BadFormatError` if it cannot give a full date."""
         super().__init__()
         self._local = LocalTime(zone)
         self._pattern = pattern
@@ -46,17 +46,17 @@ class TimestampParser(dict[str, int]):
         self._times: dict[str, int] = {}
         self._named_patterns = [_with_zone(pattern, name) for name in _ZONE_NAMES] if _has_zone(pattern) else []
         self.order_matters = zone.utcoffset(None) is None and pattern not in _NS_PER_UNIT
-        """Whether a time may happen twice, so that the row above has to be known."""
+        """Whether a time may occur twice, so that the row above must be known."""
         readers: dict[str, Callable[[str], int]] = {"iso8601": self._iso8601, DEFAULT_FORMAT: self._default}
         self._read = self._epoch if pattern in _NS_PER_UNIT else readers.get(pattern, self._strptime)
         if pattern not in readers and pattern not in _NS_PER_UNIT:
             _check_pattern(pattern)
 
     def after(self, text: str, above_ms: int | None) -> int:
-        """Read a time below a row of ``above_ms``, None for the first row.
+        """Read the time of a row. ``above_ms`` is the time of the row above, None for the first row.
 
-        Of a time that happens twice it is the second where the first would lie more than `REPEATED_AFTER_MS` before the
-        row above. Raises BadCellError.
+        A time that occurs twice is the second one if the first would be more than `REPEATED_AFTER_MS` before the row
+        above. Raises BadCellError.
         """
         try:
             return self[text]
@@ -72,7 +72,7 @@ class TimestampParser(dict[str, int]):
         return ms
 
     def _default(self, text: str) -> int:
-        """Read the default format: agrees with strptime on every text, which it asks where text or day is unusual."""
+        """Read the default format, with the same result as strptime. An unusual text or day is left to strptime."""
         time_ms = self._times.get(text[_DAY_CHARS:])
         if time_ms is None:
             found = _TIME_OF_DAY.fullmatch(text[_DAY_CHARS:])
@@ -110,7 +110,7 @@ class TimestampParser(dict[str, int]):
 
     def _iso8601(self, text: str) -> int:
         if _BARE_DIGITS.fullmatch(text):
-            # fromisoformat takes 20240511, and so many an epoch number for a date of long ago.
+            # fromisoformat reads 20240511, so it would read many epoch numbers as dates of long ago.
             raise BadCellError(
                 f"timestamp {shown(text)} is bare digits; epoch_s, epoch_ms, epoch_us or epoch_ns read them"
             )
@@ -139,7 +139,7 @@ def _with_zone(pattern: str, name: str) -> str:
 
 
 def _check_pattern(pattern: str) -> None:
-    """Refuse a pattern that strptime doesn't know, or that loses the date: it is tried on a known time."""
+    """Refuse a pattern that strptime does not know, or that loses the date. It is tried on a known time."""
     known = datetime(2024, 5, 11, 10, 20, 30, tzinfo=UTC)
     try:
         again = datetime.strptime(known.strftime(pattern), pattern)  # noqa: DTZ007

@@ -15,6 +15,7 @@ from service.loop.errors import Fatal
 from service.loop.output_topics import OutputTopics
 from service.process.files import name_file
 from service.settings import KafkaSettings, Settings, SettingsError
+from service.wire.client import as_text
 
 _CONSUMER_ONLY: Final = (
     "auto.commit.", "auto.offset.", "check.crcs", "fetch.", "group.", "heartbeat.", "max.partition.fetch.", "max.poll.",
@@ -51,11 +52,7 @@ def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], 
         "client.id": client_id(settings.kafka.instance_id),
         "logger": logging.getLogger("librdkafka"),
         "error_cb": errors,
-        **{
-            name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in settings.kafka.properties.items()
-            if not name.startswith(others)
-        },
+        **{name: as_text(value) for name, value in settings.kafka.properties.items() if not name.startswith(others)},
         "allow.auto.create.topics": "false",  # else a question about a deleted topic creates it
     }
 

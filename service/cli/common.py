@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 import click
 
 from service import __version__
+from service.process.stdout import OutputError, print_line
 
 OK: Final = 0
 FAILED: Final = 1
@@ -40,12 +40,9 @@ servers_option = click.option(
 def say(text: str) -> None:
     """Print to standard output; a reader that has read enough and closed it, as head(1) does, ends the command well."""
     try:
-        print(text, flush=True)  # noqa: T201 - this is what the commands are for
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        enough = isinstance(error, BrokenPipeError)
-        code = OK if enough else complain(f"standard output: {error.strerror}", FAILED)
-        raise click.exceptions.Exit(code) from None
+        print_line(text)
+    except OutputError as error:
+        raise click.exceptions.Exit(OK if error.fault is None else complain(error.fault, FAILED)) from None
 
 
 def complain(line: str, code: int) -> int:

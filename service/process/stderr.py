@@ -1,4 +1,4 @@
-"""Standard error that never blocks: a thread writes the lines, and drops and counts those that find no reader.
+"""Standard error that never blocks: a thread writes the lines. Lines that find no reader are dropped and counted.
 
 O_NONBLOCK would need no thread, but other processes share the open file and would be affected.
 """
@@ -20,6 +20,8 @@ MOST_BYTES: Final = 256 * 1024
 ONE_WRITE_BYTES: Final = 64 * 1024
 FLUSH_S: Final = 2.0
 """How long the end of the process waits for unwritten lines."""
+_INSTALLED: Final[list[Stderr]] = []
+"""The stream that install() has put in place. A progress bar may have put its own before it."""
 
 
 class _Line(NamedTuple):
@@ -87,7 +89,7 @@ class Stderr(io.TextIOBase):
         return self._descriptor
 
     def write(self, text: str) -> int:
-        """Accept the text. A line is written when it is complete."""
+        """Accept the text. A line is written when it is complete, or at a flush()."""
         with self._changed:
             *lines, self._begun = (self._begun + text).split("\n")
             for line in lines:
@@ -95,15 +97,20 @@ class Stderr(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing: flushing would wait for a reader. drain() does that."""
+        """Hand over an incomplete line as it is, for progress bars. This does not wait; drain() does."""
+        with self._changed:
+            self._take_begun()
 
     def drain(self, timeout_s: float) -> bool:
         """Wait up to ``timeout_s`` until everything is written; returns whether it is."""
         with self._changed:
-            if self._begun:
-                line, self._begun = self._begun, ""
-                self._take(line)
+            self._take_begun()
             return self._changed.wait_for(lambda: not self._bytes, timeout_s)
+
+    def _take_begun(self) -> None:
+        if self._begun:
+            text, self._begun = self._begun, ""
+            self._take(text)
 
     def _take(self, line: str) -> None:
         data = line.encode(self._encoding, self.errors)
@@ -161,7 +168,7 @@ class Stderr(io.TextIOBase):
 
 
 def _written(descriptor: int, data: bytes) -> int:
-    """Write and return the number of bytes. It waits for a slow reader; a closed pipe or full disk ends it early."""
+    """Write, and return the number of bytes. It waits for a slow reader; a closed pipe or full disk ends it early."""
     done = 0
     while done < len(data):
         try:
@@ -173,8 +180,8 @@ def _written(descriptor: int, data: bytes) -> int:
     return done
 
 
-def install() -> None:
-    """Replace ``sys.stderr`` by a Stderr for the whole process.
+def install(program: str = "txwatch") -> None:
+    """Replace ``sys.stderr`` by a Stderr for the whole process; ``program`` begins the line about dropped lines.
 
     /dev/null takes the descriptors of closed standard streams. Otherwise a connection to Kafka could get descriptor 2,
     and a C library's last message before an abort would go to a broker.
@@ -183,20 +190,21 @@ def install() -> None:
     while (free := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - the descriptor of standard error
         pass
     os.close(free)
-    if stream is None:  # the interpreter found it closed
-        sys.stderr = cast("TextIO", Stderr(None))
-    else:
-        sys.stderr = cast("TextIO", Stderr(stream.fileno(), encoding=stream.encoding))
+    # It is None where the interpreter found the descriptor closed.
+    installed = Stderr(None) if stream is None else Stderr(stream.fileno(), encoding=stream.encoding)
+    installed.gap_line = lambda lines: f"{program}: {lines} lines were dropped here\n"
+    _INSTALLED[:] = [installed]
+    sys.stderr = cast("TextIO", installed)
     # The client can raise an object that is no BaseException. No `except` catches it, and the interpreter ends.
     atexit.register(drain)
 
 
 def dropped_lines() -> int:
     """How many lines could not be written to standard error since the start."""
-    return sys.stderr.dropped if isinstance(sys.stderr, Stderr) else 0
+    return sum(stream.dropped for stream in _INSTALLED)
 
 
 def drain() -> None:
     """Wait up to FLUSH_S until the last lines are written."""
-    if isinstance(sys.stderr, Stderr):
-        sys.stderr.drain(FLUSH_S)
+    for stream in _INSTALLED:
+        stream.drain(FLUSH_S)

@@ -1,6 +1,6 @@
 """How a process is asked to stop, and how it ends.
 
-Everything here keeps its deadlines, even when a call of the client does not return or nobody reads a pipe.
+Everything here keeps its deadlines, even when a call of the client does not return or a pipe has no reader.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def _watch(stop: Stop, reading: int, over: threading.Event, tick_s: float) -> No
 def end_process(code: int) -> NoReturn:
     """End the process at once, without the exit handlers of the interpreter and of libraries.
 
-    OpenSSL's handler crashes a thread of librdkafka that is in a TLS handshake (2 of 400 replays that a broker refused
-    ended with SIGSEGV), and a thread that hangs would delay the exit.
+    OpenSSL's handler crashes a thread of librdkafka that is in a TLS handshake, and a thread that hangs would delay the
+    exit (docs/decisions/operations.md, "Both programs end with `os._exit`").
     """
     if sys.stdout is not None:  # None where the descriptor was closed
         with suppress(OSError):  # the command that wrote there has reported it

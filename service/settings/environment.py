@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -13,6 +12,7 @@ from service.process.environment import SUFFIX, Variable, VariableError, variabl
 from service.settings.fields import SettingsError
 from service.settings.model import NAMES, Settings
 from service.settings.near import misspelt, nearest
+from service.wire.client import PropertiesError, json_object
 
 # Other programs' variables with a prefix like ours: HTTP proxies, Kafka's own scripts, and the variables that
 # Kubernetes sets for a Service called kafka, http, log ...
@@ -41,7 +41,10 @@ def read_environment(environment: Mapping[str, str]) -> tuple[dict[str, dict[str
     except VariableError as error:
         raise SettingsError(str(error)) from None
     if properties := found.get("KAFKA_PROPERTIES"):
-        _check_json_object(properties)
+        try:
+            json_object(properties.text)
+        except PropertiesError as error:
+            raise SettingsError(f"{properties.where}: {error}") from None
     return dict(_Source(found)()), found
 
 
@@ -75,13 +78,3 @@ class _Source(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return self._values
-
-
-def _check_json_object(properties: Variable) -> None:
-    # The text itself is not shown: it may hold a password.
-    try:
-        value = json.loads(properties.text)
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{properties.where}: not a JSON object: {error}") from None
-    if not isinstance(value, dict):
-        raise SettingsError(f"{properties.where}: not a JSON object but {type(value).__name__}")

@@ -1,8 +1,9 @@
-"""What both programs know of librdkafka: properties that they protect, and errors that no retry helps."""
+"""What both programs know about librdkafka: how users set properties, and which errors no retry helps."""
 
 from __future__ import annotations
 
-from typing import Final
+import json
+from typing import Any, Final
 
 PROTECTED: Final = frozenset(
     {
@@ -17,6 +18,30 @@ PROTECTED: Final = frozenset(
     }
 )
 """Properties that KAFKA_PROPERTIES may not set in either program: guarantees rest on them, or they have a setting."""
+
+
+class PropertiesError(ValueError):
+    """KAFKA_PROPERTIES cannot be used. The message is one line and shows no value, which may be a secret."""
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Return a JSON object as a dict.
+
+    Raises:
+        PropertiesError: the text is something else.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise PropertiesError(f"not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise PropertiesError(f"not a JSON object but {type(value).__name__}")
+    return value
+
+
+def as_text(value: str | float) -> str:
+    """Return a property's value as librdkafka reads it: booleans are ``true`` and ``false``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def settings_refused(error_name: str, text: str) -> bool:

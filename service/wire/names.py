@@ -1,4 +1,4 @@
-"""Checks of names: of brokers, hosts, topics, groups and instances."""
+"""Checks of names: of brokers, hosts, topics, groups and instances. Both programs use them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,36 @@ TOPIC_NAME: Final = r"[a-zA-Z0-9._-]{1,249}"
 NO_TOPICS: Final = frozenset({".", ".."})
 """Names of that pattern that Kafka refuses."""
 NAME_MAX_BYTES: Final = 1_000
-"""Kafka allows 32,767, but the group's coordinator was never found for a name of 40,000 (DESIGN.md)."""
+"""Kafka allows 32,767, but for a name of 40,000 the group's coordinator never answered (docs/decisions/client.md)."""
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 """Unicode's categories of invisible characters: controls, format characters, separators, spaces."""
 
 
 def first_bad_address(text: str) -> str | None:
-    """The first part of a list ``host:port,host:port`` that is no broker's address, or None if all are."""
+    """The first part of a list ``host:port,host:port`` that is no broker's address, or None if all are.
+
+    Port 0 is none: the client would try to connect without end.
+    """
     for broker in text.split(","):
         found = _BROKER.fullmatch(broker.strip())
         if found is None or not 0 < int(found["port"] or "9092") <= _PORT_MAX:
             return broker
+    return None
+
+
+def fault_of_brokers(text: str) -> str | None:
+    """What is wrong with a list of brokers, ``host:port,host:port``, or None."""
+    if (fault := fault_of_text(text)) is not None:
+        return fault
+    if (broker := first_bad_address(text)) is not None:
+        return f"{broker!r} is not host:port"
+    return None
+
+
+def fault_of_topic(name: str) -> str | None:
+    """What is wrong with the name of a topic, or None."""
+    if re.fullmatch(TOPIC_NAME, name) is None or name in NO_TOPICS:
+        return f"{name!r} is no topic name: 1 to 249 of A-Z a-z 0-9 . _ -, but not . or .. alone"
     return None
 
 
@@ -45,7 +64,7 @@ def fault_of_host(host: str) -> str | None:
 def fault_of_text(text: str) -> str | None:
     """What is wrong with the characters of a name, or of a list of names, to read on after it, or None.
 
-    A space at an end is never meant, and the client takes a group of one space for none: that aborts the process.
+    A space at an end is always a mistake, and a group named by one space makes the client abort the process.
     """
     if not text.strip():
         return "is blank"

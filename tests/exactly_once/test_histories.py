@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from brokerkit.broker import Broker, Cluster
+from brokerkit.broker import Broker
+from brokerkit.cluster import Cluster
 from brokerkit.service_process import ROOT
 from histories import cluster, network
 from histories.run import Stage, play, proxied_broker

@@ -30,7 +30,7 @@ class _Time(ctypes.Structure):
 
 
 class StandingConsumer:
-    """A consumer whose consume() does not come back."""
+    """A consumer whose consume() does not return."""
 
     def __init__(self, consumer: Consumer, stand: threading.Event) -> None:
         """Wrap the real one."""
@@ -48,7 +48,7 @@ class StandingConsumer:
 
 
 def wait_for_the_clock(until_s: float) -> None:
-    """What librdkafka does: pthread_cond_timedwait() on the real-time clock; no signal ends it."""
+    """Wait as librdkafka does: pthread_cond_timedwait() on the real-time clock, which no signal ends."""
     libc = ctypes.CDLL(None)
     condition, mutex = (ctypes.create_string_buffer(ROOM) for _ in range(2))
     libc.pthread_mutex_lock(mutex)

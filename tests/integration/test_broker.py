@@ -1,4 +1,4 @@
-"""The launcher of the real broker, which all other tests here need."""
+"""The launcher of the real broker, which all tests with Kafka use."""
 
 import hashlib
 import os
@@ -13,10 +13,12 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from brokerkit.broker import Broker, Cluster
+from brokerkit.broker import Broker
 from brokerkit.client import Rec, create_topics, produce, read_all, wait_for_topic
+from brokerkit.cluster import Cluster
+from brokerkit.download import Advance, download, ensure_jars
 from brokerkit.files import ADDRESS, RunFolder, free_ports
-from brokerkit.jars import HOME, ROOT, Advance, BrokerError, Jar, download, ensure_jars
+from brokerkit.jars import HOME, ROOT, BrokerError, Jar
 
 JAR = Jar("org.example", "example", "1.0", 5, hashlib.sha256(b"right").hexdigest())
 
@@ -146,7 +148,7 @@ def _fetch(content: bytes) -> Callable[[Jar, Path, Advance], Path]:
 
 
 def _runs(pid: int) -> bool:
-    """A zombie process, which has ended and whose parent has not collected its exit code, does not run."""
+    """Whether a process runs. A zombie, which has ended and waits for its parent, does not."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

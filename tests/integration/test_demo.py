@@ -1,4 +1,4 @@
-"""`./demo` as a newcomer meets it: two commands, a real broker, the example to the digit."""
+"""`./demo` as a newcomer runs it: two commands, a real broker, the alerts of the example to the digit."""
 
 import os
 import re

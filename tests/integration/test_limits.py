@@ -1,4 +1,4 @@
-"""Programs that may not have enough threads or address space: one line and an exit code, before anything is done."""
+"""Programs without enough threads or address space end with one line and an exit code, before any work."""
 
 import os
 import subprocess

@@ -6,8 +6,9 @@ from typing import Any, NoReturn
 import pytest
 
 from brokerkit.backlogs import Backlog
-from brokerkit.broker import Broker, Cluster
+from brokerkit.broker import Broker
 from brokerkit.client import create_topics
+from brokerkit.cluster import Cluster
 from brokerkit.processes import peak_mib
 from brokerkit.service_process import Names, running, wait_until
 from service.app.bootstrap import Service

@@ -1,4 +1,4 @@
-"""Whole files into a real broker: the recipes of docs/files.md, and no row lost by what goes wrong."""
+"""Whole files into a real broker: the recipes of docs/files.md, and errors that must not lose a row."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import pytest
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics, read_all
 from producer.disorder import FileOrder
+from producer.plan import Plan
 from producer.ports import RealClock
 from producer.publisher import Publisher
 from producer.reading.csv_rows import CsvRows
@@ -27,9 +28,9 @@ from producer.reading.layout import Layout
 from producer.reading.rows import Chunk
 from producer.reading.source import Source
 from producer.reading.times import TimestampParser
+from producer.rejects import ShownRejects
 from producer.replay import AsFast, Replay
-from producer.report import ShownRejects
-from producer.session import Plan, Session
+from producer.session import Session
 from producer.stop import Stop
 from tests.replay_process import HEADER, ROOT, Done, run
 
@@ -45,7 +46,7 @@ RECIPE = re.compile(
 
 
 class Recipe(NamedTuple):
-    """What the page says of a kind of file."""
+    """A recipe of the page."""
 
     file: str
     arguments: list[str]
@@ -185,7 +186,7 @@ def test_a_time_that_no_calendar_holds_costs_its_row_and_none_of_those_before_it
 
 
 class Failing(Source):
-    """A file whose reading fails after the rows of `numbered`, with an error that no code expects."""
+    """A file whose reading fails after the rows of `numbered`, with an unforeseen error."""
 
     def open_pass(self, start_row: int) -> CsvRows:
         rows = super().open_pass(start_row)

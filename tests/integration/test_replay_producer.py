@@ -1,4 +1,4 @@
-"""The replay against a real broker: every row delivered once, in order, where Java's clients would put it; or said."""
+"""The replay against a real broker: each row is delivered once, in order, to Java's partition, or is reported."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def payload(message: Message) -> dict[str, Any]:
 
 
 def amounts(broker: Broker, topic: str) -> list[int]:
-    """All amounts in the topic, in no order: tests number their rows with them."""
+    """All amounts in the topic, in no order. Tests use them as row numbers."""
     return [payload(message)["amount"] for message in read_all(broker, topic)]
 
 
@@ -182,7 +182,7 @@ def test_a_named_pipe_is_read_like_a_file(broker: Broker, topic: str, tmp_path: 
 def test_a_topic_that_does_not_exist_is_named_in_one_line(broker: Broker, unique: Unique) -> None:
     done = replay(broker, unique("nowhere"), EXAMPLE)
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
-    assert f"--topic {unique('nowhere')}: the brokers know no such topic" in done.err
+    assert f"--topic {unique('nowhere')}: the brokers do not know this topic" in done.err
 
 
 def test_a_topic_created_a_moment_later_is_waited_for(broker: Broker, unique: Unique) -> None:
@@ -219,7 +219,7 @@ def test_rows_outlive_a_broker_that_dies_and_comes_back(tmp_path: Path, unique: 
             broker.restart()
             done = finish(process)
         assert (done.code, *done.counts("delivered", "failed")) == (0, count, 0)
-        assert "no broker answers, trying on: " in done.err
+        assert "no broker answers, still trying: " in done.err
         assert "rows are delivered again" in done.err
         assert Counter(amounts(broker, topic)) == Counter(range(1, count + 1))
 
@@ -274,7 +274,7 @@ def test_a_client_that_gives_up_says_why_and_each_row_is_accounted_for(topic: st
 
 
 def fatal_error(producer: Producer) -> None:
-    """What a broker that has lost records brings about; librdkafka has a call for tests like this one."""
+    """Raise the error that follows when a broker has lost records. librdkafka has a call for such tests."""
     client = ctypes.c_void_p.from_address(id(producer) + object.__basicsize__)
     out_of_order = 45
     assert librdkafka().rd_kafka_test_fatal_error(client, out_of_order, b"planned") == 0

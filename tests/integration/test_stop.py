@@ -1,4 +1,4 @@
-"""A service stops in time and says when it is stuck, also when its client or the reader of its log hangs."""
+"""A service stops in time, and reports a loop that hangs, whatever its client and its reader do."""
 
 import contextlib
 import os
@@ -18,12 +18,12 @@ from tests.integration.standing_service import TICK_S
 
 NOW_MS = 1_715_392_800_000
 MARGIN_S = 2.0
-"""For a busy machine."""
+"""Added for a busy machine."""
 
 
 @contextlib.contextmanager
 def standing(broker: Broker, names: Names) -> Iterator[ServiceProcess]:
-    """A service whose loop does not return from consume()."""
+    """A service whose loop hangs in consume()."""
     service = ServiceProcess(broker, names, module="tests.integration.standing_service")
     try:
         service.wait_ready(4)
@@ -90,7 +90,7 @@ def test_alerts_go_on_and_a_stop_is_in_time_where_standard_error_is_not_read(
 
 
 def dropped_lines(port: int) -> float:
-    """What the metric says, or 0 while there is no answer."""
+    """The value of the metric, or 0 while the page does not answer."""
     with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
         for line in page.read().decode().splitlines():
             if line.startswith("txwatch_log_lines_dropped_total "):

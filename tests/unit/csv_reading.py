@@ -1,4 +1,4 @@
-"""Reading a file that a test holds in memory."""
+"""Reads a file that a test has in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AT_MS = 1_715_421_600_000
 
 
 class Found:
-    """All that a file held."""
+    """All rows of a file."""
 
     def __init__(
         self, blocks: Iterable[bytes], *, start_row: int = 1, grown: Callable[[], bool] = never, **options: object

@@ -1,4 +1,4 @@
-"""A replay driven by hand: the clock moves only during a wait, and the sink notes which row came when."""
+"""A replay on a clock that moves only in waits, with a sink that keeps each row and its time."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from producer.disorder import FileOrder, Order
+from producer.plan import Plan
 from producer.ports import Rereadable, TopicState
 from producer.reading.csv_rows import CsvRows
 from producer.reading.layout import Layout
 from producer.reading.rows import Chunk, Reject, Row, Rows
 from producer.reading.times import TimestampParser
 from producer.replay import NS_PER_MS, NS_PER_S, ByEventTime, Pace, Replay, RowId
-from producer.session import Plan, Session
+from producer.session import Session
 
 WALL_MS = 1_800_000_000_000
 
@@ -32,7 +33,7 @@ def csv_at(*times_ms: int) -> str:
 
 @dataclass
 class HandClock:
-    """A clock that moves only during a wait, and asks for a stop at a given time."""
+    """Moves only in waits, and requests the stop at a given time."""
 
     now_ns: int = 5 * NS_PER_S
     stop_at_ns: int | None = None
@@ -59,17 +60,17 @@ class HandClock:
 
 @dataclass
 class Notebook:
-    """A sink that writes down each row with the clock's time in ms, and does what the fields say."""
+    """A sink that keeps each row with the clock's time in ms. Its fields choose how it behaves."""
 
     clock: HandClock
     send_ms: float = 0
     """How long each hand-over takes."""
     room: int = 10**9
-    """Rows taken until the queue is full for good."""
-    topic: Callable[[int], TopicState] = lambda _now_ns: TopicState.THERE
+    """How many rows it takes until its queue stays full."""
+    topic: Callable[[int], TopicState] = lambda _now_ns: TopicState.EXISTS
     outstanding: int = 0
     reported_in_ms: int | None = None
-    """The last flush takes so long: then everything is reported, and a notice says so."""
+    """How long the last flush takes. Then all rows are reported, and there is a notice about it."""
     failed_first: RowId | None = None
     broken: bool = False
     sent: int = 0
@@ -111,6 +112,9 @@ class Notebook:
             self.clock.now_ns += self.reported_in_ms * NS_PER_MS
             self.outstanding = 0
             self.notices.append("all reported")
+
+    def purge(self) -> None:
+        pass
 
     def give_up(self) -> None:
         self.failed, self.outstanding = self.outstanding, 0
@@ -155,7 +159,7 @@ class Text:
 
 
 class Driven:
-    """A session with all its parts in reach; ``run()`` it."""
+    """A session and its parts."""
 
     def __init__(
         self,
@@ -175,13 +179,14 @@ class Driven:
         source: Rereadable | None = None,
         on_tick: Callable[[], None] = lambda: None,
         at_once: bool = False,
+        rejects: Kept | None = None,
         **sink: object,
     ) -> None:
         pace = pace or ByEventTime()
         self.clock = clock or HandClock()
         self.start_ms = self.clock.now_ns // NS_PER_MS
         self.sink = Notebook(self.clock, **sink)  # type: ignore[arg-type]
-        self.rejects = Kept()
+        self.rejects = rejects or Kept()
         self.said: list[str] = []
         self.schedule = Replay(pace, order or FileOrder(), continues=continues, at_once=at_once)
         self.session = Session(

@@ -170,7 +170,7 @@ def test_the_replay_takes_its_options(name: str, file: str) -> None:
 
     done = run("replay", file, *once, "--dry-run")
 
-    out_of_order = "831 of 1593 rows are earlier than one before them and go without a wait"
+    out_of_order = "831 of 1593 rows are earlier than a row before them and are sent without a wait"
     expected = f"txwatch-replay: {out_of_order}\n" if name == "live" else ""  # what the watermark is shown with
     assert (done.code, done.err) == (0, expected)
     assert done.counts("rejected") == (0,)

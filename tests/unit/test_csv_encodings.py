@@ -1,4 +1,4 @@
-"""Files that are not plain UTF-8: other encodings, stray bytes, gzip; and what the messages say of them."""
+"""Files that are not plain UTF-8: other encodings, stray bytes, gzip; and the messages about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file is like around its rows: lines above, a line sep=, no header, two columns a value, endless lines."""
+"""Layouts of files: lines above the header, a line sep=, no header, a value in two columns, very long lines."""
 
 from __future__ import annotations
 

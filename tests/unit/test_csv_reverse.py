@@ -1,4 +1,4 @@
-"""Reading a file from its end, and last lines that have no end."""
+"""Reading a file from its end, and last lines without a line end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file's bytes to rows: every row is sent, skipped or rejected, for any content and any blocks."""
+"""Every row of a file is sent, skipped or rejected, whatever it contains and however its bytes are cut into blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock of Kafka's jars, and how it is written."""
+"""The lock file of Kafka's jars, and the tool that writes it."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -8,15 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from brokerkit.jars import (
-    LOCK_FILE,
-    Advance,
-    Jar,
-    download,
-    group_protocol,
-    locked_jars,
-    locked_versions,
-)
+from brokerkit.download import Advance, download
+from brokerkit.jars import LOCK_FILE, Jar, group_protocol, locked_jars, locked_versions
 from tools.lock_kafka import LockError, merged, parse
 
 SHA256 = hashlib.sha256(b"right").hexdigest()

@@ -1,4 +1,4 @@
-"""Too few threads, too little memory: the line about it."""
+"""The lines about too few threads or too little memory."""
 
 from __future__ import annotations
 

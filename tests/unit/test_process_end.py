@@ -1,4 +1,4 @@
-"""How both programs end: with their code and all their output, without the handlers that Python runs at exit."""
+"""How both programs end: with their exit code and all their output, and without any exit handler."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ CRASHES_AT_EXIT = "import atexit, os; atexit.register(os.abort)"
 
 
 def ended(program: str, body: str) -> subprocess.CompletedProcess[str]:
-    """The program, with this for its command line."""
+    """Run the program with this body as its command line."""
     code = f"""
 {CRASHES_AT_EXIT}
 import {COMMAND_LINES[program]}

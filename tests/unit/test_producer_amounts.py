@@ -1,4 +1,4 @@
-"""An amount's text to its value, digit for digit, in the ways that files write it; many records at once."""
+"""Amounts: their text in all forms that files have, digit for digit, and many records at once."""
 
 from __future__ import annotations
 

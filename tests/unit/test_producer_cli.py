@@ -1,4 +1,4 @@
-"""The replay command line from outside: exit codes, one line for each mistake, the summary."""
+"""The replay command, run as a process: exit codes, one line for each mistake, the summary."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEYS = [
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of this machine on which no program listens while the test runs."""
+    """A port of this machine where no server answers during the test."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -95,7 +95,12 @@ def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
         (["replay", EXAMPLE, "--repeat", "0", "--dry-run"], "--repeat"),
         (["replay", "-", "--repeat", "2"], "--repeat"),
         (["replay", EXAMPLE, "--topic", "a b"], "--topic"),
+        (["replay", EXAMPLE, "--topic", "."], "--topic"),
         (["replay", EXAMPLE, "--bootstrap-servers", "localhost:port"], "--bootstrap-servers"),
+        (["replay", EXAMPLE, "--bootstrap-servers", " "], "KAFKA_BOOTSTRAP_SERVERS'): is blank"),
+        (["replay", EXAMPLE, "--bootstrap-servers", " one:9092"], "KAFKA_BOOTSTRAP_SERVERS'): begins or ends with a space"),
+        (["replay", EXAMPLE, "--bootstrap-servers", "localhost:9092\u200b"], "ends with a space or an invisible"),
+        (["replay", EXAMPLE, "--bootstrap-servers", "local\thost:9092"], "has a control character"),
         (["replay", EXAMPLE, "--rejects", "/nowhere/rejects.csv"], "--rejects"),
         (["replay", EXAMPLE, "--rejects", EXAMPLE], "--rejects"),
     ],
@@ -121,7 +126,9 @@ def test_a_mistake_on_the_command_line_is_one_line_that_names_it(arguments: list
         ({"KAFKA_PROPERTIES": '{"no.such": 1}'}, [], 'KAFKA_PROPERTIES: No such configuration property: "no.such"'),
         ({"KAFKA_PROPERTIES": '{"stats_cb": "x"}'}, [], "KAFKA_PROPERTIES: expected stats_cb"),
         ({"KAFKA_PROPERTIES": '{"security.protocol": "ssl", "ssl.ca.location": "/nowhere"}'}, [], "KAFKA_PROPERTIES"),
+        ({"KAFKA_PROPERTIES": "[" * 100_000}, [], "KAFKA_PROPERTIES: not valid JSON"),
         ({"KAFKA_BOOTSTRAP_SERVERS": "localhost:99999"}, [], "KAFKA_BOOTSTRAP_SERVERS"),
+        ({"KAFKA_BOOTSTRAP_SERVERS": "localhost:9092\n"}, [], "KAFKA_BOOTSTRAP_SERVERS"),
         ({"TOPICS_TRANSACTIONS": "a/b"}, [], "TOPICS_TRANSACTIONS"),
         ({"WINDOW_SIZE_MS": "10s"}, ["--align"], "WINDOW_SIZE_MS"),
     ],
@@ -249,7 +256,7 @@ def test_undelivered_rows_end_with_1_and_say_why(closed_port: int) -> None:
         KAFKA_PROPERTIES='{"message.timeout.ms": 1000}',
     )
     assert done.code == 1
-    assert "no broker answers, trying on: " in done.err
+    assert "no broker answers, still trying: " in done.err
     assert "4 rows undelivered: Local: Message timed out\n" in done.err
     counts = {"read": 4, "sent": 4, "delivered": 0, "failed": 4, "next_row": 1}
     assert done.summary | counts == done.summary
@@ -326,6 +333,29 @@ def test_metrics_show_a_running_replay_and_a_signal_ends_its_wait_for_standard_i
         done, seconds = interrupted(process, signal.SIGINT)
     assert (done.code, *done.counts("read", "next_row")) == (0, 1, 2)
     assert seconds < 2
+
+
+def shown(process: subprocess.Popen[bytes], text: bytes) -> bytes:
+    """What standard error shows, up to this text. A progress bar has no line end."""
+    assert process.stderr is not None
+    seen = b""
+    while text not in seen and (more := os.read(process.stderr.fileno(), 65_536)):
+        seen += more
+    return seen
+
+
+def test_progress_says_that_it_waits_for_rows_and_for_the_topic(closed_port: int) -> None:
+    servers = f"127.0.0.1:{closed_port}"
+    with start("replay", "-", "--progress", KAFKA_BOOTSTRAP_SERVERS=servers) as process:
+        assert process.stdin is not None
+        process.stdin.write(HEADER.encode())
+        process.stdin.flush()
+        assert b"waits for rows" in shown(process, b"waits for rows")
+        process.stdin.write(ROW.encode())
+        process.stdin.flush()
+        assert b"waits for the topic" in shown(process, b"waits for the topic")
+        done, _ = interrupted(process, signal.SIGTERM)
+    assert (done.code, *done.counts("sent", "next_row")) == (0, 0, 1)
 
 
 def test_progress_is_drawn_when_asked_for_and_says_rows_and_event_time() -> None:

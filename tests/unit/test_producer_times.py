@@ -1,4 +1,4 @@
-"""A timestamp's text to epoch ms, as strptime and the zone's rules have it; what happens twice; what is no time."""
+"""Timestamps: the same result as strptime and the zone's rules; times that occur twice; texts that are no time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  of local times
 
 
 def exact_ms(text: str, zone: ZoneInfo) -> int | None:
-    """By another way: strptime, then the instant whose local time that is, the earlier of two; None for none."""
+    """Compute it independently: strptime, then the earliest instant with that local time; None if there is none."""
     try:
         local = datetime.strptime(text, DEFAULT_FORMAT)  # noqa: DTZ007  a local time
     except ValueError:
@@ -104,7 +104,7 @@ def test_only_a_zone_that_changes_its_clocks_needs_the_row_above() -> None:
 
 @pytest.mark.parametrize(
     ("minutes", "repeated", "start_row"),
-    # 2561: the second 02:30, below five chunks of rows that are passed over.
+    # 2561: the second 02:30, below five chunks of rows before --start-row.
     [*product([1, 7, 10, 29], [1, 40], [1, 2, 60, 150]), (10, 120, 2561)],
 )
 def test_a_sorted_file_over_the_hour_that_happens_twice_stays_sorted(

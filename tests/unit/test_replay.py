@@ -1,4 +1,4 @@
-"""Which row goes when, on a hand-moved clock."""
+"""When each row is sent, on a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.disorder import HEAP_ROWS_MAX, FileOrder, Shuffled
+from producer.plan import Plan
 from producer.ports import RealClock, TopicState
 from producer.reading.errors import InputFileError
 from producer.reading.rows import Chunk
 from producer.replay import NS_PER_MS, NS_PER_S, AsFast, AtRate, ByEventTime, Pace, Replay, RowId, aligned_wait_ms
-from producer.session import Plan, Session
+from producer.session import Session
 from producer.stop import Stop
 from producer.topic import TopicMissingError
 from tests.unit.replay_driver import WALL_MS, Driven, HandClock, Kept, Notebook, Text, csv_at, rows_at
@@ -92,6 +93,43 @@ def test_with_align_the_first_row_goes_after_the_next_boundary_and_the_others_fo
     assert driven.times[1][1] - driven.times[0][1] == 1000
 
 
+def test_the_progress_shows_from_the_beginning_what_the_replay_waits_for() -> None:
+    clock = HandClock()
+    created_ns = clock.now_ns + 2 * NS_PER_S
+
+    def topic(now_ns: int) -> TopicState:
+        return TopicState.EXISTS if now_ns >= created_ns else TopicState.MISSING
+
+    waits: list[str] = []
+    driven = Driven(
+        csv_at(0, 3000),
+        clock=clock,
+        topic=topic,
+        align_ms=10_000,
+        on_tick=lambda: waits.append(driven.session.waits()),
+    )
+    driven.run()
+    assert list(dict.fromkeys(waits)) == [
+        "waits for the topic",
+        *(f"next row in {seconds} s" for seconds in (2, 1)),
+        "",
+    ]
+    assert waits.count("waits for the topic") > 10
+
+
+def test_the_progress_is_drawn_before_the_brokers_are_asked() -> None:
+    drawn: list[str] = []
+    drawn_when_asked: list[list[str]] = []
+
+    def topic(_now_ns: int) -> TopicState:
+        drawn_when_asked.append([*drawn])
+        return TopicState.EXISTS
+
+    driven = Driven(csv_at(0), topic=topic, on_tick=lambda: drawn.append(driven.session.waits()))
+    driven.run()
+    assert drawn_when_asked == [["waits for the topic"]]
+
+
 def test_rebase_makes_the_first_event_time_the_time_when_the_first_row_is_due() -> None:
     driven = Driven(csv_at(500, 1500, 400), align_ms=10_000, rebase=True).run()
     first_ms = WALL_MS + driven.start_ms + driven.times[0][1]
@@ -103,7 +141,7 @@ def test_the_schedule_waits_for_a_topic_that_is_about_to_be_created() -> None:
     created_ns = clock.now_ns + 3 * NS_PER_S
 
     def topic(now_ns: int) -> TopicState:
-        return TopicState.THERE if now_ns >= created_ns else TopicState.MISSING
+        return TopicState.EXISTS if now_ns >= created_ns else TopicState.MISSING
 
     driven = Driven(csv_at(0, 1000), clock=clock, topic=topic).run()
     assert driven.times[1][1] - driven.times[0][1] == 1000
@@ -112,7 +150,7 @@ def test_the_schedule_waits_for_a_topic_that_is_about_to_be_created() -> None:
 
 def test_a_topic_that_is_never_created_ends_the_replay_with_nothing_sent() -> None:
     driven = Driven(csv_at(0), topic=lambda _now_ns: TopicState.MISSING)
-    with pytest.raises(TopicMissingError, match="the brokers know no such topic, after 10 s"):
+    with pytest.raises(TopicMissingError, match="the brokers do not know this topic, after 10 s"):
         driven.run()
     assert driven.numbers == []
 
@@ -121,7 +159,7 @@ def test_brokers_that_do_not_answer_hold_back_the_start_only_for_a_while() -> No
     driven = Driven(csv_at(0, 1000), topic=lambda _now_ns: TopicState.NO_ANSWER, broker_wait_ns=3 * NS_PER_S).run()
     assert 3000 <= driven.times[0][1] <= 5000
     assert driven.numbers == [1, 2]
-    assert driven.said == ["no broker has answered so far: rows are queued until one does, or their time is up"]
+    assert driven.said == ["no broker has answered so far: rows are queued until one answers or the rows expire"]
 
 
 def test_a_file_that_is_no_csv_is_refused_before_anything_else() -> None:
@@ -318,5 +356,5 @@ def test_on_the_real_clock_the_last_of_many_rows_goes_within_five_ms_of_its_time
     session.run()
     assert len(sent_ns) == 300
     lags_ns = [at_ns - index * 10 * NS_PER_MS for index, at_ns in enumerate(sent_ns)]
-    # A busy machine may hold up a row or two, the first one, too; drift would move all of the last ones, late or early.
+    # A busy machine may delay a few rows, also the first. Drift would move all of the last rows.
     assert abs(min(lags_ns[-20:]) - min(lags_ns[:20])) < 5 * NS_PER_MS

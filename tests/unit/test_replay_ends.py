@@ -1,4 +1,4 @@
-"""How a replay ends: unforeseen errors, a last line that is still being written, and what is said of times."""
+"""How a replay ends: unforeseen errors, a last line that is being written, and the lines about times."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from producer.disorder import Shuffled
 from producer.reading.csv_rows import CsvRows
 from producer.reading.errors import InputFileError
 from producer.reading.rows import Chunk
+from producer.rejects import RejectsFileError
 from producer.replay import NS_PER_MS, NS_PER_S, AsFast, AtRate, ByEventTime, Pace
-from producer.report import RejectsFileError, order_line, summary_json, times_line
+from producer.report import order_line, summary_json, times_line
 from producer.unforeseen import one_line
 from tests.unit.replay_driver import Driven, HandClock, Kept, Text, csv_at
 
@@ -23,7 +24,7 @@ UTC = ZoneInfo("UTC")
 
 
 class Faulty(Text):
-    """A source whose reading ends with an error after so many chunks."""
+    """A source whose reading ends with an error after this number of chunks."""
 
     def __init__(self, text: str, error: Exception, chunks: int) -> None:
         super().__init__(text, block=100)
@@ -36,6 +37,8 @@ class Faulty(Text):
 
         class Broken(CsvRows):
             next_row = property(lambda _self: rows.next_row)
+
+            header_known = property(lambda _self: rows.header_known)
 
             def __init__(self) -> None:
                 self.unfinished_row = self.unfinished_line = None
@@ -107,8 +110,8 @@ def test_rejects_that_can_not_be_written_end_it_with_what_was_sent_accounted_for
             del rejects
             raise RejectsFileError("--rejects x: No space left on device")
 
-    driven = Driven("transaction_id,timestamp,amount\na,0,1\nb,0,x\nc,0,1\n", AsFast(), outstanding=1, reported_in_ms=9)
-    driven.session._rejects = Full()
+    text = "transaction_id,timestamp,amount\na,0,1\nb,0,x\nc,0,1\n"
+    driven = Driven(text, AsFast(), outstanding=1, reported_in_ms=9, rejects=Full())
     assert driven.session.run() == "--rejects x: No space left on device"
     assert driven.sink.outstanding == 0
     assert driven.session.failure is None
@@ -131,7 +134,7 @@ def unfinished(*times_ms: int) -> str:
 def test_it_is_sent_and_said() -> None:
     driven = Driven(unfinished(0, 1000)).run()
     assert (driven.numbers, driven.session.next_row) == ([1, 2], 3)
-    assert driven.said == ["line 3, the last one, has no end: it is taken as it is"]
+    assert driven.said == ["line 3, the last one, has no end: it was read as it is"]
     assert driven.session.tally.last_line_unfinished
 
 
@@ -145,7 +148,7 @@ def test_it_is_not_sent_where_the_file_has_grown_before_its_time_came(grows_ms: 
     assert (driven.numbers, driven.session.next_row) == (([1, 2], 3) if grown else ([1, 2, 3], 4))
     assert driven.session.tally.last_line_unfinished
     assert len(driven.said) == 1
-    assert driven.said[0].endswith("it is not sent" if grown else "it is taken as it is")
+    assert driven.said[0].endswith("it was not sent" if grown else "it was read as it is")
     assert driven.session.tally.read == len(driven.numbers)
 
 
@@ -187,7 +190,7 @@ def test_a_person_learns_times_span_and_how_many_rows_go_back() -> None:
         "event times 1970-01-01 08:00:01.500+08:00 to 1970-01-01 09:00:00+08:00, 0.000 s at this pace"
     )
     assert order_line(tally) == (
-        "2 of 3 rows are earlier than one before them and go without a wait; "
+        "2 of 3 rows are earlier than a row before them and are sent without a wait; "
         "--reverse reads a newest-first file from its end"
     )
     assert order_line(Driven(csv_at(1, 2, 2)).run().session.tally) is None
@@ -198,7 +201,7 @@ def test_times_at_the_calendars_end_are_shown_in_any_zone() -> None:
     tally = Driven(csv_at(253_402_300_799_999), AsFast()).run().session.tally
     line = times_line(tally, None, ZoneInfo("Asia/Shanghai"))
     assert line is not None
-    assert "9999-12-31 23:59:59.999+00:00, as fast as they can go" in line
+    assert "9999-12-31 23:59:59.999+00:00, as fast as possible" in line
 
 
 def test_the_summary_has_null_where_no_row_was_sent() -> None:

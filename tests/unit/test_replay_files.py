@@ -1,4 +1,4 @@
-"""Files and their options from outside: what each option reads, what is refused, rejects over several runs."""
+"""Files and their options, by command: what each option reads, what is refused, rejects of several runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from producer.disorder import FileOrder
+from producer.plan import Plan
 from producer.ports import DryRun, RealClock
 from producer.reading.layout import Layout
 from producer.reading.source import Source
 from producer.reading.times import DEFAULT_FORMAT, TimestampParser
+from producer.rejects import ShownRejects
 from producer.replay import AtRate, Batch, Replay
-from producer.report import ShownRejects
-from producer.session import Plan, Session
+from producer.session import Session
 from producer.stop import Stop
 from tests.replay_process import EXAMPLE, HEADER, Done, finish, run, start
 
@@ -157,7 +158,7 @@ def test_a_newest_first_file_is_named_and_read_in_order_from_its_end(tmp_path: P
     path = file(tmp_path, HEADER + "".join(rows))
     done = dry(path)
     assert done.err == (
-        "txwatch-replay: 29 of 30 rows are earlier than one before them and go without a wait; "
+        "txwatch-replay: 29 of 30 rows are earlier than a row before them and are sent without a wait; "
         "--reverse reads a newest-first file from its end\n"
     )
     assert done.out.splitlines()[0].endswith("10:00:30+00:00 to 2024-05-11 10:00:59+00:00, 0.000 s at this pace")
@@ -221,7 +222,7 @@ def test_a_last_line_without_its_end_is_sent_and_said(tmp_path: Path) -> None:
     path = file(tmp_path, (HEADER + ROW + ROW).removesuffix("\n"))
     for done in (dry(path), run("replay", "-", "--dry-run", text=path.read_text())):
         assert (done.code, *done.counts("read", "next_row", "last_line_unfinished")) == (0, 2, 3, True)
-        assert done.err == "txwatch-replay: line 3, the last one, has no end: it is taken as it is\n"
+        assert done.err == "txwatch-replay: line 3, the last one, has no end: it was read as it is\n"
 
 
 def test_one_that_is_being_written_is_not_sent_and_comes_whole_with_the_next_replay(tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ def test_one_that_is_being_written_is_not_sent_and_comes_whole_with_the_next_rep
             return super().send(batch, keep_on)
 
     def grow_once() -> None:
-        # Row 2 is due in half a second and has been read by now.
+        # Row 2 has been read, and is sent half a second after row 1.
         if time.monotonic() - began_s > 0.2 and source.position == path.stat().st_size:
             with path.open("a") as out:
                 out.write("00\n")
@@ -254,7 +255,7 @@ def test_one_that_is_being_written_is_not_sent_and_comes_whole_with_the_next_rep
     began_s = time.monotonic()
     session.run()
     assert (sent, session.next_row) == ([1], 2)
-    assert said == ["line 3 has no end and the file has grown meanwhile: it is not sent"]
+    assert said == ["line 3 has no end, and the file has grown since: it was not sent"]
     after = dry(path, "--start-row", "2")
     assert after.counts("read", "next_row", "last_line_unfinished") == (1, 3, False)
 

@@ -1,4 +1,4 @@
-"""Standard error that is not read, is read slowly, is full or is closed: no thread of the service waits for it."""
+"""Standard error without a reader, with a slow one, full, or closed: the program does not wait for it."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -21,27 +21,26 @@ import pytest
 
 from brokerkit.service_process import ROOT
 from service.process.stderr import FLUSH_S, MOST_BYTES, Stderr
+from tests.full_pipe import FILLER, fill
 
 pytestmark = pytest.mark.slow
 
 LINES: Final = 20_000
-FILLER: Final = "x" * 127 + "\n"
-"""A part of a page: a pipe that has no room for it takes no shorter line either."""
 QUIET_S: Final = 2.0
-"""Nothing more comes then, on a busy machine either."""
+"""After this time without a byte, no more come, even on a busy machine."""
 QUICK_S: Final = 10.0
-"""So many lines take some hundredths of a second where no thread waits for a reader."""
+"""More than enough for all lines, which take some hundredths of a second without a wait for a reader."""
 
 
 class Pipe:
-    """A pipe with a Stderr at its one end."""
+    """A pipe whose writer is a Stderr."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.reading, self.writing = os.pipe()
         self.stream = Stderr(self.writing, most_bytes=most_bytes)
 
     def read_lines(self, pause_s: float = 0.0) -> list[str]:
-        """Read everything that comes, 4 KiB at a time, until it is quiet for a while."""
+        """Read 4 KiB at a time, until no byte comes for QUIET_S."""
         read = b""
         while select.select([self.reading], [], [], QUIET_S)[0]:
             read += os.read(self.reading, 4096)
@@ -56,18 +55,9 @@ class Pipe:
         return time.monotonic() - began
 
 
-def fill(descriptor: int) -> None:
-    """Write to a pipe until it takes no more."""
-    os.set_blocking(descriptor, False)
-    with contextlib.suppress(BlockingIOError):
-        while os.write(descriptor, FILLER.encode()):
-            pass
-    os.set_blocking(descriptor, True)
-
-
 @pytest.fixture
 def make_pipe() -> Iterator[Callable[..., Pipe]]:
-    """Makes pipes that are gone at the end: then no thread waits for their readers."""
+    """Makes pipes, and closes them at the end, so that no thread waits for a reader."""
     pipes: list[Pipe] = []
 
     def make(most_bytes: int = MOST_BYTES) -> Pipe:
@@ -128,10 +118,23 @@ def test_a_line_in_pieces_is_one_line(make_pipe: Callable[..., Pipe]) -> None:
     pipe = make_pipe()
     print("a", 1, file=cast("TextIO", pipe.stream))
     pipe.stream.write("b")
-    pipe.stream.flush()
     assert ["a 1"] == pipe.read_lines()
     assert pipe.stream.drain(5)
     assert ["b"] == pipe.read_lines()
+
+
+def test_a_flush_hands_over_an_incomplete_line_without_a_wait(make_pipe: Callable[..., Pipe]) -> None:
+    pipe = make_pipe()
+    pipe.stream.write("50 %")
+    pipe.stream.flush()
+    assert ["50 %"] == pipe.read_lines()
+    fill(pipe.writing)
+    began = time.monotonic()
+    pipe.stream.write("60 %")
+    pipe.stream.flush()
+    pipe.stream.flush()
+    assert time.monotonic() - began < QUICK_S
+    assert ["60 %"] == pipe.read_lines()
 
 
 def test_the_wait_for_the_last_lines_is_bounded(make_pipe: Callable[..., Pipe]) -> None:
@@ -209,7 +212,7 @@ def test_a_traceback_goes_through_it(make_pipe: Callable[..., Pipe]) -> None:
 
 
 def command(body: str) -> list[str]:
-    """The service with this for its command line."""
+    """The command that runs the service with this body as its command line."""
     code = f"""
 import sys, logging, warnings
 import service.cli.main
@@ -227,7 +230,7 @@ CONFIGURE: Final = "from service.observe import log; log.configure('info', 'json
 
 @contextlib.contextmanager
 def started(arguments: list[str], **more: Any) -> Iterator[subprocess.Popen[bytes]]:  # noqa: ANN401 - Popen's
-    """A process that is killed at the end of the block, should it be there still."""
+    """Start a process, and kill it at the end of the block if it still runs."""
     with subprocess.Popen(arguments, **more) as process:
         try:
             yield process
@@ -263,7 +266,7 @@ def test_a_crash_is_read_to_its_last_line_by_a_reader_that_comes_late() -> None:
         os.close(writing)
         while len(read := os.read(reading, 1)) == 0:
             pass
-        time.sleep(0.5)  # by now all is said, and the process waits for the pipe
+        time.sleep(0.5)  # by now all lines are written to the stream, and the process waits for the pipe
         with os.fdopen(reading, "rb") as rest:
             lines = (read + rest.read()).decode().splitlines()
         assert 1 == process.wait(60)

@@ -1,4 +1,4 @@
-"""From a signal to the end of the process there is a bound, for every command."""
+"""After a signal, the process ends within a bound, whatever the command does."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -33,7 +33,7 @@ STANDING: Final = {
 
 @contextlib.contextmanager
 def started(body: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The program with this for its command, once it can be stopped; killed at the end of the block."""
+    """Start the program with this body as its command, wait until it can be stopped, and kill it after the block."""
     code = f"""
 import sys, time
 import service.cli.main
