@@ -17,7 +17,7 @@ INSTANCES: Final = 3
 
 
 class CheckError(Exception):
-    """Something is not as it should be; the text says what."""
+    """A check failed; the text says what."""
 
 
 def expect(condition: object, otherwise: str) -> None:
@@ -45,7 +45,7 @@ def eventually(what: Callable[[], Any], name: str, timeout_s: float = PATIENCE_S
 
 
 def get(url: str) -> tuple[int, str]:
-    """Status and text of a page; status 0 where nobody answers."""
+    """Status and text of a page; status 0 where no program answers."""
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own addresses
             return response.status, response.read().decode()
@@ -161,13 +161,13 @@ class Stack:
         self.compose("--profile", "live", "down", "--volumes", "--remove-orphans", "--timeout", "10")
 
     def remove(self) -> None:
-        """Leave nothing behind, whatever happened."""
+        """Leave nothing behind, also after an error."""
         self.empty()
         subprocess.run(["docker", "image", "rm", self.image], capture_output=True, check=False)  # noqa: S607
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports on which nobody listens."""
+    """So many ports on which no program listens."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.core.model import ClockName, LatePolicy
-from service.wire.names import fault_of_host, fault_of_name, fault_of_text, first_bad_address
+from service.wire.client import PROTECTED
+from service.wire.names import NO_TOPICS, TOPIC_NAME, fault_of_host, fault_of_name, fault_of_text, first_bad_address
 
 
 def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
@@ -26,7 +27,7 @@ def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
 Name = Annotated[str, _refusing(fault_of_name)]
 Host = Annotated[str, _refusing(fault_of_host)]
 Servers = Annotated[str, _refusing(fault_of_text)]
-TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+TopicName = Annotated[str, Field(pattern=f"^{TOPIC_NAME}$")]
 Milliseconds = Annotated[int, Field(ge=0, le=10**15)]
 
 
@@ -46,31 +47,21 @@ class _Group(BaseModel):
         return value
 
 
-PROTECTED_PROPERTIES: Final = frozenset(
-    {
-        "acks",
-        "auto.offset.reset",
-        "bootstrap.servers",
-        "delivery.timeout.ms",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.gapless.guarantee",
-        "enable.idempotence",
-        "enable.partition.eof",
-        "error_cb",
-        "group.id",
-        "group.instance.id",
-        "isolation.level",
-        "logger",
-        "message.timeout.ms",
-        "metadata.broker.list",
-        "partition.assignment.strategy",
-        "partitioner",
-        "request.required.acks",
-        "transaction.timeout.ms",
-        "transactional.id",
-    }
-)
+PROTECTED_PROPERTIES: Final = PROTECTED | {
+    "auto.offset.reset",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "error_cb",
+    "group.id",
+    "group.instance.id",
+    "isolation.level",
+    "logger",
+    "message.timeout.ms",
+    "partition.assignment.strategy",
+    "transaction.timeout.ms",
+}
 """librdkafka properties that the service's guarantees need, or that have a setting of their own."""
 
 
@@ -120,7 +111,7 @@ class TopicsSettings(_Group):
 
     transactions: TopicName = Field("transactions", description="the input")
     alerts: TopicName = Field("alerts", description="where alerts are written")
-    aggregates: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")] = Field(
+    aggregates: Annotated[str, Field(pattern=f"^({TOPIC_NAME})?$")] = Field(
         "", description="where each closed window's sum is written, one record for each id. Empty: off"
     )
     late: TopicName = Field("transactions.late", description="where late records go under `LATE_POLICY=divert`")
@@ -139,7 +130,7 @@ class TopicsSettings(_Group):
     @field_validator("transactions", "alerts", "aggregates", "late", "dead_letter", "state")
     @classmethod
     def _no_folder(cls, name: str) -> str:
-        if name in {".", ".."}:
+        if name in NO_TOPICS:
             raise ValueError("Kafka has no topic of this name")
         return name
 

@@ -59,7 +59,7 @@ def expressions() -> list[str]:
 
 @pytest.fixture(scope="module")
 def prometheus(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """It scrapes a service that has had good, late and bad records, anomalies, and a rebalance."""
+    """It scrapes a service with good, late and bad records, anomalies, and a rebalance."""
     folder = tmp_path_factory.mktemp("prometheus")
     names = Names(lambda name: f"prometheus.{name}")
     with running(broker, names) as service:
@@ -141,7 +141,7 @@ def test_each_alert_has_its_tests_and_its_paragraph() -> None:
     headings = re.findall(r"^#+ (\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
     assert len(alerts) >= 11
     for alert in alerts:
-        assert tests.count(f"alertname: {alert}\n        exp_alerts") == 1, alert
+        assert tests.count(f"alertname: {alert}\n        exp_alerts") >= 1, alert
         assert tests.count(f"alertname: {alert}}}") >= 1, alert
         assert alert in headings
 
