@@ -152,9 +152,9 @@ class Stack:
 
     def alerts(self, *options: str) -> list[str]:
         """The lines of `docker compose run --rm alerts …`, all that there are unless the options say otherwise."""
-        return self.compose(
-            "run", "--rm", "-T", "alerts", *(options or ("--format", "text")), timeout_s=180
-        ).splitlines()
+        # With its dependencies, `run` would go back to one instance.
+        command = ("run", "--rm", "-T", "--no-deps", "alerts", *(options or ("--format", "text")))
+        return self.compose(*command, timeout_s=180).splitlines()
 
     def empty(self) -> None:
         """End all that is running, and forget what Kafka has."""

@@ -1,4 +1,4 @@
-"""Runs the commands that README gives for Docker, as its reader would: each in a terminal of its own.
+"""Runs the commands that README gives for Docker, as its reader would, each in a terminal of its own.
 
 Each command of the section has its check here, by its very text. A command without one fails, and so does a check
 whose command is gone.

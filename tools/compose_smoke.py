@@ -114,6 +114,7 @@ class Smoke:
 
         def roll() -> str:
             names = list(self.stack.instances())
+            expect(len(names) == INSTANCES - 1, f"{len(names)} instances, without the one that was killed")
             for name in names:
                 self.stack.docker("restart", name)
                 # A port of the range may be another one now.

@@ -16,19 +16,19 @@ from typing import Final
 
 PATIENCE_S: Final = 2.0
 CHUNK: Final = 65_536
-NOBODY: Final = b"No instance of the service answers.\n"
+NO_INSTANCE: Final = b"No instance of the service answers.\n"
 UNAVAILABLE: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: "
-    + str(len(NOBODY)).encode()
+    + str(len(NO_INSTANCE)).encode()
     + b"\r\n\r\n"
-    + NOBODY
+    + NO_INSTANCE
 )
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def addresses(name: str, port: int) -> Sequence[str]:
-    """Return what a name stands for now, in the same order each time; nothing where nobody knows it."""
+    """Return what a name stands for now, in the same order each time; empty where it is unknown."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
     except OSError:

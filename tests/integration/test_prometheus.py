@@ -143,7 +143,7 @@ def test_each_alert_has_its_tests_and_its_paragraph() -> None:
     headings = re.findall(r"^#+ (\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
     assert len(alerts) >= 11
     for alert in alerts:
-        assert tests.count(f"alertname: {alert}\n        exp_alerts") == 1, alert
+        assert tests.count(f"alertname: {alert}\n        exp_alerts") >= 1, alert
         assert tests.count(f"alertname: {alert}}}") >= 1, alert
         assert alert in headings
 
@@ -154,7 +154,7 @@ def test_each_alert_links_to_its_paragraph_below_a_base_that_can_be_set() -> Non
     form = re.compile(r"\{\{ or \$externalLabels\.runbooks \"(https://[^\"]+/docs/operations\.md)\" \}\}#(\w+)")
     found = {alert: form.fullmatch(link) for alert, link in links.items()}
     assert {alert: match and match[2] for alert, match in found.items()} == {alert: alert.lower() for alert in links}
-    assert len({match and match[1] for match in found.values()}) == 1
+    assert {match and match[1] for match in found.values()} == {dashboard.runbook()}
 
 
 def test_the_dashboard_is_what_its_program_writes() -> None:
