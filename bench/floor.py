@@ -17,7 +17,7 @@ def main() -> None:
     """Read the number of records given; settings come from the environment, as the service's do."""
     wanted = int(sys.argv[1])
     settings = load(None).settings
-    admin = ClusterAdmin(lambda: AdminClient(client_config(settings, "admin", lambda _: None)))
+    admin = ClusterAdmin(AdminClient(client_config(settings, "admin", lambda _: None)))
     config = consumer_config(settings, lambda _: None, admin.brokers(settings.topics.transactions))
     consumer = Consumer({**config, "auto.offset.reset": "earliest"})
     consumer.subscribe([settings.topics.transactions])

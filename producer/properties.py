@@ -6,29 +6,20 @@ import json
 import re
 from typing import Final
 
-from service.wire.names import first_bad_address
+from service.wire.client import PROTECTED
+from service.wire.names import NO_TOPICS, TOPIC_NAME, first_bad_address
 
 Value = str | int | float | bool
 
-PROTECTED_PROPERTIES: Final = frozenset(
-    {
-        "bootstrap.servers",
-        "metadata.broker.list",
-        "acks",
-        "request.required.acks",
-        "enable.idempotence",
-        "enable.gapless.guarantee",
-        "partitioner",
-        "transactional.id",
-        "delivery.report.only.error",
-        "queuing.strategy",
-        "log.queue",
-        "enabled_events",
-    }
-)
+PROTECTED_PROPERTIES: Final = PROTECTED | {
+    "delivery.report.only.error",
+    "queuing.strategy",
+    "log.queue",
+    "enabled_events",
+}
 """Nothing lost, nothing twice, the Java clients' partitions and the count of rows rest on these."""
 
-_TOPIC: Final = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_TOPIC: Final = re.compile(TOPIC_NAME)
 
 
 class PropertiesError(ValueError):
@@ -63,6 +54,6 @@ def check_brokers(text: str) -> str:
 
 def check_topic(name: str) -> str:
     """Return a topic's name as it is; raises `PropertiesError` where Kafka would not have it."""
-    if _TOPIC.fullmatch(name) is None or name in {".", ".."}:
+    if _TOPIC.fullmatch(name) is None or name in NO_TOPICS:
         raise PropertiesError(f"{name!r} is no topic name: 1 to 249 of A-Z a-z 0-9 . _ -")
     return name

@@ -20,6 +20,7 @@ from producer.ports import ConfigError, TopicState
 from producer.properties import Value
 from producer.replay import Batch, RowId
 from service.process.files import name_file
+from service.wire.client import settings_refused
 
 PARTITION_BY_KEY: Final = -1
 ROOM_WAIT_S: Final = 0.01
@@ -201,8 +202,7 @@ class Publisher:
     def _on_error(self, error: KafkaError) -> None:
         """Keep what librdkafka says of its connections. A callback: never raises."""
         code = error.code()
-        # A TLS connection that breaks off in the handshake may be a broker that is just stopping.
-        if code == KafkaError._AUTHENTICATION or (code == KafkaError._SSL and "Disconnected" not in error.str()):  # noqa: SLF001
+        if settings_refused(error.name(), error.str()):
             self._rejected_client = _text(error)
         if code not in _OUTAGES:
             self._last_error = _text(error)

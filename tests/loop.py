@@ -1,4 +1,4 @@
-"""The loop driven by hand, between a Kafka of plain lists and a clock that moves only when told.
+"""The loop driven by hand, between a Kafka of plain lists and a clock that moves only when the test moves it.
 
 FakeKafka keeps what a broker keeps: the input's records, committed offsets with their watermarks, and committed
 output. A commit moves all of it at once and an abort nothing, which is all that the loop relies on; whether the
@@ -11,7 +11,7 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -21,7 +21,7 @@ from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTim
 from service.loop.errors import KafkaProblem, Replaced, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, PartitionEnd, Records, Revoked
 from service.loop.output_topics import OutputTopics
-from service.loop.ports import Ends, InputConsumer, Probe, StartPoint
+from service.loop.ports import Ends, InputConsumer, InputStatus, Probe, StartPoint
 from service.loop.worker import Worker
 from service.observe.metrics import Metrics
 from service.observe.status import PartitionStatus, StatusBoard
@@ -48,8 +48,8 @@ class Message:
     created_ms: int = -1
     appended_ms: int = -1
 
-    def offset(self) -> int:
-        return self.at
+    def offset(self) -> Offset:
+        return Offset(self.at)
 
     def value(self) -> bytes | None:
         return self.held
@@ -160,7 +160,7 @@ class FakeInputConsumer:
                 : min(max_records, self.batch)
             ]
             if there:
-                events.append(Records(Partition(partition), cast("list[Any]", there)))
+                events.append(Records(Partition(partition), there))
                 self._positions[partition] = there[-1].offset() + 1
                 self._told_end.discard(partition)
             elif partition not in self._told_end or position < end:
@@ -279,7 +279,7 @@ class FakeOutputProducer:
         if not problems:
             return
         problem = problems.popleft()
-        if isinstance(problem, Replaced):  # a new producer stands there, and has not fenced the old one yet
+        if isinstance(problem, Replaced):  # a new producer exists, and has not fenced the old one yet
             self.open, self.ready, self.sent = False, False, []
         raise problem
 
@@ -308,7 +308,8 @@ class Loop:
         *,
         now: int = 0,
         partitions: tuple[int, ...] = (0,),
-        source: InputConsumer | None = None,
+        consumer: InputConsumer | None = None,
+        status: InputStatus | None = None,
         late: str = "",
         aggregates: str = "aggregates",
         dead_letter_max_bytes: int = 2_097_152,
@@ -316,7 +317,7 @@ class Loop:
     ) -> None:
         """Start it, with these partitions running; ``changed`` are rules other than the default ones.
 
-        With another ``source`` nothing comes from the fake Kafka.
+        With another ``consumer`` and its ``status`` nothing comes from the fake Kafka.
         """
         self.kafka = kafka or FakeKafka()
         self.clock = Clock(now)
@@ -336,9 +337,9 @@ class Loop:
             None, processors=[logs], wrapper_class=structlog.make_filtering_bound_logger("debug")
         )
         self.worker = Worker(
-            source or self.input,
+            consumer or self.input,
             self.output,
-            Probe(self.end_offsets, self.ends, self.reach),
+            Probe(status or self.input, self.end_offsets, self.ends, self.reach),
             topics=OutputTopics("alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes),
             rules=rules(**changed),
             clock=self.clock,

@@ -191,7 +191,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         ),
         Panel(
             "Log lines dropped",
-            "Lines that could not be written to standard error: nobody reads it, or it is full or closed.",
+            "Lines that could not be written to standard error: it is not read, or is full or closed.",
             "short",
             ((f"sum by (instance) (increase(txwatch_log_lines_dropped_total{{{CHOSEN}}}[{RATE}]))", "{{instance}}"),),
         ),

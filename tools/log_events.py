@@ -36,7 +36,7 @@ def find(*folders: Path) -> dict[str, LogEvent]:
     functions = {node.name: node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, Function)}
     for path, tree in trees.items():
         for function in _outermost(tree):
-            scope = _Scope(tree, function, functions)
+            scope = _Scope(list(trees.values()), function, functions)
             for name, level, fields in _logged(scope, path):
                 event = events.setdefault(name, LogEvent())
                 event.levels.add(level)
@@ -80,7 +80,7 @@ def _event_of(node: ast.Dict) -> str | None:
 class _Scope:
     """A function, and where the values of its names may come from."""
 
-    module: ast.Module
+    modules: list[ast.Module]
     function: Function
     functions: dict[str, Function]
 
@@ -120,11 +120,11 @@ class _Scope:
                 yield from self._values(node.value)
 
     def _passed(self, name: str) -> Iterator[ast.expr]:
-        """What the module's calls of this function pass as this parameter."""
+        """What calls of this function, in any module, pass as this parameter."""
         parameters = [one.arg for one in self.function.args.args if one.arg != "self"]
         if name not in parameters:
             return
-        for node in ast.walk(self.module):
+        for node in (one for module in self.modules for one in ast.walk(module)):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name)):
                 continue
             called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id

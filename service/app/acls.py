@@ -1,4 +1,4 @@
-"""What the broker's administrator has to allow; docs/security.md has all of it."""
+"""Which ACL is missing when the broker refuses something; docs/security.md lists all ACLs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from service.settings import Settings
 
 
 def needed_acl(code: int | None, settings: Settings) -> str | None:
-    """The ACL whose lack is this error of Kafka's, or None where it is another error."""
+    """The missing ACL, for Kafka's error ``code``; None for any other error."""
     group, own = settings.kafka.group_id, transactional_id(settings.kafka, settings.kafka.instance_id)
     topics = settings.topics
     outputs = " ".join(filter(None, (topics.alerts, topics.aggregates, topics.late, topics.dead_letter)))
@@ -21,5 +21,5 @@ def needed_acl(code: int | None, settings: Settings) -> str | None:
         KafkaError.TOPIC_AUTHORIZATION_FAILED: (
             f"ACL {read} on topic {topics.transactions}, WRITE and DESCRIBE_CONFIGS on topics {outputs}"
         ),
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED: "ACL CREATE on the cluster, or the topics made beforehand",
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED: "ACL CREATE on the cluster, or create the topics beforehand",
     }.get(code or 0)

@@ -1,4 +1,4 @@
-"""The composition root: it puts the service together, and runs it from the first to the last moment."""
+"""The composition root: it builds the service and runs it from start to end."""
 
 from __future__ import annotations
 
@@ -7,65 +7,40 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, Producer
-from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 import service
 from service.app.acls import needed_acl
-from service.app.clients import (
-    another_instance,
-    check_properties,
-    client_config,
-    client_id,
-    construct,
-    consumer_config,
-    is_classic,
-    offsets_config,
-    producer_config,
-    txn_timeouts_ms,
-)
+from service.app.clients import check_properties, is_classic
+from service.app.from_settings import description, task_rules
 from service.app.loop_watch import LoopWatch
+from service.app.service_wait import ServiceWait
 from service.app.topics import compaction_loses, prepare_topics
-from service.app.waiting import wait_for_broker
-from service.core.detectors.threshold import Threshold
+from service.app.waiting import StoppedWaiting
+from service.app.wiring import ClientClasses, Wiring, make_throttles
 from service.core.model import WallTimeMs
-from service.core.rules import TaskRules
-from service.kafka.admin import ClusterAdmin
-from service.kafka.background import Background
-from service.kafka.classify import classify
 from service.kafka.consumer import GroupConsumer
-from service.kafka.guards.dead_owners import DeadOwners, LastCommits, connected
-from service.kafka.guards.group_protocol import check_group_protocol
-from service.kafka.guards.throttle import Throttle, reasons
-from service.kafka.guards.txn_failure import with_reports
-from service.kafka.partition_ends import PartitionEnds
-from service.kafka.producer import TxnProducer
-from service.kafka.start_lookup import StartLookup
+from service.kafka.guards.throttle import reasons
 from service.loop.errors import Fatal, Misconfigured, Retriable
-from service.loop.output_topics import OutputTopics
-from service.loop.ports import Probe
 from service.loop.worker import Worker
 from service.observe import log as logs
 from service.observe.http import HttpServer, Pages, authority, why_not
-from service.observe.metrics import THROTTLED_CLIENTS, Metrics
+from service.observe.metrics import Metrics
 from service.observe.status import Status, StatusBoard
 from service.process.stderr import dropped_lines
 from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
 from service.settings import Settings, SettingsError
 
 CLOSE_TIMEOUT_S: Final = 3.0
-"""Leaving the group may hang (confluent-kafka-python#1667); past this the process ends without it."""
-NOT_READY_AFTER_S: Final = 1.5
+"""Leaving the group may hang (confluent-kafka-python#1667). After this time the process ends without it."""
 GC_THRESHOLD: Final = 50_000
-"""Records make no cycles; Python's default would look for some at every other batch."""
-SAY_EVERY_S: Final = 5.0
+"""Records make no cycles; with Python's default the collector would run at every other batch."""
 
 
 def now_ms() -> WallTimeMs:
@@ -83,25 +58,23 @@ class Service:
         producer: Callable[[dict[str, Any]], Producer] = Producer,
         consumer: Callable[[dict[str, Any]], Consumer] = Consumer,
     ) -> None:
-        """Nothing is connected yet. ``producer`` and ``consumer`` make clients; tests put some that stop at a step."""
+        """Connect to nothing yet. ``producer`` and ``consumer`` construct clients; tests pass some that stop."""
         self._settings = settings
         self._stop = stop
-        self._producer = producer
-        self._consumer = consumer
+        self._classes = ClientClasses(producer, consumer)
         self._log: FilteringBoundLogger = logs.get("txwatch")
         self._board = StatusBoard(time.monotonic)
-        self._errors: deque[KafkaError] = deque(maxlen=100)
-        self._waiting_since_s = 0.0
-        self._said_s = float("-inf")
-        self._throttles: tuple[Throttle, ...] = ()
 
     def run(self) -> int:
-        """Run until told to stop; returns the exit code.
+        """Run until the stop; returns the exit code.
 
         1. Serve HTTP, not ready.
         2. Wait for the broker, create missing topics, check the group protocol, fence an older instance of this name.
-        3. Turn the loop.
-        4. Give up what is not committed, and leave the group.
+        3. Run the loop.
+        4. Abort what is not committed, and leave the group.
+
+        Raises:
+            SettingsError: the service cannot run with these settings.
         """
         settings = self._settings
         check_properties(settings)
@@ -109,7 +82,7 @@ class Service:
         metrics = Metrics(registry, self._board, service.__version__, confluent_kafka.libversion()[0], dropped_lines)
         try:
             server = HttpServer(settings.http.host, settings.http.port, Pages(registry, self._board))
-        except (OSError, UnicodeError) as error:  # the latter of a name that can be none in DNS
+        except (OSError, UnicodeError) as error:  # UnicodeError: the name cannot be one in DNS
             where = authority(settings.http.host, settings.http.port)
             raise SettingsError(f"HTTP_HOST, HTTP_PORT: {where}: {why_not(error)}") from None
         self._log.info("http_listening", host=settings.http.host, port=server.port)
@@ -118,6 +91,8 @@ class Service:
         self._stop.forced = lambda: self._log.warning("stop_forced", after_s=FORCED_AFTER_S, waits_in=watch.where())
         try:
             self._run(metrics)
+        except StoppedWaiting:
+            pass  # nothing has been read, so nothing is to be undone
         except Retriable as problem:
             if not self._stop.asked():
                 raise
@@ -134,194 +109,47 @@ class Service:
         return 0
 
     def _run(self, metrics: Metrics) -> None:
-        writes, reads, asks = self._throttles = tuple(
-            Throttle(client, time.monotonic, metrics.throttle.labels(client).observe) for client in THROTTLED_CLIENTS
+        settings, errors = self._settings, deque[KafkaError](maxlen=100)
+        throttles = make_throttles(metrics)
+        self._board.throttled = partial(reasons, throttles.values())
+        wait = ServiceWait(
+            settings.kafka.bootstrap_servers, self._stop, errors, throttles.values(), board=self._board, log=self._log
         )
-        self._board.throttled = partial(reasons, self._throttles)
-        # The client reports what it logs as errors, too; the wait for the broker says them in one line.
-        config = {
-            "log_level": 0,
-            **client_config(self._settings, "admin", self._errors.append),
-            "throttle_cb": asks.heard,
-        }
-        admin = ClusterAdmin(partial(construct, AdminClient, config))
-        topics = self._prepare_topics(admin)
-        if topics is None:
-            return
+        wiring = Wiring(settings, self._stop, errors, throttles, self._classes)
+        admin = wiring.admin()
+        topics = wait.until_done(partial(prepare_topics, admin, settings), "waiting_for_broker")
         for name in topics.compacted:
-            self._log.warning("topic_compacted", topic=name, **compaction_loses(name, self._settings))
-        topic = self._settings.topics.transactions
-        if not is_classic(self._settings):
-            look = partial(self._check_group_protocol, config, topic)
-            if not self._wait_for(look, "waiting_for_broker"):
-                return
-        config = producer_config(self._settings, self._errors.append, topics)
-        txn_producer = TxnProducer(
-            partial(self._make_producer, {**config, "throttle_cb": writes.heard}),
-            self._keep_going,
-            partial(admin.missing_topic, topics.names),
-            throttled=lambda: writes.active,
-            txn_timeouts_ms=txn_timeouts_ms(self._settings),
-        )
-        if not self._wait_for(txn_producer.initialise, "waiting_for_transaction_coordinator"):
-            return
-        consumer = self._make_consumer(admin, reads)
-        if consumer is None:
-            return
-        kafka = self._settings.kafka
-        stable = construct(Consumer, offsets_config(self._settings, "read_committed"))
-        latest = construct(Consumer, offsets_config(self._settings, "read_uncommitted"))
-        partition_ends = PartitionEnds(stable, latest)
-        dead_owners = DeadOwners(
-            admin,
-            LastCommits(latest),
-            group=kafka.group_id,
-            instance=kafka.instance_id,
-            client_id=client_id,
-            make_producer=lambda name: connected(
-                construct(self._producer, {**config, **another_instance(kafka, name)}), topics.alerts
-            ),
-            keep_going=lambda: not self._stop.asked(),  # its thread is not the loop's, and is no sign of life of it
-        )
-        starting = StartLookup(
-            consumer,
-            stable,
-            topic,
-            topic_id=admin.topic_id,
-            edges=partition_ends.edges,
-            end_txns=dead_owners.end_their_txns,
-        )
-        group_consumer = GroupConsumer(
-            consumer,
-            topic,
-            self._errors,
-            starting=starting,
-            is_member=partial(admin.is_member, kafka.group_id),
-            instance=kafka.instance_id,
-            partition_count=partial(admin.partition_count, topic),
-            is_throttled=lambda: reads.active,
-        )
+            self._log.warning("topic_compacted", topic=name, **compaction_loses(name, settings))
+        if not is_classic(settings):
+            wait.until_done(wiring.check_group_protocol, "waiting_for_broker")
+        txn_producer = wiring.txn_producer(topics, admin, wait.keep_going)
+        wait.until_done(txn_producer.initialise, "waiting_for_transaction_coordinator")
+        brokers = wait.until_done(partial(admin.brokers, settings.topics.transactions), "waiting_for_broker")
+        group_consumer, probe = wiring.input(topics, admin, brokers)
         worker = Worker(
             group_consumer,
             txn_producer,
-            Probe(
-                end_offsets=Background("end_offsets", partial(partition_ends.end_offsets, topic)),
-                ends=Background("ends", partial(partition_ends.ends, topic)),
-                reach=Background("reach", lambda _: admin.reach(topic)),
-            ),
+            probe,
             topics=topics,
-            rules=self._rules(),
+            rules=task_rules(settings),
             clock=now_ms,
             metrics=metrics,
             board=self._board,
             log=self._log,
         )
-        # What start-up made lives to the end: the collector need not look at it again.
+        # What the start made lives to the end, so the collector need not look at it again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
-        self._log.info("started", **self._describe())
+        self._log.info("started", **description(settings))
         try:
             while not self._stop.asked():
                 worker.turn()
-                self._say_throttled()
-                self._waiting_since_s, self._said_s = 0.0, float("-inf")
+                wait.turned()
         finally:
             self._board.status = Status("stopping")
             worker.abandon()
             self._close(group_consumer)
-
-    @staticmethod
-    def _check_group_protocol(config: dict[str, Any], topic: str) -> None:
-        verbose = {**config, "debug": "feature", "log_level": 7}
-        check_group_protocol(lambda lines: construct(AdminClient, {**verbose, "logger": lines}), topic)
-
-    def _keep_going(self) -> bool:
-        """Asked between the attempts of blocking calls: a process that waits for Kafka is alive, but not ready."""
-        self._board.beat()
-        now_s = time.monotonic()
-        self._waiting_since_s = self._waiting_since_s or now_s
-        if now_s - self._waiting_since_s > NOT_READY_AFTER_S:
-            throttled = self._board.throttled()
-            why = "waiting for Kafka" + (f": {throttled}" if throttled else "")
-            self._board.status = replace(self._board.status, not_ready=why)
-            self._say_throttled()
-            if now_s - self._said_s >= SAY_EVERY_S:
-                self._said_s = now_s
-                self._log.warning("waiting_for_kafka")
-        return not self._stop.asked()
-
-    def _say_throttled(self) -> None:
-        for throttle in self._throttles:
-            throttle.say(self._log)
-
-    def _make_producer(self, config: dict[str, Any], undelivered: list[KafkaError], txn_timeout_ms: int) -> Producer:
-        made: Producer = construct(
-            self._producer, with_reports({**config, "transaction.timeout.ms": txn_timeout_ms}, undelivered)
-        )
-        return made
-
-    def _rules(self) -> TaskRules:
-        settings = self._settings
-        return TaskRules(
-            clock=settings.window.clock,
-            window_size_ms=settings.window.size_ms,
-            lateness_ms=settings.watermark.lateness_ms,
-            idle_after_ms=settings.watermark.idle_after_ms,
-            max_future_ms=settings.watermark.max_future_ms,
-            late_policy=settings.late.policy,
-            margin_ms=settings.window.ingestion_margin_ms,
-            flush_after_ms=settings.window.event_flush_after_ms,
-            detectors=(Threshold(settings.detect.limit),),
-        )
-
-    def _describe(self) -> dict[str, Any]:
-        settings = self._settings
-        return {
-            "version": service.__version__,
-            "bootstrap_servers": settings.kafka.bootstrap_servers,
-            "group": settings.kafka.group_id,
-            "instance": settings.kafka.instance_id,
-            "topic": settings.topics.transactions,
-            "window_ms": settings.window.size_ms,
-            "window_clock": settings.window.clock.value,
-            "lateness_ms": settings.watermark.lateness_ms,
-            "limit": str(settings.detect.limit),
-        }
-
-    def _prepare_topics(self, admin: ClusterAdmin) -> OutputTopics | None:
-        result: list[OutputTopics] = []
-        prepared = self._wait_for(lambda: result.append(prepare_topics(admin, self._settings)), "waiting_for_broker")
-        return result[0] if prepared else None
-
-    def _make_consumer(self, admin: ClusterAdmin, reads: Throttle) -> Consumer | None:
-        topic, brokers = self._settings.topics.transactions, list[int]()
-        if not self._wait_for(lambda: brokers.append(admin.brokers(topic)), "waiting_for_broker"):
-            return None
-        config = consumer_config(self._settings, self._errors.append, brokers[0])
-        return cast("Consumer", construct(self._consumer, {**config, "throttle_cb": reads.heard}))
-
-    def _wait_for(self, attempt: Callable[[], None], event: str) -> bool:
-        """Attempt it until it works, and log now and then that we wait; returns False where the stop comes first."""
-        said_s = float("-inf")
-
-        def beating() -> None:
-            self._board.beat()
-            attempt()
-
-        def waiting(why: str) -> None:
-            nonlocal said_s
-            why = self._board.throttled() or why
-            for error in self._errors:
-                if isinstance(problem := classify(error, "connect"), Fatal):
-                    raise problem
-            servers = self._settings.kafka.bootstrap_servers
-            self._board.status = Status(f"{event.replace('_', ' ')} {servers}: {why}")
-            if time.monotonic() - said_s >= SAY_EVERY_S:
-                said_s = time.monotonic()
-                self._log.warning(event, bootstrap_servers=servers, error=why)
-
-        return wait_for_broker(beating, self._stop, self._errors, waiting=waiting)
 
     def _close(self, group_consumer: GroupConsumer) -> None:
         """Leave the group, within a deadline."""

@@ -1,4 +1,4 @@
-"""How Kafka's clients are configured and made, for bootstrap and for the alerts command."""
+"""Configures and constructs Kafka's clients, for the service and for commands."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ LONGEST_TXN_MS: Final = 900_000
 
 
 def client_id(instance: str) -> str:
-    """What the clients of an instance call themselves."""
+    """The client.id of an instance's clients."""
     return f"txwatch-{instance}"
 
 
 def transactional_id(kafka: KafkaSettings, instance: str) -> str:
-    """The producer's of an instance in our group."""
+    """The transactional.id of an instance's producer in our group."""
     return f"{kafka.group_id}-{instance}"
 
 
 def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
-    """What every client of ours has in common, with the user's properties that concern this kind of it."""
+    """The properties that all our clients share, with those of the user's that this kind of client knows."""
     others = {
         "any": (),
         "consumer": _PRODUCER_ONLY,
@@ -56,7 +56,7 @@ def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], 
             for name, value in settings.kafka.properties.items()
             if not name.startswith(others)
         },
-        "allow.auto.create.topics": "false",  # to ask for a topic that was deleted is not to want it
+        "allow.auto.create.topics": "false",  # else a question about a deleted topic creates it
     }
 
 
@@ -66,23 +66,23 @@ def is_classic(settings: Settings) -> bool:
 
 
 def consumer_config(settings: Settings, errors: Callable[[KafkaError], None], brokers: int = 1) -> dict[str, Any]:
-    """The input consumer. What a user's property may override stands before the common part.
+    """The input's consumer. A user's property overrides what comes before the common part.
 
-    ``brokers`` is how many the cluster has.
+    ``brokers`` is how many brokers the cluster has.
     """
     return {
         "group.protocol": "consumer",
-        # A backlog is drained without standing still, and within a bound whatever the number of partitions.
+        # The client reads a backlog without pauses, and in bounded memory whatever the number of partitions.
         "fetch.queue.backoff.ms": 5,
         "queued.min.messages": 20_000,
         "queued.max.messages.kbytes": 16_384,
         **fetch_sizes(brokers),
-        # A partition that is sought is fetched anew only when the pending fetch returns.
+        # A partition that is sought is fetched again only when the pending fetch returns.
         "fetch.wait.max.ms": 100,
-        # Nothing is read while a txn is committed, which a quota can make last as long as the txn's timeout.
+        # There is no poll during a commit, and with a quota a commit may take as long as the txn's timeout.
         "max.poll.interval.ms": LONGEST_TXN_MS + 60_000,
         **client_config(settings, "consumer", errors),
-        "message.max.bytes": LEAST_BYTES,  # the producer's; the client refuses smaller fetches than that
+        "message.max.bytes": LEAST_BYTES,  # a producer's property, but the client refuses fetches below it
         **({"partition.assignment.strategy": "cooperative-sticky"} if is_classic(settings) else {}),
         "group.id": settings.kafka.group_id,
         "enable.auto.commit": False,
@@ -94,7 +94,7 @@ def consumer_config(settings: Settings, errors: Callable[[KafkaError], None], br
 
 
 def reader_config(settings: Settings, purpose: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
-    """A consumer that looks at topics and joins no group."""
+    """A consumer that reads topics and joins no group."""
     config = {
         **client_config(settings, "consumer", errors),
         "group.id": f"{settings.kafka.group_id}-{purpose}",  # the client insists on one
@@ -109,9 +109,9 @@ def reader_config(settings: Settings, purpose: str, errors: Callable[[KafkaError
 
 
 def offsets_config(settings: Settings, isolation: Literal["read_committed", "read_uncommitted"]) -> dict[str, Any]:
-    """A consumer that asks how far our group is and never joins it.
+    """A consumer that asks for our group's committed offsets and never joins the group.
 
-    With ``read_uncommitted`` it passes over what open txns have added; else it waits for their end.
+    With ``read_committed`` it waits for the end of open txns; with ``read_uncommitted`` it ignores them.
     """
     return {
         **reader_config(settings, "offsets", lambda _: None),
@@ -122,20 +122,20 @@ def offsets_config(settings: Settings, isolation: Literal["read_committed", "rea
 
 
 def txn_timeouts_ms(settings: Settings) -> tuple[int, ...]:
-    """The txn's timeout, and what it becomes once a txn has taken longer.
+    """The usual transaction.timeout.ms, and the one for after a txn that took longer.
 
-    Long enough for a txn that a flood of bad records began at the start of a window, and for a commit of a million
-    keys (20 s on two shared cores): one that outlived its timeout would be tried again for ever.
+    The usual one covers a txn that begins with its window, and a commit of a million keys.
+    docs/decisions/producer.md, "`transaction.timeout.ms` is the window and a minute".
     """
     usual = min(LONGEST_TXN_MS, settings.window.size_ms + 60_000)
     return (usual,) if usual == LONGEST_TXN_MS else (usual, LONGEST_TXN_MS)
 
 
 def producer_config(settings: Settings, errors: Callable[[KafkaError], None], topics: OutputTopics) -> dict[str, Any]:
-    """The transactional producer; it makes no batch that one of the topics would not take."""
+    """The transactional producer. Its batches are small enough for each of the topics."""
     return {
         "linger.ms": 5,
-        "compression.type": "none",  # some clients cannot read lz4, snappy or zstd as they come
+        "compression.type": "none",  # some clients need another package to read lz4, snappy or zstd
         "queue.buffering.max.kbytes": 65_536,
         **client_config(settings, "producer", errors),
         "transactional.id": transactional_id(settings.kafka, settings.kafka.instance_id),
@@ -147,15 +147,15 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
 
 
 def another_instance(kafka: KafkaSettings, instance: str) -> dict[str, Any]:
-    """What differs for a producer that does no more than fence another instance's; its complaints are not ours."""
+    """The properties of a producer that only fences another instance's; we do not report its errors."""
     return {"transactional.id": transactional_id(kafka, instance), "error_cb": lambda _: None, "log_level": 0}
 
 
 def check_properties(settings: Settings) -> None:
-    """Find out which property librdkafka does not like before anything is started.
+    """Check the user's properties with librdkafka before anything starts.
 
     Raises:
-        SettingsError: KAFKA_PROPERTIES or KAFKA_BOOTSTRAP_SERVERS holds something that it does not know.
+        SettingsError: librdkafka refuses something in KAFKA_PROPERTIES or KAFKA_BOOTSTRAP_SERVERS.
     """
     silent = logging.getLogger("librdkafka.check")
     silent.setLevel(logging.CRITICAL + 1)
@@ -164,17 +164,17 @@ def check_properties(settings: Settings) -> None:
 
 
 def construct(make: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> Any:  # noqa: ANN401
-    """Construct a client, or say which property it does not like.
+    """Construct a client with ``make``.
 
     Raises:
-        SettingsError: KAFKA_PROPERTIES or KAFKA_BOOTSTRAP_SERVERS holds something librdkafka does not know.
-        Fatal: the process may not have the threads or the memory.
+        SettingsError: librdkafka refuses something in KAFKA_PROPERTIES or KAFKA_BOOTSTRAP_SERVERS; the text names it.
+        Fatal: the process cannot get the threads or the memory.
     """
     try:
         return make(config)
     except KafkaException as exception:
         if kafka_error(exception).code() == KafkaError._CRIT_SYS_RESOURCE:  # noqa: SLF001
-            raise Fatal(f"make a client of Kafka: {kafka_error(exception).str()}") from None
+            raise Fatal(f"construct a Kafka client: {kafka_error(exception).str()}") from None
         raise SettingsError(f"KAFKA_PROPERTIES: {name_file(kafka_error(exception).str(), config)}") from None
     except (ValueError, TypeError) as error:
         raise SettingsError(f"KAFKA_PROPERTIES: {error}") from None

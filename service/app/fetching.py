@@ -1,7 +1,7 @@
-"""How much one fetch may bring.
+"""How many bytes one fetch may return.
 
-librdkafka bounds what waits in its queue, but looks at that bound only before a fetch, and decompresses all that a
-fetch has brought at once. So the bound on memory is a bound on the compressed bytes of a fetch.
+librdkafka checks the bound of its queue only before a fetch, and decompresses the whole fetch at once. So we bound
+memory by the compressed bytes of a fetch. docs/decisions/consumer.md, "A fetch brings 128 KiB, as stored".
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import Final
 
 FETCH_BYTES: Final = 128 * 1024
-"""Of the fetches of all brokers together, as the records are stored: at 1,000:1, 128 MiB after decompression.
+"""The bound of one fetch from each broker, added up, as stored: with compression of 1,000:1 that is 128 MiB in memory.
 
-A batch that is larger comes all the same, alone, so a topic of large batches is read no more slowly.
+A larger batch comes whole and alone, so topics with large batches are as fast as before.
 """
 PARTITION_BYTES: Final = 64 * 1024
-"""Of one partition, so that a fetch serves several. What is cut off is sent in vain: a smaller limit costs rate."""
+"""The bound of one partition, so that a fetch serves several. The broker cuts the last batch: less costs throughput."""
 LEAST_BYTES: Final = 1_000
 """The client takes no smaller value."""
 
 
 def fetch_sizes(brokers: int) -> dict[str, int]:
-    """The consumer's properties for a cluster of so many brokers, each of which has one fetch under way.
+    """The consumer's properties for a cluster of so many brokers: each has one fetch in progress.
 
-    The number of partitions does not matter, so the bound holds for partitions that are added later, too.
+    They do not depend on the number of partitions, so they hold after partitions are added.
     """
     return {
         "fetch.max.bytes": max(LEAST_BYTES, FETCH_BYTES // max(1, brokers)),

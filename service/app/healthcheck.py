@@ -2,7 +2,7 @@
 
 `python -m service.app.healthcheck`
 
-Exit code 0 when /readyz says so; else 1, with the reason on standard output.
+The exit code is 0 if /readyz answers "ready", else 1. The answer goes to standard output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.process.environment import VariableError, variable
 
 TIMEOUT_S: Final = 3.0
 HERE: Final = "127.0.0.1"
-"""Where a service answers that listens at every address: `::` takes IPv4, too."""
+"""A service that listens at every address answers here: `::` takes IPv4, too."""
 
 
 def main(environment: Mapping[str, str]) -> int:
@@ -49,7 +49,7 @@ def _ask(host: str, port: int) -> int:
 
 
 def one_address(host: str) -> str:
-    """Where to ask a service that listens at ``host``."""
+    """An address at which a service that listens at ``host`` answers."""
     try:
         return HERE if ipaddress.ip_address(host).is_unspecified else host
     except ValueError:

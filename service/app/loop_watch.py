@@ -1,4 +1,4 @@
-"""Finds a loop that stands still, says where, and ends the process if it does not go on."""
+"""Finds a loop that stands still, logs where, and ends the process if the loop does not go on."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from structlog.typing import FilteringBoundLogger
 from service.observe.status import STALLED_AFTER_S, StatusBoard
 
 END_AFTER_S: Final = 2 * STALLED_AFTER_S
-"""A loop that stands for so long is ended: only a restart gets it going again."""
+"""After so long the process ends, because only a restart helps."""
 
 
 class LoopWatch:
-    """Looks once a second, on a thread of its own, whether the loop has turned.
+    """Checks once a second, on a thread of its own, whether the loop has advanced.
 
-    It counts its own looks, no clock: a process that was paused (SIGSTOP, a frozen container) does not look either, so
-    the loop gets its time after that.
+    It counts its checks instead of reading a clock: a paused process (SIGSTOP, a frozen container) makes no checks, so
+    afterwards the loop has its full time.
     """
 
     def __init__(
         self, board: StatusBoard, log: FilteringBoundLogger, end: Callable[[int], object], thread: int | None = None
     ) -> None:
-        """``end`` ends the process with an exit code; ``thread`` is the loop's, by default the one that calls this."""
+        """``end`` ends the process with an exit code; ``thread`` is the loop's, by default the caller's."""
         self._board = board
         self._log = log
         self._end = end
         self._loop: Final = threading.get_ident() if thread is None else thread
         self._beat_s = board.beat_s
         self._looks = 0
-        """Since the loop last turned."""
+        """Checks since the loop last advanced, which is about seconds."""
 
     def look(self) -> None:
-        """One look; never blocks."""
+        """Check once; never blocks."""
         if self._board.beat_s != self._beat_s:
             if self._looks >= STALLED_AFTER_S:
                 self._log.warning("loop_goes_on", stood_s=self._looks)
@@ -50,7 +50,7 @@ class LoopWatch:
             self._end(1)
 
     def where(self) -> str:
-        """The function of ours that the loop's thread is in, with file and line."""
+        """The innermost function of the service in the loop's thread, with file and line."""
         frame = sys._current_frames().get(self._loop)  # noqa: SLF001 - the documented way
         while frame is not None:
             name = frame.f_globals.get("__name__", "")

@@ -1,4 +1,4 @@
-"""Reading topics for a command: the client, and the wait for its broker."""
+"""Reads topics for a command: the client, and the wait for its broker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from confluent_kafka import Consumer, KafkaError
 
 from service.app.clients import construct, reader_config
-from service.app.waiting import wait_for_broker
+from service.app.waiting import StoppedWaiting, wait_for_broker
 from service.history.records import StoredRecord
 from service.kafka.reader import TopicReader
 from service.loop.errors import Retriable
@@ -19,21 +19,21 @@ from service.settings import Settings
 
 
 class CommandReader:
-    """Reads topics until the stop; close() when done. ``purpose`` names the client's group, which is never joined."""
+    """Reads topics until the stop; close() when done. ``purpose`` names the client's group, which it never joins."""
 
     def __init__(self, settings: Settings, stop: Stop, purpose: str) -> None:
-        """Construct the client; it connects by itself.
+        """Construct the client, which connects in the background.
 
         Raises:
-            SettingsError: KAFKA_PROPERTIES holds something that the client does not know.
+            SettingsError: KAFKA_PROPERTIES has something that the client does not know.
         """
-        logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # its errors come through the callback as well
+        logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # the callback gets the same errors
         self._servers = settings.kafka.bootstrap_servers
         self._stop = stop
         self._errors: deque[KafkaError] = deque(maxlen=100)
         self._reader = TopicReader(construct(Consumer, reader_config(settings, purpose, self._errors.append)))
         self.unreachable = False
-        """Whether the client has reported an error since the last start: then nobody knows whether the topic exists."""
+        """Whether the client has reported an error since the last start; then a topic may exist unseen."""
 
     def start(
         self,
@@ -43,13 +43,13 @@ class CommandReader:
         waiting: Callable[[str], None] = lambda _: None,
         limit_s: float = math.inf,
     ) -> bool:
-        """Attempt it until the broker answers; returns False where the stop comes first.
+        """Repeat the attempt until the broker answers; returns False where the stop comes first.
 
         ``waiting`` gets a line after each attempt that failed.
 
         Raises:
             SettingsError: the broker and KAFKA_PROPERTIES do not fit together.
-            Retriable: it did not work within ``limit_s``; its text is the line.
+            Retriable: no attempt succeeded within ``limit_s``; the text is the last line.
             Fatal: the broker refuses.
         """
         line = ""
@@ -61,14 +61,15 @@ class CommandReader:
             waiting(line)
 
         try:
-            return wait_for_broker(
-                lambda: attempt(self._reader), self._stop, self._errors, waiting=failed, limit_s=limit_s
-            )
+            wait_for_broker(lambda: attempt(self._reader), self._stop, self._errors, waiting=failed, limit_s=limit_s)
+        except StoppedWaiting:
+            return False
         except Retriable as problem:
             raise Retriable(line) from problem
+        return True
 
     def read(self, *, follow: bool = False) -> Iterator[StoredRecord]:
-        """Each record; ends at the end of every partition, unless following, and at the stop.
+        """Each record, until every partition has been read to its end (with ``follow``: without end), or the stop.
 
         Raises:
             Fatal: the broker refuses.

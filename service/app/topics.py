@@ -1,4 +1,4 @@
-"""Making sure of the topics before anything is read: they exist, and are fit for what is due there."""
+"""Prepares the topics before anything is read: they exist, and accept what the service writes."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from service.loop.output_topics import OutputTopics
 from service.settings import Settings
 
 LARGEST_ALERT_BYTES: Final = 300_000
-"""With the longest id, in its longest JSON form, as key and in the value."""
+"""The size of an alert with the longest id, in its longest JSON form, as key and in the value."""
 TIMESTAMP_TYPE: Final = "message.timestamp.type"
 LOG_APPEND_TIME: Final = "LogAppendTime"
 CLEANUP_POLICY: Final = "cleanup.policy"
 
 
 def prepare_topics(admin: ClusterAdmin, settings: Settings) -> OutputTopics:
-    """Create what is missing and learn how large a record each output takes, and which of them are compacted.
+    """Create missing topics; returns the outputs with their size limits, and which of them are compacted.
 
     Raises:
-        Retriable: the broker does not answer, or not everything is there yet.
-        Misconfigured: a topic is missing and may not be created, or is not fit for what is due there.
+        Retriable: the broker does not answer, or a topic has just been created.
+        Misconfigured: a topic is missing and may not be created, or its settings are wrong for its use.
         Fatal: the broker refuses.
     """
     names = settings.topics
     by_append_time = settings.window.clock is ClockName.INGESTION
     wanted = [WantedTopic(names.transactions, {TIMESTAMP_TYPE: LOG_APPEND_TIME} if by_append_time else {})]
     wanted += [WantedTopic(name) for name in (names.alerts, names.aggregates) if name]
-    # Room for the headers that are added to a record of the greatest usual size.
+    # A record of the default's greatest size must fit with the headers that we add.
     wanted += [WantedTopic(name, {"max.message.bytes": "2097152"}) for name in (names.late, names.dead_letter)]
     admin.ensure(wanted, names.partitions, names.replication, create=names.create)
     if by_append_time and (found := admin.timestamp_type(names.transactions)) != LOG_APPEND_TIME:
@@ -55,9 +55,9 @@ def prepare_topics(admin: ClusterAdmin, settings: Settings) -> OutputTopics:
 
 
 def compaction_loses(topic: str, settings: Settings) -> dict[str, str]:
-    """What an operator must know of an output topic that is compacted: what happens, and the command against it."""
+    """The fields of the warning about a compacted output topic: what happens, and the command that changes it."""
     return {
-        "why": "of each key only the last record is kept, and a record without a key is refused",
+        "why": "the topic keeps only the last record of each key, and refuses a record without a key",
         "command": _how_to_set(topic, f"{CLEANUP_POLICY}=delete", settings),
     }
 

@@ -1,4 +1,4 @@
-"""Waiting for the broker: the one place that tries again until it answers."""
+"""Waits for the broker: the only place that repeats an attempt until the broker answers."""
 
 from __future__ import annotations
 
@@ -6,50 +6,56 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from confluent_kafka import KafkaError
 
-from service.kafka.classify import settings_refused
 from service.loop.errors import Retriable
 from service.process.stop import Stop
 from service.settings import SettingsError
+from service.wire.client import settings_refused
 
 PAUSE_S: Final = 0.25
+AnswerT = TypeVar("AnswerT")
+
+
+class StoppedWaiting(Exception):  # noqa: N818 - it says what happened
+    """The service or the command was asked to stop before the broker answered."""
 
 
 def wait_for_broker(
-    attempt: Callable[[], None],
+    attempt: Callable[[], AnswerT],
     stop: Stop,
     errors: deque[KafkaError],
     *,
     waiting: Callable[[str], None],
     limit_s: float = math.inf,
-) -> bool:
-    """Attempt it until it works; returns False where the stop comes first.
+) -> AnswerT:
+    """Repeat the attempt until it succeeds; returns its result.
 
-    ``errors`` is where the client's error callback puts what it reports; it is empty after a success.
+    The client's error callback appends to ``errors``, which is empty after a success.
     ``waiting`` gets the reason after each attempt that failed.
 
     Raises:
+        StoppedWaiting: the stop came first.
         SettingsError: the broker and KAFKA_PROPERTIES do not fit together.
-        Retriable: it did not work within ``limit_s``.
-        Exception: what ``attempt`` or ``waiting`` raises besides.
+        Retriable: no attempt succeeded within ``limit_s``.
+        Exception: any other error of ``attempt`` or ``waiting``.
     """
     began_s = time.monotonic()
     while not stop.asked():
         try:
-            attempt()
+            answer = attempt()
         except Retriable as problem:
             for error in errors:
-                if settings_refused(error):
+                if settings_refused(error.name(), error.str()):
                     raise SettingsError(f"KAFKA_PROPERTIES: {error.str()}") from None
-            # The client's own complaints say more: "connection refused" rather than "timed out".
+            # The client's own errors say more: "connection refused" rather than "timed out".
             waiting(errors[-1].str() if errors else str(problem))
             if time.monotonic() - began_s > limit_s:
                 raise
             stop.event.wait(PAUSE_S)
         else:
             errors.clear()
-            return True
-    return False
+            return answer
+    raise StoppedWaiting

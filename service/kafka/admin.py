@@ -1,65 +1,53 @@
-"""What is asked of the cluster besides reading and writing: topics, their limits, who is in the group."""
+"""Questions to the cluster about its topics and brokers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import (
-    KafkaError,
-    KafkaException,
-    TopicCollection,
-)
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
-    MemberDescription,
     NewTopic,
     ResourceType,
     TopicDescription,
 )
 
-from service.kafka.classify import classify, classify_query, kafka_error, query
+from service.kafka.classify import classify, classify_query, classify_request, kafka_error, query
 from service.loop.errors import Fatal, Misconfigured, Retriable
 
 TIMEOUT_S: Final = 1.0
 CREATE_TIMEOUT_S: Final = 10.0
 REACH_TIMEOUT_S: Final = 2.0
 TOPIC_ID_TIMEOUT_S: Final = 0.5
-"""A commit waits so long for it, and as long again for news of the brokers."""
-DESCRIBE_TIMEOUT_S: Final = 2.0
-"""With a new connection."""
+"""A commit waits so long for the id, and as long again for the list of brokers."""
 
 
 @dataclass(frozen=True, slots=True)
 class WantedTopic:
-    """A topic that the service reads or writes, and settings it gets if the service creates it."""
+    """A topic that the service reads or writes, with its settings in case the service creates it."""
 
     name: str
     config: dict[str, str] = field(default_factory=dict)
 
 
 class ClusterAdmin:
-    """A thin layer over the admin client that sorts its errors.
+    """A thin layer over the admin client, which sorts its errors."""
 
-    Groups are described by a new client each time. Where connections come and go, librdkafka 2.16 may answer a request
-    to a coordinator twice, long after it has timed out, and abort the process (`eonce->refcnt > 0`).
-    """
-
-    def __init__(self, make_client: Callable[[], AdminClient]) -> None:
-        """``make_client`` makes one."""
-        self._make_client = make_client
-        self._client = make_client()
+    def __init__(self, client: AdminClient) -> None:
+        """Wrap a client. Questions to group coordinators need others: see guards/group_members.py."""
+        self._client = client
         self._partition_counts: dict[str, int] = {}
 
     def ensure(self, wanted: list[WantedTopic], partitions: int, replication: int, *, create: bool) -> None:
-        """See to it that the topics are there.
+        """Check that the topics exist; create the missing ones, where ``create`` allows it.
 
         Raises:
-            Retriable: the broker does not answer, or not everything is there yet.
-            Misconfigured: they are missing and may not or cannot be created.
+            Retriable: the broker does not answer, or a topic has just been created.
+            Misconfigured: a topic is missing, and may not or cannot be created.
             Fatal: the broker refuses.
         """
         missing = [topic for topic in wanted if not self._exists(topic.name)]
@@ -77,22 +65,22 @@ class ClusterAdmin:
                 future.result()
             except KafkaException as exception:
                 error = kafka_error(exception)
-                if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another instance was quicker
+                if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another instance created it
                     continue
                 if error.code() == KafkaError.INVALID_REPLICATION_FACTOR:
                     raise Misconfigured(f"TOPICS_REPLICATION: create topic {name}: {error.str()}") from exception
-                raise self._sorted(exception, f"create topic {name}") from exception
+                raise classify_request(exception, f"create topic {name}") from exception
         raise Retriable("topics have just been created")
 
     def _exists(self, topic: str) -> bool:
         try:
             return self._look_up(topic, TIMEOUT_S) is not None
         except KafkaException as exception:
-            self._client.poll(0)  # the client's own complaints say more than "timed out"
-            raise self._sorted(exception, f"look for topic {topic}") from exception
+            self._client.poll(0)  # serves the error callback, whose errors say more than "timed out"
+            raise classify_request(exception, f"look for topic {topic}") from exception
 
     def _look_up(self, topic: str, timeout_s: float) -> TopicDescription | None:
-        """What the cluster says of a topic; None where there is none."""
+        """The cluster's description of a topic; None where the topic does not exist."""
         asked = self._client.describe_topics(TopicCollection([topic]), request_timeout=timeout_s)
         try:
             found: TopicDescription = asked[topic].result()
@@ -104,13 +92,14 @@ class ClusterAdmin:
         return found
 
     def partition_count(self, topic: str) -> int | None:
-        """How many partitions the topic had when it was last looked up; nothing is asked."""
+        """How many partitions the topic had when it was last looked up. This call asks no broker."""
         return self._partition_counts.get(topic)
 
     def topic_id(self, topic: str) -> str | None:
-        """What tells the topic from an earlier one of the same name; None where no broker says so in time.
+        """The topic's id, which differs from that of an earlier topic of this name; None without an answer in time.
 
-        The client asks the one that it takes for the controller. When that is gone, it has to be told of another.
+        The client asks the broker that it takes for the controller. If that one is gone, the client must learn the new
+        one, so without an answer we ask any broker for the list of brokers.
 
         Raises:
             Retriable: there is no such topic at the moment.
@@ -125,11 +114,11 @@ class ClusterAdmin:
             self._learn_brokers(topic, TOPIC_ID_TIMEOUT_S)
             return None
         if found is None:
-            raise Retriable(f"look for topic {topic}: there is none at the moment")
+            raise Retriable(f"look for topic {topic}: it does not exist at the moment")
         return str(found.topic_id)
 
     def missing_topic(self, topics: Iterable[str]) -> str | None:
-        """One of the topics that is gone, as the cluster says; None where all are there or nobody answers in time."""
+        """The first topic that the cluster does not know; None where it knows all, or does not answer in time."""
         for topic in topics:
             try:
                 found = self._look_up(topic, TOPIC_ID_TIMEOUT_S)
@@ -145,7 +134,7 @@ class ClusterAdmin:
 
         Raises:
             Retriable: the broker does not answer.
-            Fatal: it refuses to.
+            Fatal: the broker refuses.
         """
         return {topic: int(value) for topic, value in self._settings(topics, "max.message.bytes").items()}
 
@@ -154,7 +143,7 @@ class ClusterAdmin:
 
         Raises:
             Retriable: the broker does not answer.
-            Fatal: it refuses to.
+            Fatal: the broker refuses.
         """
         return self._settings(topics, "cleanup.policy")
 
@@ -163,7 +152,7 @@ class ClusterAdmin:
 
         Raises:
             Retriable: the broker does not answer.
-            Fatal: it refuses to.
+            Fatal: the broker refuses.
         """
         return self._settings([topic], "message.timestamp.type")[topic]
 
@@ -174,14 +163,14 @@ class ClusterAdmin:
             try:
                 values[resource.name] = str(future.result()[name].value)
             except KafkaException as exception:
-                raise self._sorted(exception, f"describe topic {resource.name}") from exception
+                raise classify_request(exception, f"describe topic {resource.name}") from exception
         return values
 
     def reach(self, topic: str) -> bool:
-        """Ask the broker anything.
+        """Whether the broker answers: True, or the error below. ``topic`` is any topic that the client may describe.
 
         Raises:
-            Retriable: it does not answer.
+            Retriable: the broker does not answer.
         """
         try:
             self._client.list_topics(topic, REACH_TIMEOUT_S)
@@ -190,47 +179,16 @@ class ClusterAdmin:
         return True
 
     def _learn_brokers(self, topic: str, timeout_s: float) -> None:
-        """Ask anew: after an election the client goes on by the leader epoch that it remembers, and is fenced."""
-        with suppress(KafkaException):  # the next attempt will tell
+        """Fetch the list of brokers: after an election the client's old leader epoch is fenced."""
+        with suppress(KafkaException):  # the caller tries again later, and gets the error then
             self._client.list_topics(topic, timeout=timeout_s)
 
     def brokers(self, topic: str) -> int:
-        """How many brokers run; ``topic`` is any that may be asked for, since to ask for all takes longer.
+        """How many brokers run. ``topic`` is any topic that the client may describe: to ask for all takes longer.
 
         Raises:
-            Retriable: nobody answers.
+            Retriable: no broker answers.
             Fatal: the broker refuses.
         """
         with query("ask for the brokers"):
             return len(self._client.list_topics(topic, TIMEOUT_S).brokers)
-
-    def is_member(self, group: str, member_id: str) -> bool:
-        """Whether the group's coordinator knows this member; False also while it does not answer."""
-        try:
-            members = self._members(group)
-        except KafkaException:  # asked again until it is known
-            return False
-        return any(member.member_id == member_id for member in members)
-
-    def client_ids(self, group: str) -> set[str]:
-        """The client ids of a group's members.
-
-        Raises:
-            Retriable: the coordinator does not answer.
-            Fatal: it refuses to.
-        """
-        try:
-            members = self._members(group)
-        except KafkaException as exception:
-            raise self._sorted(exception, f"describe group {group}") from exception
-        return {member.client_id for member in members}
-
-    def _members(self, group: str) -> list[MemberDescription]:
-        client = self._make_client()  # a name of its own: with the client, the answer would be gone
-        asked = client.describe_consumer_groups([group], request_timeout=DESCRIBE_TIMEOUT_S)
-        return list(asked[group].result().members)
-
-    @staticmethod
-    def _sorted(exception: KafkaException, doing: str) -> Fatal | Retriable:
-        problem = classify(kafka_error(exception), doing)
-        return problem if isinstance(problem, Fatal | Retriable) else Fatal(str(problem))

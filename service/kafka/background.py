@@ -1,41 +1,40 @@
-"""Questions that are asked on a thread of their own, so that the loop never waits for an answer."""
+"""Questions on a thread of their own, so that the loop never waits for an answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Thread
+from functools import partial
 from typing import Final, Generic, TypeVar
+
+from service.kafka.threads import start_call
 
 AboutT = TypeVar("AboutT")
 AnswerT = TypeVar("AnswerT")
 
 
 class Background(Generic[AboutT, AnswerT]):
-    """One question at a time; its answer waits until it is taken. Used by one thread, the loop's."""
+    """One question at a time; the answer stays until the loop takes it. Only the loop's thread may use this."""
 
     def __init__(self, name: str, ask: Callable[[AboutT], AnswerT]) -> None:
-        """``ask`` runs on a thread called ``name``; it answers anything but None, or raises a KafkaProblem."""
+        """``ask`` runs on a thread called ``name``; it returns anything but None, or raises a KafkaProblem."""
         self._name: Final = name
         self._ask = ask
         self._future: Future[AnswerT] | None = None
 
     @property
     def pending(self) -> bool:
-        """Whether a question was asked whose answer has not been taken."""
+        """Whether there is a question whose answer the loop has not taken."""
         return self._future is not None
 
     def ask(self, about: AboutT) -> None:
-        """Ask, unless an earlier question is pending."""
-        if self._future is None:
-            self._future = Future()
-            Thread(target=self._run, args=(self._future, about), name=self._name, daemon=True).start()
+        """Ask, unless an earlier question is pending.
 
-    def _run(self, future: Future[AnswerT], about: AboutT) -> None:
-        try:
-            future.set_result(self._ask(about))
-        except BaseException as exception:  # noqa: BLE001 - answer() raises it on the loop's thread
-            future.set_exception(exception)
+        Raises:
+            Fatal: the process cannot start another thread.
+        """
+        if self._future is None:
+            self._future = start_call(self._name, partial(self._ask, about))
 
     def answer(self) -> AnswerT | None:
         """Take the answer; None where there is none yet.
@@ -50,4 +49,4 @@ class Background(Generic[AboutT, AnswerT]):
         try:
             return future.result()
         finally:
-            del future  # a traceback that holds it would be a cycle
+            del future  # else the traceback, which has this frame, would keep its own exception alive

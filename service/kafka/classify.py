@@ -1,4 +1,4 @@
-"""From an error of confluent_kafka to one of `service.loop.errors`: what the caller must do about it."""
+"""Turns an error of confluent_kafka into one of `service.loop.errors`, by what the caller must do."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NO_CONSUMER_PROTOCOL = (
 )
 
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})  # noqa: SLF001
-# No retry mends these: the operator has to, or a new process.
-_HOPELESS = frozenset(
+# No retry helps: the operator must act, or a new process must start.
+_FATAL_CODES = frozenset(
     {
-        KafkaError._FATAL,  # noqa: SLF001 - what comes as a message of the consumer does not say so otherwise
+        KafkaError._FATAL,  # noqa: SLF001 - a message of the consumer shows a fatal error by nothing else
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -32,19 +32,11 @@ _HOPELESS = frozenset(
 )
 
 
-def settings_refused(error: KafkaError) -> bool:
-    """Whether the broker and KAFKA_PROPERTIES do not fit together: no retry mends that."""
-    if error.code() in {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED}:  # noqa: SLF001
-        return True
-    # A connection that breaks off in the handshake may be a broker that is just stopping.
-    return error.code() == KafkaError._SSL and "Disconnected" not in error.str()  # noqa: SLF001
-
-
 def _code(error: KafkaError) -> int:
-    """The broker's code also where a message of the consumer has only the client's own, with the cause in words."""
+    """The error's code. A message of the consumer may have the client's own code, and the broker's only in words."""
     if error.code() != KafkaError._FATAL:  # noqa: SLF001
         return error.code()
-    causes = (_FENCED | _HOPELESS) - {error.code()}
+    causes = (_FENCED | _FATAL_CODES) - {error.code()}
     return next((code for code in causes if KafkaError(code).str() in error.str()), error.code())
 
 
@@ -57,14 +49,14 @@ def kafka_error(exception: KafkaException) -> KafkaError:
 
 
 def classify(error: KafkaError, doing: str) -> KafkaProblem:
-    """Say what is to be done about an error that came while ``doing`` something."""
+    """Sort an error by what the caller must do; ``doing`` names the call in the text."""
     line = f"{doing}: {error.str()} ({error.name()})"
     code = _code(error)
     if code in _FENCED:
         return Fenced(line, code)
     if code == KafkaError.UNSUPPORTED_VERSION and "ConsumerGroupHeartbeat" in line:
         return Misconfigured(NO_CONSUMER_PROTOCOL, code)
-    if error.fatal() or code in _HOPELESS:
+    if error.fatal() or code in _FATAL_CODES:
         return Fatal(line, code)
     if error.txn_requires_abort():
         return Abortable(line)
@@ -74,17 +66,23 @@ def classify(error: KafkaError, doing: str) -> KafkaProblem:
 
 
 def classify_query(error: KafkaError, doing: str) -> Fatal | Retriable:
-    """The same for what changes nothing, or what is begun anew as a whole: all that is not fatal can be tried again."""
+    """For reads and restartable calls: everything that is not fatal is retriable."""
     problem = classify(error, doing)
     return problem if isinstance(problem, Fatal) else Retriable(str(problem))
 
 
+def classify_request(exception: KafkaException, doing: str) -> Fatal | Retriable:
+    """For requests outside a txn: everything that is not retriable is fatal."""
+    problem = classify(kafka_error(exception), doing)
+    return problem if isinstance(problem, Fatal | Retriable) else Fatal(str(problem))
+
+
 @contextmanager
 def query(doing: str) -> Iterator[None]:
-    """Sort what the client raises in the body, see classify_query().
+    """Sort the client's exception in the body as classify_query() does.
 
     Raises:
-        Retriable, Fatal: what became of the client's exception.
+        Retriable, Fatal: in place of the client's exception.
     """
     try:
         yield
@@ -94,10 +92,10 @@ def query(doing: str) -> Iterator[None]:
 
 @contextmanager
 def fatal_on_error(doing: str) -> Iterator[None]:
-    """Whatever the client raises in the body ends the process: the next one starts by doing the same.
+    """End the process with any exception of the client in the body: the next process starts with the same call.
 
     Raises:
-        Fatal: what became of the client's exception.
+        Fatal: in place of the client's exception.
     """
     try:
         yield

@@ -1,51 +1,50 @@
-"""The input topic: batches of records, partitions that come and go, and what is known of their ends.
+"""The input topic: batches of records, and the partitions that the group assigns and revokes.
 
-The assignment callback fetches nothing: it takes note, and restore() starts the partition where the group committed
-(service.kafka.start_lookup). Only poll() waits for Kafka: every other question is asked on a thread of its own, and a
-later turn takes the answer.
+Only poll() waits for Kafka: each other question runs on a thread of its own, and a later turn takes the answer.
+The assignment callback fetches nothing: it notes the partitions, and restore() starts them where the group committed.
+docs/decisions/client.md, "Only poll() and the commit wait for Kafka", has the reason.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count, groupby
+from itertools import count
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.core.model import Offset, Partition, Progress
 from service.kafka.background import Background
+from service.kafka.batches import events_of
 from service.kafka.classify import classify, fatal_on_error, kafka_error
+from service.kafka.consumer_status import ConsumerStatus
 from service.kafka.poll_size import PollSize
 from service.kafka.start_lookup import Found, StartLookup
 from service.loop.errors import Fatal, Retriable
-from service.loop.events import Assigned, DeadOwnersFenced, Event, OutOfRange, PartitionEnd, Records, Revoked, Trouble
+from service.loop.events import Assigned, DeadOwnersFenced, Event, OutOfRange, PartitionEnd, Revoked, Trouble
 from service.loop.ports import StartPoint
 from service.wire.progress import encode_progress
-
-_partition_of = Message.partition
-_error_of = Message.error
 
 
 @dataclass(slots=True)
 class _Partitions:
-    """What became of each partition: fetched ones are known to librdkafka, due ones wait for restore()."""
+    """The assigned partitions: librdkafka fetches the fetched ones, and the due ones wait for restore()."""
 
     fetched: set[Partition] = field(default_factory=set)
     due: dict[Partition, int] = field(default_factory=dict)
-    """Each with a ticket, a new one whenever it becomes due: an answer for an earlier one says nothing any more."""
+    """Each with a ticket, a new one whenever it becomes due: an answer for an earlier ticket is void."""
     news: list[Event] = field(default_factory=list)
     _tickets: Iterator[int] = field(default_factory=count)
 
     def make_due(self, partitions: Iterable[Partition]) -> None:
-        """Let these wait for restore(), whatever was asked about them before."""
+        """Let these wait for restore(); answers to earlier questions about them become void."""
         self.due.update((partition, next(self._tickets)) for partition in partitions)
 
 
 class GroupConsumer:
-    """The consumer of one topic."""
+    """The consumer group's member for one topic."""
 
     def __init__(
         self,
@@ -53,32 +52,25 @@ class GroupConsumer:
         topic: str,
         errors: deque[KafkaError],
         *,
-        starting: StartLookup,
-        is_member: Callable[[str], bool],
+        lookup: StartLookup,
+        status: ConsumerStatus,
         instance: str,
-        partition_count: Callable[[], int | None] = lambda: None,
-        is_throttled: Callable[[], bool] = lambda: False,
     ) -> None:
         """Wrap a consumer with auto.offset.reset=error and enable.partition.eof=true, and join the group.
 
-        ``errors`` is where the clients' error callbacks put what they are told; ``starting`` starts partitions of the
-        consumer; ``is_member`` asks the group's coordinator about a member id; ``instance`` is written to what is
-        committed; ``partition_count`` says how many partitions the topic had when it was last looked up;
-        ``is_throttled`` says whether a broker throttles the consumer.
+        The clients' error callbacks append to ``errors``. ``lookup`` starts partitions of this consumer. ``status``
+        gets to know when the group answers. ``instance`` goes into the metadata of each committed offset.
         """
-        self._start_lookup = starting
-        self._look_up: Background[Mapping[Partition, int], Found] = Background("look_up", starting.look_up)
-        self._membership: Background[str, bool] = Background("membership", is_member)
+        self._lookup = lookup
+        self._look_up: Background[Mapping[Partition, int], Found] = Background("look_up", lookup.look_up)
+        self._status = status
         self._leaving = False
-        """Partitions of a topic that is no more are still to be handed back."""
+        """Whether partitions of a topic that was deleted are still to be handed back."""
         self._instance = instance
-        self._partition_count = partition_count
-        self._is_throttled = is_throttled
         self.topic: Final[str] = topic
         self._consumer = consumer
         self._errors = errors
         self._state = _Partitions()
-        self._joined = False
         self._poll_size = PollSize()
         self._subscribe()
 
@@ -88,49 +80,33 @@ class GroupConsumer:
         )
 
     @property
-    def partition_count(self) -> int | None:
-        """How many partitions the topic had when its id was last asked for, as each commit does."""
-        return self._partition_count()
-
-    @property
-    def joined(self) -> bool:
-        """Whether the group has answered since the topic was subscribed."""
-        return self._joined
-
-    @property
-    def throttled(self) -> bool:
-        """Whether a broker's quota may hold up what the consumer asks, by what poll() has heard."""
-        return self._is_throttled()
-
-    @property
     def restoring(self) -> frozenset[Partition]:
-        """Partitions that are ours but do not run yet."""
+        """Assigned partitions that have not started."""
         return frozenset(self._state.due)
 
-    # The client calls these inside consume() and close(). An exception would cost the batch: they note and return.
+    # The client calls these inside consume() and close(). An exception would lose the batch: they note and return.
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign([])
-        self._joined = True
-        given = tuple(Partition(p.partition) for p in partitions)
-        self._state.make_due(given)
-        self._state.news.append(Assigned(given))
+        self._status.joined = True
+        assigned = tuple(Partition(p.partition) for p in partitions)
+        self._state.make_due(assigned)
+        self._state.news.append(Assigned(assigned))
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._take(partitions, lost=False)
+        self._revoke(partitions, lost=False)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._take(partitions, lost=True)
+        self._revoke(partitions, lost=True)
 
-    def _take(self, partitions: list[TopicPartition], *, lost: bool) -> None:
-        taken = tuple(Partition(p.partition) for p in partitions)
-        self._let_go(self._state.fetched.intersection(taken))
-        for partition in taken:
+    def _revoke(self, partitions: list[TopicPartition], *, lost: bool) -> None:
+        revoked = tuple(Partition(p.partition) for p in partitions)
+        self._stop_fetching(self._state.fetched.intersection(revoked))
+        for partition in revoked:
             self._state.due.pop(partition, None)
-        self._state.news.append(Revoked(taken, lost))
+        self._state.news.append(Revoked(revoked, lost))
 
-    def _let_go(self, partitions: Iterable[Partition]) -> None:
-        """Fetch these no longer."""
+    def _stop_fetching(self, partitions: Iterable[Partition]) -> None:
         try:
             self._consumer.incremental_unassign([TopicPartition(self.topic, partition) for partition in partitions])
         except KafkaException as exception:
@@ -138,10 +114,10 @@ class GroupConsumer:
         self._state.fetched.difference_update(partitions)
 
     def poll(self, max_records: int, timeout_s: float) -> list[Event]:
-        """Wait for records and tell what happened, in the order in which it matters: ownership first.
+        """Wait for records; returns what happened, with changes of ownership first.
 
         Raises:
-            Fatal: the consumer is of no more use.
+            Fatal: the consumer cannot be used any more.
         """
         try:
             messages = self._consumer.consume(self._poll_size.within(max_records), timeout_s)
@@ -151,39 +127,13 @@ class GroupConsumer:
             self._subscribe_again()
         news, self._state.news = self._state.news, []
         while self._errors:
-            news.append(self._sorted(self._errors.popleft(), "Kafka client"))
+            news.append(self._trouble(self._errors.popleft(), "Kafka client"))
         if not messages:
             return news
         self._poll_size.note(messages)
-        return [*news, *self._events(messages)]
+        return [*news, *events_of(messages, self._error_event)]
 
-    def _events(self, messages: list[Message]) -> Iterator[Event]:
-        if any(map(_error_of, messages)):
-            yield from self._events_with_errors(messages)
-            return
-        # Nearly every batch is of one partition; a set of them in C is cheaper than to group them.
-        partitions = set(map(_partition_of, messages))
-        if len(partitions) == 1:
-            yield Records(Partition(partitions.pop() or 0), messages)
-            return
-        for partition, run in groupby(messages, _partition_of):
-            yield Records(Partition(partition or 0), list(run))
-
-    def _events_with_errors(self, messages: list[Message]) -> Iterator[Event]:
-        good: list[Message] = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                good.append(message)
-                continue
-            if good:
-                yield from self._events(good)
-                good = []
-            yield self._event(message, error)
-        if good:
-            yield from self._events(good)
-
-    def _event(self, message: Message, error: KafkaError) -> Event:
+    def _error_event(self, message: Message, error: KafkaError) -> Event:
         code = error.code()
         partition = Partition(message.partition() or 0)
         if code == KafkaError._PARTITION_EOF:  # noqa: SLF001
@@ -192,35 +142,28 @@ class GroupConsumer:
             if partition in self._state.fetched:
                 self._state.make_due([partition])
             return OutOfRange(partition, error.str())
-        return self._sorted(error, f"consume from {self.topic}")
+        return self._trouble(error, f"consume from {self.topic}")
 
-    def _sorted(self, error: KafkaError, doing: str) -> Trouble:
+    def _trouble(self, error: KafkaError, doing: str) -> Trouble:
         problem = classify(error, doing)
         if isinstance(problem, Fatal):
             raise problem
         return Trouble(str(problem))
 
-    def ask_membership(self) -> None:
-        """Ask the coordinator: a member that gets no partition is not called back (KIP-848). A later call answers."""
-        self._joined = self._membership.answer() or self._joined
-        member_id = self._consumer.memberid()
-        if member_id and not self._joined:
-            self._membership.ask(member_id)
-
     def rewind(self, partitions: Iterable[Partition]) -> None:
-        """Have restore() start these again at their committed offsets."""
+        """Let restore() start these again at their committed offsets."""
         self._state.make_due(p for p in partitions if p in self._state.fetched)
 
     def restore(self) -> list[StartPoint]:
-        """Start the partitions that are due and whose committed offsets are known; ask for those of the others.
+        """Start the due partitions whose committed offsets are known, and ask for those of the others.
 
-        The group is joined again where the topic is another one. A partition that cannot be sought is not fetched at
-        the moment: after an offset that does not exist the client has given it up. It is let go, and the next call
-        assigns it like a new one.
+        1. Take the answer of the look-up, without what it says of earlier assignments.
+        2. Where the topic has been created again, leave the group and join it again.
+        3. Start the partitions. Stop fetching one that refuses a seek: the next call assigns it like a new one.
 
         Raises:
-            Retriable: the broker does not say; the partitions stay due.
-            Fatal: it will never say.
+            Retriable: the broker does not answer; the partitions stay due.
+            Fatal: the broker refuses.
         """
         state = self._state
         if not state.due or self._leaving:
@@ -235,55 +178,42 @@ class GroupConsumer:
         if not starts:
             return []
         if not state.fetched:
-            self._start_lookup.note_topic(found.topic_id)
-        elif not self._start_lookup.is_fetched(found.topic_id):
-            self._join_anew()
+            self._lookup.begin_with(found.topic_id)
+        elif not self._lookup.identity.is_fetched(found.topic_id):
+            self._leave_group()
             return []
-        starts = self._start_lookup.start(starts, state.fetched, known_group=found.known_group)
+        starts = self._lookup.start(starts, state.fetched, known_group=found.known_group)
         for start in starts:
             state.fetched.add(start.partition)
             del state.due[start.partition]
         if refused := state.due.keys() & state.fetched:
-            self._let_go(refused)
+            self._stop_fetching(refused)
         return starts
 
-    def _join_anew(self) -> None:
-        """Hand back every partition; poll() subscribes again when they are, and gets those that the name has now.
+    def _leave_group(self) -> None:
+        """Hand back every partition; when all are back, poll() subscribes again and gets those of the new topic.
 
-        To seek in them is refused for good (_STATE) where the client has noticed that the old ones are gone. To
-        subscribe at once would not do: in the middle of a rebalance the client forgets to hand back what it has.
+        The client refuses a seek in partitions that it knows to be deleted (_STATE). To subscribe at once does not
+        work: in the middle of a rebalance the client forgets to hand back its partitions.
         """
-        self._leaving, self._joined = True, False
+        self._leaving, self._status.joined = True, False
         with fatal_on_error("leave the group"):
             self._consumer.unsubscribe()
 
     def _subscribe_again(self) -> None:
         self._leaving = False
-        with fatal_on_error("join the group anew"):
+        with fatal_on_error("join the group again"):
             self._subscribe()
 
-    def end_offset(self, partition: Partition) -> Offset | None:
-        """Where the partition ended when it was last fetched, or None if it has not been; nothing is asked.
-
-        The client keeps the end of all records there, not the last stable offset.
-        """
-        if partition not in self._state.fetched:
-            return None
-        try:
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
-        except KafkaException:  # not an error: nothing has been cached yet
-            return None
-        return Offset(high) if high >= 0 else None
-
     def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[TopicPartition], Any]:
-        """What a txn needs to commit this progress for the group as it is at this moment (KIP-447).
+        """The offsets of this progress, and the group's metadata as it is now (KIP-447): arguments of a commit.
 
         Raises:
-            Retriable: the topic has been deleted, or made again since its partitions were started.
-            Fatal: the broker does not let us see it.
+            Retriable: the topic has been deleted, or created again since its partitions started.
+            Fatal: the broker refuses to describe the topic.
         """
-        if not self._start_lookup.is_same_topic():
-            raise Retriable(f"topic {self.topic} was deleted and made again")
+        if not self._lookup.identity.unchanged():
+            raise Retriable(f"topic {self.topic} was deleted and created again")
         offsets = [
             TopicPartition(self.topic, partition, one.offset, encode_progress(one, self._instance))
             for partition, one in progress
@@ -291,5 +221,5 @@ class GroupConsumer:
         return offsets, self._consumer.consumer_group_metadata()
 
     def close(self) -> None:
-        """Leave the group. May block; see bootstrap."""
+        """Leave the group. It may hang, so bootstrap calls it with a deadline."""
         self._consumer.close()

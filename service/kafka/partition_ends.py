@@ -1,8 +1,7 @@
-"""Where partitions begin and end, asked of their leaders in one batch.
+"""Where partitions begin and end, by one question to all their leaders.
 
-Consumers are asked that have joined nothing and fetch nothing, so no answer waits behind a fetch. list_offsets() of the
-admin client would do, but it aborts the process where a broker dies at the wrong moment (librdkafka 2.16,
-`eonce->refcnt > 0`, seen in a history). It can be used when that is mended.
+We ask consumers that join nothing and fetch nothing, so no answer waits behind a fetch. The admin client has the same
+question, but may abort the process. docs/decisions/client.md, "Ends of partitions are not asked of the admin client".
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ EARLIEST: Final = -2
 
 
 class PartitionEnds:
-    """Asks with one consumer that reads committed records, and one that reads all."""
+    """Asks through two consumers: one reads committed records, the other reads all."""
 
     def __init__(self, committed: Consumer, uncommitted: Consumer) -> None:
         """Wrap consumers that fetch nothing."""
@@ -34,32 +33,32 @@ class PartitionEnds:
         self._uncommitted = uncommitted
 
     def end_offsets(self, topic: str, partitions: Collection[Partition]) -> dict[Partition, Offset]:
-        """Where partitions end at this moment, records of open txns included; those whose leaders are away are missing.
+        """Where partitions end now, open txns included. A partition whose leader does not answer is missing.
 
         Raises:
             Retriable: no leader answers.
-            Fatal: one refuses to.
+            Fatal: a leader refuses.
         """
         return _list_offsets(self._uncommitted, topic, partitions, LATEST)
 
     def ends(self, topic: str, partitions: Collection[Partition]) -> dict[Partition, Ends]:
-        """The same with the last stable offsets.
+        """The same ends, with the last stable offsets.
 
-        The end is asked first: what is below it and not stable afterwards is in an open txn.
+        We ask for the end first: what is below it, and not stable afterwards, is in an open txn.
 
         Raises:
-            Retriable, Fatal: as above.
+            Retriable, Fatal: as end_offsets().
         """
         ends = self.end_offsets(topic, partitions)
         stable = _list_offsets(self._committed, topic, ends, LATEST)
         return {partition: Ends(stable[partition], end) for partition, end in ends.items() if partition in stable}
 
     def edges(self, topic: str, partitions: Collection[Partition]) -> dict[Partition, Edges]:
-        """Where partitions begin and end, all of them.
+        """Where all these partitions begin and end.
 
         Raises:
             Retriable: a leader does not answer.
-            Fatal: it refuses to.
+            Fatal: a leader refuses.
         """
         firsts = _list_offsets(self._uncommitted, topic, partitions, EARLIEST)
         ends = self.end_offsets(topic, partitions)
@@ -71,7 +70,7 @@ class PartitionEnds:
 def _list_offsets(
     consumer: Consumer, topic: str, partitions: Iterable[Partition], timestamp: int
 ) -> dict[Partition, Offset]:
-    """One question for all of them; the client sends one request to each leader."""
+    """Ask once for all partitions; the client sends one request to each leader."""
     asked = [TopicPartition(topic, partition, timestamp) for partition in partitions]
     if not asked:
         return {}
@@ -98,10 +97,9 @@ def _problem(answer: TopicPartition) -> Retriable | Fatal:
 
 
 def _refresh(consumer: Consumer, topic: str) -> None:
-    """Look the topic up: the client goes on by the partitions and leaders that it remembers.
+    """Look the topic up, because the client asks the leaders that it remembers.
 
-    It raises _UNKNOWN_PARTITION for the question as a whole where it knows none of the partitions (librdkafka 2.16:
-    partitions that were added).
+    If it knows none of the partitions, as after some were added, it raises _UNKNOWN_PARTITION for the whole question.
     """
     with suppress(KafkaException):
         consumer.list_topics(topic, TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""How many records a poll asks for: the client counts records, and 500 of a megabyte each would be held at once."""
+"""How many records a poll may return: the client counts records, and 500 of a megabyte each would be too much."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from confluent_kafka import Message
 
 POLL_BYTES: Final = 8 * 1024 * 1024
 FIRST_RECORDS: Final = 16
-"""Asked for while nothing is known of their size."""
+"""The first poll's records, while we know nothing of their size."""
 _EVERY: Final = 16
 
 
 class PollSize:
-    """Bounds the bytes of a poll by the largest of the last poll's records, of which it looks at every 16th."""
+    """Bounds the bytes of a poll by the largest record of the poll before, of which it looks at every 16th."""
 
     def __init__(self) -> None:
-        """Nothing has been read."""
+        """Begin with the first poll's records."""
         self._records = FIRST_RECORDS
 
     def within(self, max_records: int) -> int:
-        """So many records at most, at least one."""
+        """The number of records to ask for: at least one, at most ``max_records``."""
         return min(max_records, self._records)
 
     def note(self, messages: Sequence[Message]) -> None:
-        """Take note of what a poll brought; the length of a message is its value's, in bytes."""
+        """Note what a poll returned; a message's length is that of its value, in bytes."""
         largest = max(map(len, messages[::_EVERY]), default=0)
         self._records = max(1, POLL_BYTES // max(1, largest))

@@ -1,61 +1,37 @@
-"""One Kafka transaction per checkpoint: what was found and how far was read, both or neither."""
+"""One Kafka txn for each checkpoint: it holds outputs and offsets, and Kafka keeps both or neither."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from service.kafka.classify import classify, kafka_error
 from service.kafka.guards.hanging_calls import CALL_TIMEOUT_S, Hung, Stopped, call
 from service.kafka.guards.missing_topics import MissingTopicWatch
+from service.kafka.guards.out_of_step import is_out_of_step
+from service.kafka.guards.refused_records import MISSING, Refusals
 from service.kafka.guards.txn_failure import cause_of
 from service.kafka.guards.txn_time import TxnTime
 from service.kafka.txn_states import TxnState, TxnStep, next_state
 from service.loop.errors import Abortable, Fatal, KafkaProblem, Replaced, Retriable
 from service.wire.records import OutRecord
 
-REFUSED_LIMIT: Final = 3
-"""Brokers may not know a topic for a moment, or its new settings; what is refused so often in a row is refused."""
-_OUT_OF_STEP: Final = frozenset({KafkaError.INVALID_TXN_STATE, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER})
-"""Client and broker do not agree on what was done, after a broker has died. As librdkafka sees it that is fatal to this
-producer; but whatever became of the txn, the committed offsets tell.
-"""
-_GONE: Final = "a topic is gone, and the next start may make it anew"
-_NOT_TAKEN: Final = "a topic does not take what is due there, whatever is tried: look at its settings, and start again"
-_REFUSED: Final = {
-    KafkaError.UNKNOWN_TOPIC_OR_PART: _GONE,
-    KafkaError._UNKNOWN_TOPIC: _GONE,  # noqa: SLF001
-    **dict.fromkeys(
-        (
-            KafkaError.MSG_SIZE_TOO_LARGE,
-            KafkaError.RECORD_LIST_TOO_LARGE,
-            KafkaError.INVALID_RECORD,
-            KafkaError.INVALID_TIMESTAMP,
-            KafkaError.POLICY_VIOLATION,
-            KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
-        ),
-        _NOT_TAKEN,
-    ),
-}
-
 
 class TxnProducer:
     """The transactional producer.
 
-    ``keep_going`` is asked between the attempts of a blocking call; when it says no, the call gives up with
-    Retriable, and what it was about has not been committed as far as anyone knows.
+    Where a blocking call does not succeed at once, ``keep_going`` decides whether to repeat it. A producer whose call
+    hangs (guards/hanging_calls.py) is left behind. A new one of the same transactional.id takes over: its initialise()
+    fences the old one and aborts the txn.
 
-    librdkafka's send_offsets_to_transaction() may ignore its timeout and, after a broker's restart, never come back
-    (librdkafka#5456, #5511). So every step of a txn is made on a thread of its own. The producer that hangs in one is
-    left behind, and a new one of the same transactional.id takes its place: initialise() fences the old one and aborts
-    its txn, whatever became of the call.
-
-    A call that a quota holds up looks the same. So time in which a broker throttles does not count, each hang in a row
-    makes the next call's patience longer, and a txn that exceeds its timeout gives the next one more time.
+    Raises:
+        Abortable: abort() must follow; Replaced: initialise() must follow.
+        Fatal: the producer cannot be used any more.
+        Retriable: the service stops, and nothing shows that the txn was committed.
     """
 
     def __init__(
@@ -67,28 +43,27 @@ class TxnProducer:
         throttled: Callable[[], bool] = lambda: False,
         txn_timeouts_ms: tuple[int, ...] = (60_000,),
     ) -> None:
-        """``make_producer`` makes one that has a transactional.id, the same each time.
+        """``make_producer`` makes a producer, with the same transactional.id each time.
 
-        It is given the list where that one's delivery callback puts why records fail, and its transaction.timeout.ms.
-        ``missing_topic`` is asked where something takes long: a topic that is sent to and is gone, if there is one.
-        ``throttled`` says whether a broker throttles the producer, as far as poll() has heard.
-        ``txn_timeouts_ms`` are the usual timeout, and longer ones to use after a txn that exceeded its own.
+        It gets the list to which the delivery callback appends why records fail, and the transaction.timeout.ms.
+        ``missing_topic`` returns an output topic that the cluster does not know, if any; long waits ask it.
+        ``throttled`` returns whether a broker throttles the producer, as far as poll() has heard.
+        ``txn_timeouts_ms`` are the usual timeout, and longer ones for after a txn that exceeded its own.
         """
         self._make_producer = make_producer
         self._missing_topic = missing_topic
         self._throttled = throttled
         self._time = TxnTime(txn_timeouts_ms, time.monotonic)
         self._undelivered: list[KafkaError] = []
-        """Of this producer and txn: one that was left behind may go on to report."""
+        """Why records of this producer and txn failed; a producer that was left behind has a list of its own."""
         self._producer = make_producer(self._undelivered, self._time.timeout_ms)
         self._keep_going = keep_going
         self._state = TxnState.NEW
-        self._refused = 0
-        """Calls since the last commit that failed because a topic refuses what is sent."""
+        self._refusals = Refusals()
 
     @property
     def ready(self) -> bool:
-        """Whether txns can begin; initialise() is due otherwise."""
+        """Whether txns can begin; if not, initialise() must come first."""
         return self._state is not TxnState.NEW
 
     @property
@@ -97,10 +72,11 @@ class TxnProducer:
         return self._state is TxnState.OPEN
 
     def initialise(self, timeout_s: float = CALL_TIMEOUT_S) -> None:
-        """Fence older producers of this name and abort what they left open; one attempt.
+        """Fence older producers of this name and abort their open txns; one attempt.
 
         Raises:
-            Retriable, Fatal: see errors.
+            Retriable: the coordinator does not answer.
+            Fatal: the coordinator refuses.
         """
         try:
             self._call("init_transactions", self._producer.init_transactions, timeout_s)
@@ -112,11 +88,7 @@ class TxnProducer:
         self._step(TxnStep.INITIALISED)
 
     def send(self, records: Iterable[OutRecord]) -> None:
-        """Produce records in the txn, which is begun if there is none.
-
-        Raises:
-            Abortable, Fatal, Retriable: see errors.
-        """
+        """Produce records in the txn; begin one if none is open."""
         self.begin()
         for record in records:
             self._produce(record)
@@ -135,13 +107,8 @@ class TxnProducer:
         """Commit what was sent together with the offsets.
 
         1. Begin a txn if nothing has been sent.
-        2. Add the offsets, for the group as it is now: a zombie is told here that it is one.
+        2. Add the offsets with the group's metadata: here the broker refuses a zombie.
         3. Commit.
-
-        Raises:
-            Abortable: abort() is due.
-            Fatal: the producer is of no more use.
-            Retriable: told to give up.
         """
         self.begin()
         self._until_done(
@@ -154,19 +121,13 @@ class TxnProducer:
         self._until_done("commit_transaction", self._producer.commit_transaction, CALL_TIMEOUT_S)
         self._step(TxnStep.COMMITTED)
         self._time.committed()
-        self._refused = 0
+        self._refusals.committed()
 
     def abort(self) -> None:
-        """Abort the open txn, if there is one; a new producer goes on, and initialise() is due.
+        """Abort the open txn, if any; a new producer takes over, and initialise() must follow.
 
-        librdkafka 2.16 forgets records without an answer when a txn fails or is aborted, and gives their sequence
-        numbers to the next ones. A broker that has the former takes the latter for the same, says that it has them, and
-        writes nothing. A new producer has an epoch of its own. It also ends a txn whose abort is refused: after a
-        broker's death in the middle of a commit, client and broker may not agree on what is open (INVALID_TXN_STATE).
-
-        Raises:
-            Fatal: the producer is of no more use.
-            Retriable: told to give up.
+        After an abort librdkafka 2.16 gives the sequence numbers of purged records to the next ones, so a broker may
+        drop these as repetitions. docs/decisions/producer.md, "After each abort a new producer goes on".
         """
         if self._state is not TxnState.OPEN:
             return
@@ -179,18 +140,14 @@ class TxnProducer:
         self._replace()
 
     def poll(self, timeout_s: float = 0.0) -> None:
-        """Serve the client's callbacks. A producer that is done for, as one that was fenced, may say so here.
-
-        Raises:
-            Abortable, Fatal: see errors.
-        """
+        """Serve the client's callbacks. The client may raise here that its producer was fenced or is fatal."""
         try:
             self._producer.poll(timeout_s)
         except KafkaException as exception:
             raise self._sorted(exception, "Kafka client") from exception
 
     def _replace(self) -> None:
-        self._producer.purge(blocking=False)  # one that hangs would go on sending, and a quota counts that
+        self._producer.purge(blocking=False)  # else a producer that hangs would go on sending, at the cost of the quota
         self._undelivered = []
         self._producer = self._make_producer(self._undelivered, self._time.timeout_ms)
         self._step(TxnStep.REPLACED)
@@ -202,7 +159,7 @@ class TxnProducer:
                 self._producer.produce(record.topic, record.value, record.key, headers=record.headers)
             except BufferError:
                 if not self._keep_going():
-                    raise Retriable("produce: told to stop while the local queue was full") from None
+                    raise Retriable("produce: stopped while the local queue was full") from None
                 self.poll(0.1)
                 self._give_up_in_time(f"produce to {record.topic}")
                 watch = watch or self._watch_topics()
@@ -231,7 +188,7 @@ class TxnProducer:
             raise Replaced(f"{doing}: {why}")
 
     def _held_up(self, doing: str) -> bool:
-        """Whether a broker throttles; callbacks are served, for they are how the client says it."""
+        """Whether a broker throttles. The client reports it in a callback, so callbacks are served first."""
         self.poll()
         self._give_up_in_time(doing)
         return self._throttled()
@@ -240,10 +197,10 @@ class TxnProducer:
         return MissingTopicWatch(self._missing_topic, time.monotonic)
 
     def _look(self, watch: MissingTopicWatch) -> None:
-        """Give up where all waiting is in vain."""
+        """Look for missing topics; the wait for one would not end."""
         if topic := watch.look():
             self._step(TxnStep.FAILED)
-            raise Fatal(f"look for topic {topic}: Unknown topic; {_GONE}", KafkaError.UNKNOWN_TOPIC_OR_PART)
+            raise Fatal(f"look for topic {topic}: Unknown topic; {MISSING}", KafkaError.UNKNOWN_TOPIC_OR_PART)
 
     def _call(self, doing: str, function: Callable[..., Any], *args: Any) -> None:  # noqa: ANN401
         try:
@@ -263,24 +220,21 @@ class TxnProducer:
         except Hung as hung:
             self._time.hung()
             self._replace()
-            raise Replaced(f"{hung}, a new one takes its place") from None
+            raise Replaced(f"{hung}; a new producer takes over") from None
 
     def _sorted(self, exception: KafkaException, doing: str) -> KafkaProblem:
         reported = kafka_error(exception)
         error = cause_of(reported, self._producer, self._undelivered)
         problem = classify(error, doing)
-        if error is not reported and isinstance(problem, Retriable):  # its cause may pass, but the call has failed
+        if error is not reported and isinstance(problem, Retriable):  # the cause is retriable, but the call has failed
             problem = Abortable(str(problem))
-        if error.code() in _OUT_OF_STEP and self._state is not TxnState.BROKEN:
+        if is_out_of_step(error) and self._state is not TxnState.BROKEN:
             self._replace()
-            return Replaced(f"{problem}; a new producer takes its place")
+            return Replaced(f"{problem}; a new producer takes over")
         if error.code() == KafkaError.INVALID_TRANSACTION_TIMEOUT and self._time.too_long():
             self._replace()
-            return Replaced(f"{problem}; the usual timeout takes its place")
-        if error.code() in _REFUSED:
-            self._refused += 1
-            if self._refused >= REFUSED_LIMIT:
-                problem = Fatal(f"{problem}; {_REFUSED[error.code()]}", error.code())
+            return Replaced(f"{problem}; the next producer has the usual timeout")
+        problem = self._refusals.judge(problem, error.code())
         if isinstance(problem, Fatal):
             self._step(TxnStep.FAILED)
         return problem

@@ -16,7 +16,7 @@ NO_TIMESTAMP_MS: Final = -1
 
 
 class TopicReader:
-    """All partitions of one topic at a time; start first, then read."""
+    """Reads all partitions of one topic at a time: start() first, then read()."""
 
     def __init__(self, consumer: Consumer) -> None:
         """Wrap a consumer with isolation.level=read_committed and enable.partition.eof=true."""
@@ -30,18 +30,18 @@ class TopicReader:
 
         Raises:
             Retriable: the broker does not answer, or there is no such topic.
-            Fatal: it refuses.
+            Fatal: the broker refuses.
         """
         first = OFFSET_BEGINNING if from_beginning else OFFSET_END
         self._start(topic, lambda partitions: [TopicPartition(topic, each, first) for each in partitions])
         self._from_ms = NO_TIMESTAMP_MS
 
     def start_at(self, topic: str, from_ms: int) -> None:
-        """Start at the first record with a timestamp of ``from_ms`` (epoch) or later; older ones are left out.
+        """Start at the first record with a timestamp of ``from_ms`` (epoch) or later; skip older records.
 
         Raises:
             Retriable: the broker does not answer, or there is no such topic.
-            Fatal: it refuses.
+            Fatal: the broker refuses.
         """
 
         def found(partitions: set[int]) -> list[TopicPartition]:
@@ -58,7 +58,7 @@ class TopicReader:
             starts = positions(self._partitions(topic))
             self._consumer.assign(starts)
         except KafkaException as exception:
-            self._consumer.poll(0)  # the client's own complaints say more than "timed out"
+            self._consumer.poll(0)  # serves the error callback, whose errors say more than "timed out"
             raise classify_query(kafka_error(exception), f"read {topic}") from exception
         self._unfinished = {each.partition for each in starts}
 
@@ -69,7 +69,7 @@ class TopicReader:
         return set(metadata.partitions)
 
     def read(self, *, follow: bool, keep_going: Callable[[], bool]) -> Iterator[StoredRecord]:
-        """Each record, in the order of its partition; ends when each partition has been at its end, unless following.
+        """Each record, in its partition's order, until every partition was at its end (``follow``: without end).
 
         Raises:
             Fatal: the broker refuses.
@@ -89,7 +89,7 @@ class TopicReader:
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
             self._unfinished.discard(partition)
         elif error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            pass  # the client looks for the coordinator of a group that is never joined
+            pass  # the client looks for the coordinator of its group, which it never joins
         elif isinstance(problem := classify_query(error, f"read {self._topic}"), Fatal):
             raise problem
 

@@ -1,14 +1,7 @@
-"""Where partitions start.
+"""Where partitions start: at the committed offset, or at the earliest record.
 
-The committed offset with its watermark is read first, and the partition is assigned *at that offset*. Measured with
-librdkafka 2.16: assigning first and seeking after loses records (a pending look-up of the start overtakes the seek),
-and taking a partition out and in again at another offset may leave it silent; an explicit first offset, and a seek of
-a partition that is being fetched, are right every time. One that the client has given up, since its offset does not
-exist any more, refuses to be sought for good (_STATE); it is taken out and in again, which is right every time then.
-
-A topic that is deleted and made again within moments looks like the old one, and the client goes on in its middle. Its
-id tells: when it is the same at a commit as when the partitions started, all that was read between is of one topic.
-(What the group committed to a topic goes when that is deleted; what it commits after that counts for the new one.)
+A partition is assigned *at* its first offset: a seek right after an assignment can be lost. One that is fetched already
+is sought. docs/decisions/consumer.md, "The first offset is assigned, not sought", and what follows there.
 """
 
 from __future__ import annotations
@@ -22,17 +15,18 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from service.core.model import Offset, Partition, Progress, ResetReason
 from service.kafka.classify import classify, kafka_error, query
+from service.kafka.guards.topic_id import TopicIdentity
 from service.loop.errors import Fatal, Retriable
 from service.loop.ports import StartPoint
 from service.wire.progress import decode_progress
 
 COMMITTED_TIMEOUT_S: Final = 1.0
-"""Committed offsets that are not told by then may belong to a txn that somebody left open."""
+"""Committed offsets that take longer may belong to a txn that a dead instance left open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Where the records of a partition begin, and where they end, records of open txns included."""
+    """Where a partition's records begin and end, those of open txns included."""
 
     first: Offset
     end: Offset
@@ -40,20 +34,20 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the cluster says of partitions that wait to be started."""
+    """What the cluster says of partitions that wait for their start."""
 
     tickets: Mapping[Partition, int]
-    """As they were when it was asked: an answer for an earlier assignment or rewind is of no use."""
+    """The tickets of the question: the answer to an earlier assignment or rewind is void."""
     dead_owners: list[str]
-    """Instances whose open txns have been ended for this."""
+    """Instances whose open txns this look-up has ended."""
     topic_id: str | None
     starts: list[StartPoint]
     known_group: bool
-    """Whether the group has an offset for any partition of the topic; asked only where one of these has none."""
+    """Whether the group has an offset for any partition of the topic; asked only if one of these has none."""
 
 
 class StartLookup:
-    """Starts partitions of one topic, and knows which topic that was."""
+    """Looks up where partitions of one topic start, and starts them there."""
 
     def __init__(
         self,
@@ -65,63 +59,46 @@ class StartLookup:
         edges: Callable[[str, Collection[Partition]], dict[Partition, Edges]],
         end_txns: Callable[[str, Iterable[Partition]], list[str]],
     ) -> None:
-        """Nothing has been asked yet.
+        """Ask nothing yet.
 
-        ``consumer`` is the group's; ``offsets`` is one of the same group that joins nothing and reads committed. It is
-        asked by the look-up's thread: committed() of a consumer waits until no consume() is under way, and a busy loop
-        leaves no gap (confluent-kafka 2.16: minutes).
-        ``topic_id`` asks a broker which topic has the name now (None where it does not answer), ``edges`` the leaders
-        what there is of partitions; ``end_txns`` ends what dead owners of partitions left open.
+        ``consumer`` is the group's. ``offsets`` is another consumer of the same group that joins nothing and reads
+        committed: the look-up's thread uses it, since committed() of a consumer waits while consume() runs.
+        ``topic_id`` asks a broker for a topic's id (None without an answer), ``edges`` asks the leaders for partitions'
+        first and last offsets, and ``end_txns`` ends what dead owners of partitions left open.
+        docs/decisions/consumer.md, "Committed offsets are asked of a consumer that joins nothing".
         """
         self._consumer = consumer
         self._offsets = offsets
         self._topic = topic
-        self._ask_topic_id = topic_id
+        self.identity: Final = TopicIdentity(topic, topic_id)
         self._edges = edges
         self._end_txns = end_txns
-        self._topic_id: str | None = None
-        """Of the topic whose partitions are fetched; None where no broker has answered."""
         self._last: dict[Partition, tuple[Offset | None, Offset]] = {}
         """The committed offset and the first one read, at the last start of each partition of this topic."""
 
-    def note_topic(self, topic_id: str | None) -> None:
-        """The topic that has the name now is the one to compare with: nothing is fetched of another."""
-        if topic_id != self._topic_id:
+    def begin_with(self, topic_id: str | None) -> None:
+        """Note the topic to which all partitions belong from now on: none is fetched at the moment."""
+        if self.identity.begin_with(topic_id):
             self._last.clear()
-        self._topic_id = topic_id
-
-    def is_fetched(self, topic_id: str | None) -> bool:
-        """Whether what is fetched is of this topic. Where no broker answered (None), nothing is held up."""
-        self._topic_id = self._topic_id or topic_id
-        return topic_id is None or topic_id == self._topic_id
-
-    def is_same_topic(self) -> bool:
-        """Whether what is fetched is of the topic that has the name now.
-
-        Raises:
-            Retriable: there is none at the moment.
-            Fatal: the broker refuses.
-        """
-        return self.is_fetched(self._ask_topic_id(self._topic))
 
     def look_up(self, tickets: Mapping[Partition, int]) -> Found:
         """Find out where partitions start: where the group committed, or at the earliest record if it never did.
 
-        Runs on a thread of its own: each question may wait for a broker that is away.
+        Runs on a thread of its own, because each question may wait for a broker that is away.
 
-        1. End the txns that dead owners left open, for which the next answers would wait.
-        2. Ask which topic has the name: before the offsets, so that a topic made again in between is noticed.
-        3. Ask for the committed offsets and their metadata, and for what there is.
+        1. End the txns that dead owners left open: the next answers would wait for them.
+        2. Ask for the topic's id, before the offsets: so we notice a topic that is created again in between.
+        3. Ask for the committed offsets with their metadata, and for the first and last offsets.
 
         Raises:
-            Retriable: the broker does not say.
-            Fatal: it will never say.
+            Retriable: the broker does not answer.
+            Fatal: the broker refuses.
         """
         partitions = sorted(tickets)
         dead_owners: list[str] = []
-        with suppress(Retriable):  # then their txns end by their own timeout, or before a later attempt
+        with suppress(Retriable):  # a later attempt, or their own timeout, ends these txns
             dead_owners = self._end_txns(self._topic, partitions)
-        topic_id = self._ask_topic_id(self._topic)
+        topic_id = self.identity.ask()
         asked = [TopicPartition(self._topic, partition) for partition in partitions]
         with query("start at the committed offsets"):
             committed = self._offsets.committed(asked, COMMITTED_TIMEOUT_S)
@@ -134,7 +111,7 @@ class StartLookup:
 
     def _group_has_an_offset(self) -> bool:
         """Whether the group has an offset for any partition of the topic; False where the broker does not answer."""
-        with suppress(KafkaException):  # the answer only chooses the reason: a start need not wait for it
+        with suppress(KafkaException):  # only the reason depends on the answer, so no start waits for it
             partitions = self._offsets.list_topics(self._topic, COMMITTED_TIMEOUT_S).topics[self._topic].partitions
             asked = [TopicPartition(self._topic, partition) for partition in partitions]
             return any(one.offset >= 0 for one in self._offsets.committed(asked, COMMITTED_TIMEOUT_S))
@@ -143,12 +120,12 @@ class StartLookup:
     def start(
         self, starts: Collection[StartPoint], fetched: Collection[Partition], *, known_group: bool
     ) -> list[StartPoint]:
-        """Assign the new partitions at their first offset, and seek the ones that are fetched already.
+        """Assign the new partitions at their first offset, and seek those that are fetched already.
 
-        Those returned have started, each with its final reason for a reset. One that cannot be sought has not.
+        Returns those that have started, each with its final reason for a reset. One that refuses the seek has not.
 
         Raises:
-            Retriable, Fatal: the client refuses.
+            Retriable, Fatal: the client refuses the assignment, or a seek for good.
         """
         starts = [self._to_report(start, known_group=known_group) for start in starts]
         new = [start for start in starts if start.partition not in fetched]
@@ -161,8 +138,8 @@ class StartLookup:
     def _to_report(self, start: StartPoint, *, known_group: bool) -> StartPoint:
         """The same start with its final reason.
 
-        A start with the same offsets as the last one is not reported again: this process read the records and did not
-        commit them.
+        A start with the same offsets as the last one has no reason: this process has reported it, and has read the
+        records without a commit.
         """
         if self._last.get(start.partition) == (start.committed, start.progress.offset):
             return replace(start, reset=None)
@@ -191,12 +168,13 @@ def _start(committed: TopicPartition, edges: Edges) -> StartPoint:
     progress = decode_progress(Offset(committed.offset), committed.metadata)
     at = Offset(committed.offset) if committed.offset >= 0 else None
     if at is None:
-        reset = ResetReason.NO_OFFSET if edges.end > edges.first else None  # an empty one has nothing to read again
+        # Without records there is nothing to read again.
+        reset = ResetReason.NO_OFFSET if edges.end > edges.first else None
         return StartPoint(partition, Progress(edges.first, progress.watermark_ms), 0, None, reset)
     if at > edges.end:
         return StartPoint(partition, Progress(edges.first, progress.watermark_ms), 0, at, ResetReason.BEYOND_END)
     ahead = progress.ahead
-    if ahead is not None and ahead.read > edges.end:  # the end of the topic was lost: what comes there is new
+    if ahead is not None and ahead.read > edges.end:  # the topic lost its end, so records there are new
         ahead = replace(ahead, read=edges.end)
     progress = replace(progress, offset=max(edges.first, at), ahead=ahead)
     reset = ResetReason.EXPIRED if edges.first > at else None

@@ -7,7 +7,7 @@ from typing import Final
 
 
 class TxnState(Enum):
-    """Where the producer stands."""
+    """The state of a producer."""
 
     NEW = auto()
     READY = auto()
@@ -16,7 +16,7 @@ class TxnState(Enum):
 
 
 class TxnStep(Enum):
-    """What happens to it."""
+    """What happens to a producer."""
 
     INITIALISED = auto()
     BEGUN = auto()
@@ -43,7 +43,7 @@ def next_state(state: TxnState, step: TxnStep) -> TxnState:
     """The state after ``step``.
 
     Raises:
-        RuntimeError: there is no such step from here.
+        RuntimeError: this state has no such step.
     """
     try:
         return TXN_TABLE[state, step]

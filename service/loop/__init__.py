@@ -1,5 +1,5 @@
 """One turn of the service: read a batch, feed the tasks, commit what they found.
 
-The loop states in `ports` what it needs of Kafka; `service.kafka` implements it, and tests use fakes.
+`ports` says what the loop needs of Kafka; `service.kafka` implements it, and tests use fakes.
 Nothing here imports confluent_kafka, settings or HTTP, not even indirectly.
 """

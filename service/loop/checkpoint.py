@@ -18,22 +18,22 @@ from service.wire.records import OutRecord, Source
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The outputs and the progress of every partition that moved: all of it is committed, or nothing."""
+    """The outputs and the progress of every partition that moved. Kafka commits all of it or nothing."""
 
     taken_ms: WallTimeMs
     tasks: dict[Partition, PartitionTask]
     closed: list[tuple[Partition, WindowClosed]]
     set_aside: list[OutRecord]
-    """Records that belong in no window and have not been sent yet."""
+    """Records that belong in no window and have not been sent."""
 
     @classmethod
     def take(cls, now_ms: WallTimeMs, tasks: dict[Partition, PartitionTask], set_aside: list[OutRecord]) -> Self:
-        """Take the closed windows out of these tasks."""
+        """Take the closed windows of these tasks; ``now_ms`` is the wall clock."""
         closed = [(partition, one) for partition, task in tasks.items() for one in task.take_closed()]
         return cls(now_ms, tasks, closed, set_aside)
 
     def outputs(self, topic: str, topics: OutputTopics) -> Iterator[OutRecord]:
-        """What was set aside, then alerts and aggregates; ``topic`` is the input's."""
+        """The set-aside records, then alerts and aggregates; ``topic`` is the input's."""
         yield from self.set_aside
         for partition, one in self.closed:
             source = Source(topic, partition)
@@ -52,7 +52,7 @@ class Checkpoint:
         return {partition: task.position for partition, task in self.tasks.items()}
 
     def report(self, metrics: Metrics, log: FilteringBoundLogger, done_ms: WallTimeMs) -> None:
-        """Write one canonical line and the metrics; it was committed at ``done_ms``."""
+        """Write the checkpoint's log line and its metrics; the commit was done at ``done_ms``."""
         metrics.txns.labels("committed").inc()
         metrics.commit.observe(max(0, done_ms - self.taken_ms) / 1000)
         keys = anomalies = 0

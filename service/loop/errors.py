@@ -3,7 +3,7 @@
 KafkaProblem
 ├── Retriable    the same call again
 ├── Abortable    abort the txn, rewind to the committed offsets, go on
-│   └── Replaced     the same, with a new producer: the old one hangs, or is out of step with the broker
+│   └── Replaced     the same with a new producer: the old one hangs, or is out of step with the broker
 └── Fatal        leave the group and exit; the supervisor starts a new process
     ├── Fenced           a newer instance has taken over this one's name
     └── Misconfigured    the settings and the cluster do not fit together
@@ -13,32 +13,32 @@ from __future__ import annotations
 
 
 class KafkaProblem(Exception):  # noqa: N818 - its children say what to do
-    """Any of them; the text is one line."""
+    """Any of these errors; the text is one line."""
 
 
 class Retriable(KafkaProblem):
-    """Nothing was changed, or the same call finds out what was."""
+    """The call changed nothing, or the same call again finds out what it changed."""
 
 
 class Abortable(KafkaProblem):
-    """This txn can only be aborted."""
+    """The txn can only be aborted."""
 
 
 class Replaced(Abortable):
-    """The producer is of no more use; a new one stands in its place and aborts the txn first of all."""
+    """A new producer has taken over; its initialise() aborts the txn, and must be the next call."""
 
 
 class Fatal(KafkaProblem):
-    """This client is of no more use."""
+    """The client cannot be used any more."""
 
     def __init__(self, line: str, code: int | None = None) -> None:
-        """Say what is wrong; ``code`` is Kafka's or librdkafka's number of it."""
+        """``line`` says what is wrong; ``code`` is the error's number in Kafka or librdkafka."""
         super().__init__(line)
         self.code = code
 
 
 class Fenced(Fatal):
-    """Another producer with the same transactional id has been initialised since."""
+    """A newer producer with the same transactional id has been initialised."""
 
 
 class Misconfigured(Fatal):

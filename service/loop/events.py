@@ -1,11 +1,12 @@
-"""What a poll of the input topic may bring, one kind an event."""
+"""What a poll of the input topic may return: one class for each kind of event."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from service.core.model import Offset, Partition
+from service.wire.records import InRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +14,12 @@ class Records:
     """Consecutive records of one partition, oldest first; never empty."""
 
     partition: Partition
-    messages: list[Any]
+    messages: Sequence[InRecord]
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionEnd:
-    """Everything below ``offset`` has been handed out, and there is no more at the moment."""
+    """The poll has returned everything below ``offset``, and there is no more at the moment."""
 
     partition: Partition
     offset: Offset
@@ -26,14 +27,14 @@ class PartitionEnd:
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The group handed over partitions. They start after restore()."""
+    """The group assigned partitions. restore() starts them."""
 
     partitions: tuple[Partition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """Partitions are no longer ours: handed back (``lost`` false), or somebody else's already."""
+    """The group revoked partitions. ``lost``: another instance may own them already."""
 
     partitions: tuple[Partition, ...]
     lost: bool
@@ -41,7 +42,7 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class OutOfRange:
-    """The offset to read next does not exist any more; restore() finds where to go on."""
+    """The next offset to read does not exist any more. restore() finds where reading goes on."""
 
     partition: Partition
     why: str
@@ -49,14 +50,14 @@ class OutOfRange:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something that the client will try again by itself."""
+    """An error after which the client tries again by itself."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeadOwnersFenced:
-    """Instances that are gone had left txns open; these have been ended."""
+    """Dead instances had left txns open, and these have been ended."""
 
     instances: tuple[str, ...]
 

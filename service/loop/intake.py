@@ -1,9 +1,9 @@
-"""From fetched records to tasks: decode, feed, and put aside what belongs in no window."""
+"""From fetched records to tasks: decode them, feed them, and set aside those that belong in no window."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import Counter
 
@@ -12,12 +12,12 @@ from service.core.task import PartitionTask
 from service.loop.output_topics import OutputTopics
 from service.observe.metrics import Metrics
 from service.wire.decoder import Decoder, Rejection
-from service.wire.records import Headers, Original, OutRecord, Source, set_aside_record
+from service.wire.records import Headers, InRecord, Original, OutRecord, Source, set_aside_record
 from service.wire.transactions import JsonDecoder
 
 
 class Intake:
-    """Feeds tasks. What it puts aside waits in ``pending`` for the txn that commits past it."""
+    """Feeds tasks. Set-aside records wait in ``pending`` for the txn that commits past them."""
 
     def __init__(self, topic: str, topics: OutputTopics, metrics: Metrics) -> None:
         """``topic`` is the input's."""
@@ -30,14 +30,14 @@ class Intake:
         self.pending_bytes = 0
 
     def clear(self) -> None:
-        """Forget what was put aside: it has been sent, or will be read again."""
+        """Forget the set-aside records: they have been sent, or will be read again."""
         self.pending, self.pending_bytes = [], 0
 
-    def feed(self, partition: Partition, task: PartitionTask, messages: list[Any], now_ms: WallTimeMs) -> None:
-        """Give a task consecutive messages of its partition, at least one."""
+    def feed(self, partition: Partition, task: PartitionTask, messages: Sequence[InRecord], now_ms: WallTimeMs) -> None:
+        """Feed a task consecutive messages of its partition, at least one."""
         first, last = messages[0].offset(), messages[-1].offset()
         offsets: Sequence[Offset]
-        # Offsets have gaps only at txn markers and after compaction; without a gap nobody needs to be asked for them.
+        # Offsets have gaps only at txn markers and after compaction. Otherwise a range saves a call for each record.
         offsets = range(first, last + 1) if last - first + 1 == len(messages) else [m.offset() for m in messages]  # type: ignore[assignment]
         good = messages
         transactions, rejections = self._decoder.decode([message.value() for message in messages])
@@ -47,15 +47,15 @@ class Intake:
             self._reject(partition, task, messages, rejections)
         new = len(messages) if first >= task.read else sum(message.offset() >= task.read for message in messages)
         accepted = task.accept(now_ms, offsets, transactions, lambda: [_append_time(m, now_ms) for m in good])
-        task.arrived(now_ms, last + 1)
+        task.arrived(now_ms, Offset(last + 1))
         self._records_of(partition).inc(new)
         if accepted.late:
             self._metrics.late.labels(self._topic, str(partition)).inc(accepted.late)
         if accepted.set_aside:
-            self._put_aside(partition, messages, accepted.set_aside)
+            self._set_aside(partition, messages, accepted.set_aside)
 
     def _records_of(self, partition: Partition) -> Counter:
-        """The partition's counter; kept, since to look it up takes 3 us."""
+        """The partition's counter, kept because the look-up of its labels takes 3 us."""
         try:
             return self._records[partition]
         except KeyError:
@@ -63,13 +63,17 @@ class Intake:
             return counter
 
     def _reject(
-        self, partition: Partition, task: PartitionTask, messages: list[Any], rejections: Mapping[int, Rejection]
+        self,
+        partition: Partition,
+        task: PartitionTask,
+        messages: Sequence[InRecord],
+        rejections: Mapping[int, Rejection],
     ) -> None:
         """Set rejected records aside, except those below ``read``: they are in the dead-letter topic already."""
         found = [SetAside(messages[index].offset(), one.reason, one.why) for index, one in rejections.items()]
-        self._put_aside(partition, messages, [one for one in found if one.offset >= task.read])
+        self._set_aside(partition, messages, [one for one in found if one.offset >= task.read])
 
-    def _put_aside(self, partition: Partition, messages: list[Any], set_aside: list[SetAside]) -> None:
+    def _set_aside(self, partition: Partition, messages: Sequence[InRecord], set_aside: list[SetAside]) -> None:
         source = Source(self._topic, partition)
         by_offset = {message.offset(): message for message in messages}
         for one in set_aside:
@@ -90,15 +94,15 @@ LOG_APPEND_TIME: Final = 2
 """The client's TIMESTAMP_LOG_APPEND_TIME."""
 
 
-def _append_time(message: Any, now_ms: WallTimeMs) -> WallTimeMs:  # noqa: ANN401
-    """When the broker appended it. Records from before the topic was set to LogAppendTime have a producer's time."""
+def _append_time(message: InRecord, now_ms: WallTimeMs) -> WallTimeMs:
+    """When the broker appended it, or the producer's time in a record that is older than the topic's setting."""
     kind, time_ms = message.timestamp()
     if kind == LOG_APPEND_TIME:
         return WallTimeMs(time_ms)
     return WallTimeMs(min(time_ms, now_ms)) if time_ms >= 0 else now_ms
 
 
-def _original(source: Source, message: Any) -> Original:  # noqa: ANN401
+def _original(source: Source, message: InRecord) -> Original:
     _, timestamp_ms = message.timestamp()
     return Original(
         source,
@@ -110,9 +114,8 @@ def _original(source: Source, message: Any) -> Original:  # noqa: ANN401
     )
 
 
-def _headers(message: Any) -> Headers | None:  # noqa: ANN401
+def _headers(message: InRecord) -> Headers | None:
     try:
-        found: Headers | None = message.headers()
-    except (SystemError, UnicodeDecodeError):  # a name that is no UTF-8: then the client tells none of them
+        return message.headers()
+    except (SystemError, UnicodeDecodeError):  # a name is not UTF-8, so the client returns no header at all
         return [("txwatch.headers_dropped", b"not_utf8")]
-    return found

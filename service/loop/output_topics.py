@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class OutputTopics:
-    """Where things go. ``aggregates`` is empty for nowhere; the limits are the topics' own ``max.message.bytes``."""
+    """Names and limits. An empty name turns an output off; the limits are the topics' ``max.message.bytes``."""
 
     alerts: str
     aggregates: str
@@ -17,9 +17,9 @@ class OutputTopics:
     late_max_bytes: int
     dead_letter_max_bytes: int
     compacted: tuple[str, ...] = ()
-    """Those that are compacted, and so lose records."""
+    """The compacted ones of these topics: they lose records."""
 
     @property
     def names(self) -> list[str]:
-        """Every topic that things go to."""
+        """Every topic that the service writes to."""
         return [name for name in (self.alerts, self.aggregates, self.late, self.dead_letter) if name]

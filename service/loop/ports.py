@@ -1,4 +1,4 @@
-"""What the loop needs of Kafka: the seam at which tests put something simpler."""
+"""What the loop needs of Kafka. Tests put fakes here."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class StartPoint:
     partition: Partition
     progress: Progress
     skipped: int
-    """Records between the committed offset and the first that still exists: they are gone."""
+    """How many records from the committed offset on do not exist any more."""
     committed: Offset | None = None
-    """What the group had committed; None where it has no offset."""
+    """The group's committed offset; None where it has none."""
     reset: ResetReason | None = None
-    """Why it starts at the earliest record; None where that is as it should be, or was reported before."""
+    """Why reading starts at the earliest record; None where that is expected, or was reported before."""
 
 
 About_contra = TypeVar("About_contra", contravariant=True)
@@ -30,64 +30,72 @@ Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 class InputConsumer(Protocol):
-    """What the loop needs of the input topic; service.kafka.consumer says what each does. Only poll() waits."""
+    """The input topic; service.kafka.consumer implements it. Only poll() waits for Kafka."""
 
     @property
     def topic(self) -> str:
-        """Its name."""
+        """The topic's name."""
 
     @property
-    def partition_count(self) -> int | None:
-        """How many partitions the topic had when it was last looked up; None where that is not known."""
+    def restoring(self) -> frozenset[Partition]:
+        """Assigned partitions that wait for restore()."""
+
+    def poll(self, max_records: int, timeout_s: float) -> list[Event]:
+        """Wait for records; returns what happened."""
+
+    def rewind(self, partitions: Iterable[Partition]) -> None:
+        """Let restore() start these again."""
+
+    def restore(self) -> list[StartPoint]:
+        """Start the waiting partitions whose committed offsets are known by now."""
+
+    def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[Any], Any]:
+        """Offsets and group metadata for OutputProducer.commit()."""
+
+
+class InputStatus(Protocol):
+    """What is known of the input's consumer, for health and for the warning about split ids. No method waits."""
 
     @property
     def joined(self) -> bool:
         """Whether the group has answered."""
 
     @property
-    def restoring(self) -> frozenset[Partition]:
-        """Partitions that wait for restore()."""
+    def throttled(self) -> bool:
+        """Whether a broker's quota may delay the consumer's requests."""
 
     @property
-    def throttled(self) -> bool:
-        """Whether a broker's quota may hold up what the consumer asks."""
-
-    def poll(self, max_records: int, timeout_s: float) -> list[Event]:
-        """Wait for records and tell what happened."""
-
-    def rewind(self, partitions: Iterable[Partition]) -> None:
-        """Have restore() start these again."""
-
-    def restore(self) -> list[StartPoint]:
-        """Start the partitions that wait for it and whose committed offsets are known by now."""
+    def partition_count(self) -> int | None:
+        """How many partitions the topic had when it was last looked up; None before that."""
 
     def ask_membership(self) -> None:
-        """Ask whether the group knows us; a later call takes the answer."""
+        """Ask whether the group knows this member; a later call takes the answer."""
 
     def end_offset(self, partition: Partition) -> Offset | None:
-        """Where the partition ended when it was last fetched, whatever txns are open there."""
-
-    def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[Any], Any]:
-        """Offsets and group metadata for OutputProducer.commit."""
+        """Where the partition ended when it was last fetched, open txns included."""
 
 
 class Question(Protocol[About_contra, Answer_co]):
-    """Something to ask Kafka without waiting for the answer, which a later turn takes."""
+    """A question to Kafka for which the loop does not wait: a later turn takes the answer."""
 
     @property
     def pending(self) -> bool:
-        """Whether a question was asked whose answer has not been taken."""
+        """Whether there is a question whose answer has not been taken."""
 
     def ask(self, about: About_contra) -> None:
         """Ask, unless an earlier question is pending."""
 
     def answer(self) -> Answer_co | None:
-        """Take the answer; None where there is none yet. Raises what the question raised."""
+        """Take the answer; None where there is none yet.
+
+        Raises:
+            KafkaProblem: what the question raised.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where a partition ends: for readers of committed records, and for all."""
+    """Where a partition ends, for readers of committed records and for all readers."""
 
     stable: Offset
     """The last stable offset: where the earliest open txn begins, or the end."""
@@ -96,29 +104,30 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the loop asks of the cluster besides reading and writing."""
+    """What the loop looks at besides reading and writing: the consumer's status, and questions to the cluster."""
 
+    status: InputStatus
     end_offsets: Question[Collection[Partition], dict[Partition, Offset]]
-    """Where partitions end at this moment, records of open txns included; without those whose leaders are away."""
+    """Where partitions end now, open txns included. A partition whose leader does not answer is missing."""
     ends: Question[Collection[Partition], dict[Partition, Ends]]
     """The same with the last stable offsets."""
     reach: Question[None, bool]
-    """Whether the broker answers: True, or Retriable."""
+    """Whether the broker answers: True, or it raises Retriable."""
 
 
 class OutputProducer(Protocol):
-    """What the loop needs of the transactional producer; service.kafka.producer says what each does."""
+    """The transactional producer; service.kafka.producer implements it, and says what each method raises."""
 
     @property
     def ready(self) -> bool:
-        """Whether txns can begin; initialise() is due otherwise."""
+        """Whether txns can begin; if not, initialise() must come first."""
 
     @property
     def open(self) -> bool:
         """Whether a txn is open."""
 
     def initialise(self) -> None:
-        """Fence older producers of this name and abort what they left open."""
+        """Fence older producers of this name and abort their open txns."""
 
     def send(self, records: Iterable[OutRecord]) -> None:
         """Produce in the txn."""
@@ -127,7 +136,7 @@ class OutputProducer(Protocol):
         """Commit the txn with these offsets."""
 
     def abort(self) -> None:
-        """Abort the open txn, if there is one."""
+        """Abort the open txn, if any."""
 
     def poll(self) -> None:
         """Serve callbacks."""

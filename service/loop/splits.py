@@ -1,4 +1,4 @@
-"""The warning about ids that are in two partitions: halved sums would go unnoticed."""
+"""The warning about ids with records in two partitions, which split the ids' sums."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from service.observe.metrics import Metrics
 
 SAY_EVERY_MS: Final = 3_600_000
 FORGET_AFTER_MS: Final = 3_600_000
-"""Where there are more ids than can be watched, others are chosen so often."""
+"""If there are more ids than can be watched, we choose others after this time."""
 SETTLE_MS: Final = 360_000
-"""After partitions were added: producers may learn it only after five minutes (``metadata.max.age.ms``)."""
+"""So long after partitions were added nothing is watched: producers may learn of them only after five minutes
+(``metadata.max.age.ms``)."""
 
 
 class Splits:
     """Counts ids in two of this instance's partitions, and logs it at most once an hour."""
 
     def __init__(self, metrics: Metrics, log: FilteringBoundLogger) -> None:
-        """Nothing has been seen."""
+        """Begin without ids."""
         self._ids = SplitIds()
         self._metrics = metrics
         self._log = log
         self._partitions: int | None = None
-        """Of the topic, as far as is known."""
+        """The topic's partitions, when we last knew them."""
         self._settled_ms = 0
         self._chosen_ms = 0
         self._said_ms: int | None = None
         self._counted = 0
 
     def ownership_changed(self) -> None:
-        """Begin again: partitions came or went."""
+        """Begin again, because partitions were assigned or revoked."""
         self._ids.forget()
 
     def look(
@@ -45,14 +46,14 @@ class Splits:
         in_topic: int | None,
         now_ms: WallTimeMs,
     ) -> None:
-        """Look at windows that have been committed.
+        """Look for split ids in committed windows.
 
-        An id moves when partitions are added. That is no split, so nothing is watched until producers know of them.
+        When partitions are added an id may move, which is no split. So nothing is watched for SETTLE_MS.
 
         Args:
             closed: the windows and their partitions.
             owned: how many partitions this instance has.
-            in_topic: how many the topic has; None where that is not known.
+            in_topic: how many partitions the topic has; None where that is not known.
             now_ms: the wall clock.
         """
         if in_topic is not None and in_topic != self._partitions:
@@ -82,6 +83,6 @@ class Splits:
             offset=seen.example.offset,
             other_partition=seen.example.other_partition,
             other_offset=seen.example.other_offset,
-            why="records of one id are in two partitions, so its sums are in parts: set the same partitioner in all"
+            why="records of one id are in two partitions, so each of its sums is split: set the same partitioner in all"
             " producers (Java's is murmur2, librdkafka's default is CRC32)",
         )

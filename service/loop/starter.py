@@ -1,4 +1,4 @@
-"""How partitions start, and when to try again those that do not."""
+"""Starts the tasks of assigned partitions, and tries again after a failure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from service.loop.ports import InputConsumer, OutputProducer, StartPoint
 from service.observe.metrics import Metrics
 
 PAUSE_MS: Final = 500
-"""Between attempts that fail."""
+"""After an attempt that failed."""
 WHY_RESET: Final = {
-    ResetReason.BEYOND_END: "the committed offset is beyond the partition's end: the topic was truncated or made again",
+    ResetReason.BEYOND_END: "the committed offset is beyond the end: the topic was truncated or created again",
     ResetReason.EXPIRED: "the record at the committed offset has expired",
     ResetReason.NO_OFFSET: "the group has no committed offset: it is new, or was deleted, or its offsets have expired",
     ResetReason.NEW_PARTITION: "the group has no committed offset here, only for other partitions: it may be new",
@@ -26,7 +26,7 @@ WHY_RESET: Final = {
 
 
 class PartitionStarter:
-    """Makes the tasks of partitions from what was committed."""
+    """Makes tasks from the committed progress of their partitions."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class PartitionStarter:
         metrics: Metrics,
         log: FilteringBoundLogger,
     ) -> None:
-        """Nothing has been tried yet."""
+        """Begin without an attempt; ``clock`` is the wall clock."""
         self._consumer = consumer
         self._producer = producer
         self._rules = rules
@@ -50,16 +50,15 @@ class PartitionStarter:
         self._failed_at_ms: int | None = None
 
     def attempt(self, now_ms: WallTimeMs) -> dict[Partition, PartitionTask]:
-        """Start the partitions that wait for it; returns the tasks of those that start.
+        """Start waiting partitions; returns the tasks of those that start.
 
-        1. Initialise a new producer: what the old one may still do must be over. (Nothing runs meanwhile: the txn was
-           aborted, and every partition waits.)
-        2. Start those whose committed offsets are known, and ask for the others'.
+        1. Initialise a new producer first, because that fences the old one. Meanwhile every partition waits.
+        2. Start the partitions whose committed offsets are known, and ask for those of the others.
 
-        After a failure there is a pause.
+        After a failure there is a pause of PAUSE_MS.
 
         Raises:
-            Fatal: Kafka will have no more of this process.
+            Fatal: this process cannot go on with Kafka.
         """
         if not self._consumer.restoring:
             return {}
@@ -101,5 +100,5 @@ class PartitionStarter:
             watermark=task.watermark_ms,
         )
         if task.has_windows_of_old_rules:
-            self._log.warning("windows_cut", partition=start.partition, why="settings of windows have changed")
+            self._log.warning("windows_cut", partition=start.partition, why="the settings of windows have changed")
         return task

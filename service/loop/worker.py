@@ -1,13 +1,13 @@
-"""The loop: read a batch, feed the tasks, and at a window's end commit what they found."""
+"""The loop: read a batch, feed the tasks, and commit what they found when windows end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, assert_never
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final, assert_never
 
 from structlog.typing import FilteringBoundLogger
 
-from service.core.model import Offset, Partition, WallTimeMs
+from service.core.model import Partition, WallTimeMs
 from service.core.rules import TaskRules
 from service.core.task import PartitionTask
 from service.core.window import SteadyClock
@@ -21,22 +21,24 @@ from service.loop.ports import InputConsumer, OutputProducer, Probe
 from service.loop.schedule import CommitSchedule, SilentWindows
 from service.loop.splits import Splits
 from service.loop.starter import PartitionStarter
+from service.loop.tasks import Tasks
 from service.observe.metrics import Metrics
 from service.observe.status import StatusBoard
+from service.wire.records import InRecord
 
 BATCH_RECORDS: Final = 500
 """Small batches stay in the processor's cache: docs/decisions/speed.md, "Batches of 500"."""
 BUFFER_BYTES: Final = 32 * 1024 * 1024
-"""Set-aside records wait here for the window's end; past this the txn is begun early and takes them."""
+"""Set-aside records wait here for the window's end; beyond this size a txn begins early and takes them."""
 LONGEST_TXN_MS: Final = 14 * 60_000
-"""But not so early that it would outlive the longest timeout that brokers allow: it would be tried again for ever."""
+"""A txn begins early only if the window ends within this time, or it would outlive the longest timeout of brokers."""
 
 _OWNERSHIP: Final = (Assigned, Revoked)
 _READING: Final = (Records, PartitionEnd)
 
 
 class Worker:
-    """Owns the tasks. Everything happens in turn(), on one thread; time comes in as ``clock``."""
+    """Owns the tasks. Everything happens in turn(), on one thread; ``clock`` is the wall clock."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class Worker:
         board: StatusBoard,
         log: FilteringBoundLogger,
     ) -> None:
-        """Put together by bootstrap."""
+        """``topics`` are the outputs, ``rules`` those of each task, and ``board`` gets the status of each turn."""
         self._consumer = consumer
         self._producer = producer
         self._probe = probe
@@ -67,8 +69,7 @@ class Worker:
         )
         self._splits = Splits(metrics, log)
         self._log = log
-        self._tasks: dict[Partition, PartitionTask] = {}
-        self._committed: dict[Partition, Offset] = {}
+        self._tasks = Tasks()
         self._intake = Intake(consumer.topic, topics, metrics)
         self._schedule = CommitSchedule(rules.commit_within_ms, BATCH_RECORDS)
         self._silence = SilentWindows(probe, self._health)
@@ -78,15 +79,15 @@ class Worker:
     def turn(self) -> None:
         """Advance by one batch.
 
-        1. Wait for records, but not beyond the time at which what was read is to be committed.
-        2. Take note of partitions given and taken.
-        3. If that time has come, checkpoint: by the wall clock, what just arrived belongs to a later window.
-        4. Feed the records to their tasks; if that closed windows that need not wait for others, checkpoint.
-        5. Start partitions that wait for it.
-        6. Post what others may see.
+        1. Wait for records, at most until the end of the span by which everything read must be committed.
+        2. Handle assigned and revoked partitions.
+        3. If the span is over, checkpoint: the new records belong to the next span.
+        4. Feed the records to their tasks. If that closed windows that may be committed now, checkpoint.
+        5. Start waiting partitions.
+        6. Post the status.
 
         Raises:
-            Fatal: Kafka will have no more of this process.
+            Fatal: this process cannot go on with Kafka.
         """
         awaited = bool(self._consumer.restoring) or self._probe.end_offsets.pending
         events = self._consumer.poll(BATCH_RECORDS, self._schedule.patience_s(self._clock, answer_awaited=awaited))
@@ -98,7 +99,7 @@ class Worker:
             self._checkpoint(now_ms)
         for event in events:
             self._handle(event, now_ms)
-        if self._due(events, now_ms, self._silence.close(events, now_ms, self._tasks)):
+        if self._due(events, now_ms, self._silence.close(events, now_ms, self._tasks.by_partition)):
             self._checkpoint(now_ms)
         if self._intake.pending_bytes > BUFFER_BYTES and self._schedule.ends_within(now_ms, LONGEST_TXN_MS):
             self._or_rewind(self._send_pending)
@@ -106,7 +107,7 @@ class Worker:
         self._or_rewind(self._producer.poll)
         self._board.beat()
         if ownership or self._health.check_is_due(now_ms):
-            self._health.look(now_ms, self._tasks)
+            self._health.look(now_ms, self._tasks.by_partition)
 
     def _handle_ownership(self, event: Assigned | Revoked) -> None:
         self._splits.ownership_changed()
@@ -121,30 +122,28 @@ class Worker:
                 self._log.info("partitions_lost" if lost else "partitions_revoked", partitions=list(partitions))
                 self._drop(partitions)
 
-    def _drop(self, partitions: Iterable[Partition]) -> None:
-        """Forget partitions with their open windows.
+    def _drop(self, partitions: Collection[Partition]) -> None:
+        """Drop the tasks of these partitions, with their open windows.
 
-        Records of theirs that were set aside may be in a buffer or an open txn together with other partitions':
-        then all of it goes, and those partitions read again, too.
+        The buffer or the open txn may hold set-aside records of these and of other partitions. Then both are dropped,
+        and the other partitions are read again, too.
         """
-        moved = [p for p in partitions if p in self._tasks and self._news_of(p)]
-        for partition in partitions:
-            self._tasks.pop(partition, None)
-            self._committed.pop(partition, None)
+        moved = any(p in self._tasks.by_partition and self._tasks.has_news(p) for p in partitions)
+        self._tasks.remove(partitions)
         if moved and (self._intake.pending or self._producer.open):
-            self._rewind("partitions with records set aside were taken")
+            self._rewind("partitions with records set aside were revoked")
 
     def _handle(self, event: Event, now_ms: WallTimeMs) -> None:
         match event:
             case Records(partition, messages):
-                task = self._tasks.get(partition)
+                task = self._tasks.by_partition.get(partition)
                 if task is not None:
                     self._feed(partition, task, messages, now_ms)
             case PartitionEnd(partition, offset):
-                task = self._tasks.get(partition)
+                task = self._tasks.by_partition.get(partition)
                 if task is not None:
                     task.reached_end(offset)
-                    if self._news_of(partition):  # behind markers or aborted records, which nobody is handed
+                    if self._tasks.has_news(partition):  # txn markers or aborted records moved the position
                         self._schedule.read(now_ms)
             case OutOfRange(partition, why):
                 self._log.warning("offset_out_of_range", partition=partition, error=why)
@@ -158,7 +157,9 @@ class Worker:
             case _:
                 assert_never(event)
 
-    def _feed(self, partition: Partition, task: PartitionTask, messages: list[Any], now_ms: WallTimeMs) -> None:
+    def _feed(
+        self, partition: Partition, task: PartitionTask, messages: Sequence[InRecord], now_ms: WallTimeMs
+    ) -> None:
         if messages[0].offset() < task.next_offset:  # fetched before a rewind
             messages = [message for message in messages if message.offset() >= task.next_offset]
             if not messages:
@@ -169,9 +170,8 @@ class Worker:
     def _start_partitions(self, now_ms: WallTimeMs) -> None:
         started = self._starter.attempt(now_ms)
         if started:
-            self._tasks.update(started)
-            self._committed.update({partition: task.position for partition, task in started.items()})
-            self._health.post(now_ms, self._tasks)
+            self._tasks.add(started)
+            self._health.post(now_ms, self._tasks.by_partition)
 
     def _send_pending(self) -> None:
         self._producer.send(self._intake.pending)
@@ -180,32 +180,27 @@ class Worker:
     # ---- commit ---------------------------------------------------------------------------------------------
 
     def _due(self, events: list[Event], now_ms: WallTimeMs, closed: Iterable[Partition]) -> bool:
-        """Whether a checkpoint is due, by the tasks that something happened to in this turn.
+        """Whether a checkpoint is due, by the tasks to which something happened in this turn.
 
-        Only those are looked at: with all of them a turn took 29 us at 64 partitions and 16 at 4; now it takes 14 at
-        either.
+        docs/decisions/speed.md, "A turn looks only at tasks that something happened to".
         """
         touched = [*(event.partition for event in events if isinstance(event, _READING)), *closed]
-        tasks = [self._tasks[partition] for partition in touched if partition in self._tasks]
-        return self._schedule.due(now_ms, tasks, events)
-
-    def _news_of(self, partition: Partition) -> bool:
-        task = self._tasks[partition]
-        return task.has_closed or task.position != self._committed[partition]
+        tasks = self._tasks.by_partition
+        return self._schedule.due(now_ms, [tasks[partition] for partition in touched if partition in tasks], events)
 
     def _checkpoint(self, now_ms: WallTimeMs) -> None:
-        """Commit all that was read, with the windows that are over, in one txn.
+        """Commit everything that was read, and the windows that are over, in one txn.
 
-        1. Tick every task: windows of the wall clock are aligned, so after it none of those is open.
-        2. Send what was set aside, then aggregates and alerts.
-        3. Commit that with the progress of every partition that moved.
+        1. Tick every task: windows of the wall clock are aligned, so afterwards none of them is open.
+        2. Send the set-aside records, then alerts and aggregates.
+        3. Commit these with the progress of every partition that moved.
 
         A txn that cannot be committed is aborted, and everything is read again from the committed offsets.
         """
         self._schedule.taken(now_ms)
-        for task in self._tasks.values():
+        for task in self._tasks.by_partition.values():
             task.tick(now_ms)
-        moved = {p: task for p, task in self._tasks.items() if self._news_of(p)}
+        moved = self._tasks.with_news()
         if not moved:
             return
         checkpoint = Checkpoint.take(now_ms, moved, self._intake.pending)
@@ -219,14 +214,13 @@ class Worker:
         self._intake.clear()
         self._health.commit_worked()
         done_ms = self._clock()
-        self._committed.update(checkpoint.positions())
+        self._tasks.committed(checkpoint.positions())
         checkpoint.report(self._metrics, self._log, done_ms)
-        self._splits.look(
-            checkpoint.closed, owned=len(self._tasks), in_topic=self._consumer.partition_count, now_ms=now_ms
-        )
+        owned, in_topic = len(self._tasks.by_partition), self._probe.status.partition_count
+        self._splits.look(checkpoint.closed, owned=owned, in_topic=in_topic, now_ms=now_ms)
 
     def _or_rewind(self, work: Callable[[], None]) -> bool:
-        """Do what concerns the txn, or take the one path back; returns whether the work was done."""
+        """Do work on the txn; where that fails, rewind and return False."""
         try:
             work()
         except (Abortable, Retriable) as problem:
@@ -236,21 +230,20 @@ class Worker:
         return True
 
     def _rewind(self, why: str) -> None:
-        """The one way back: abort, drop every open window, read again from what is committed."""
+        """The one way back: abort, drop every open window, and read again from the committed offsets."""
         self._log.warning("rewind", error=why)
         self._intake.clear()
         self._schedule.dropped()
         if self._producer.open or not self._producer.ready:
             self._metrics.txns.labels("aborted").inc()
-        self._consumer.rewind(list(self._tasks))
+        self._consumer.rewind(list(self._tasks.by_partition))
         self._tasks.clear()
-        self._committed.clear()
         self._producer.abort()
 
     # ---- the end --------------------------------------------------------------------------------------------
 
     def abandon(self) -> None:
-        """Give up what has not been committed; whoever comes next reads it again."""
+        """Abort what has not been committed; the next owner reads it again."""
         try:
             self._producer.abort()
         except KafkaProblem as problem:

@@ -8,33 +8,24 @@ from typing import Annotated, Any, Final
 from pydantic import Field, field_validator
 
 from service.settings.fields import Group, Name, RefusedError, Servers, TopicName
-from service.wire.names import first_bad_address
+from service.wire.client import PROTECTED
+from service.wire.names import NO_TOPICS, TOPIC_NAME, first_bad_address
 
-PROTECTED_PROPERTIES: Final = frozenset(
-    {
-        "acks",
-        "auto.offset.reset",
-        "bootstrap.servers",
-        "delivery.timeout.ms",
-        "enable.auto.commit",
-        "enable.auto.offset.store",
-        "enable.gapless.guarantee",
-        "enable.idempotence",
-        "enable.partition.eof",
-        "error_cb",
-        "group.id",
-        "group.instance.id",
-        "isolation.level",
-        "logger",
-        "message.timeout.ms",
-        "metadata.broker.list",
-        "partition.assignment.strategy",
-        "partitioner",
-        "request.required.acks",
-        "transaction.timeout.ms",
-        "transactional.id",
-    }
-)
+PROTECTED_PROPERTIES: Final = PROTECTED | {
+    "auto.offset.reset",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "error_cb",
+    "group.id",
+    "group.instance.id",
+    "isolation.level",
+    "logger",
+    "message.timeout.ms",
+    "partition.assignment.strategy",
+    "transaction.timeout.ms",
+}
 """librdkafka properties that the service's guarantees need, or that have a setting of their own."""
 
 
@@ -84,7 +75,7 @@ class TopicsSettings(Group):
 
     transactions: TopicName = Field("transactions", description="the input")
     alerts: TopicName = Field("alerts", description="where alerts are written")
-    aggregates: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{0,249}$")] = Field(
+    aggregates: Annotated[str, Field(pattern=f"^({TOPIC_NAME})?$")] = Field(
         "", description="where each closed window's sum is written, one record for each id. Empty: off"
     )
     late: TopicName = Field("transactions.late", description="where late records go under `LATE_POLICY=divert`")
@@ -103,7 +94,7 @@ class TopicsSettings(Group):
     @field_validator("transactions", "alerts", "aggregates", "late", "dead_letter", "state")
     @classmethod
     def _no_folder(cls, name: str) -> str:
-        if name in {".", ".."}:
+        if name in NO_TOPICS:
             raise ValueError("Kafka has no topic of this name")
         return name
 

@@ -1,4 +1,4 @@
-"""Checks of names: of brokers, hosts, groups and instances."""
+"""Checks of names: of brokers, hosts, topics, groups and instances."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from typing import Final
 _BROKER: Final = re.compile(r"(?:[A-Za-z_]+://)?(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s:/,\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 _HOST: Final = re.compile(r"[^\s:/\[\]]+")
 _PORT_MAX: Final = 65_535
+TOPIC_NAME: Final = r"[a-zA-Z0-9._-]{1,249}"
+"""The pattern of a topic's name."""
+NO_TOPICS: Final = frozenset({".", ".."})
+"""Names of that pattern that Kafka refuses."""
 NAME_MAX_BYTES: Final = 1_000
 """Kafka allows 32,767, but the group's coordinator was never found for a name of 40,000 (DESIGN.md)."""
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from service.core.model import Partition, Reason
+from service.core.model import Offset, Partition, Reason
 
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -22,7 +22,7 @@ NOTES_BYTES: Final = 128
 class InRecord(Protocol):
     """A record of the input: those methods of the client's message that the service calls."""
 
-    def offset(self) -> int:
+    def offset(self) -> Offset:
         """Its offset."""
         ...
 

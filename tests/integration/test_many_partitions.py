@@ -22,7 +22,7 @@ LONGEST_TURN_S = 1.5
 def test_no_turn_is_longer_than_a_poll_and_a_commit(
     broker: Broker, unique: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.loop.health.ASK_AFTER_MS", 500)
+    monkeypatch.setattr("service.loop.progress_watch.ASK_AFTER_MS", 500)
     names = Names(unique)
     create_topics(broker, names.transactions, partitions=PARTITIONS)
     create_topics(broker, names.alerts, names.aggregates, names.late, names.dead_letter)
@@ -41,9 +41,9 @@ def test_no_turn_is_longer_than_a_poll_and_a_commit(
         inside.turn_until(lambda: len(inside.board.status.partitions) == PARTITIONS)
         load.start()
         turn_for(4)
-        inside.source.rewind(map(Partition, range(1, PARTITIONS)))  # they start again while partition 0 is read
+        inside.consumer.rewind(map(Partition, range(1, PARTITIONS)))  # they start again while partition 0 is read
         turn_for(2)
-        assert not inside.source.restoring
+        assert not inside.consumer.restoring
     finally:
         ended.set()
         load.join()

@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from brokerkit.broker import Broker
 from brokerkit.client import Rec, create_topics, librdkafka, produce, read_all
 from brokerkit.service_process import Names, payloads, running, transaction, wait_until
-from tests.oracle import audit, headers_of
+from histories.oracle import audit, headers_of
 
 NOW_MS = 1_715_392_800_000
 
@@ -41,7 +41,7 @@ def counted(broker: Broker, names: Names, prefix: str) -> int:
 
 @pytest.mark.parametrize("which", ["alerts", "dead_letter"])
 @pytest.mark.parametrize("used", [True, False])
-def test_an_output_topic_that_is_deleted_ends_the_service_and_the_next_start_makes_it_anew(
+def test_an_output_topic_that_is_deleted_ends_the_service_and_the_next_start_creates_it(
     broker: Broker, unique: Callable[[str], str], which: str, *, used: bool
 ) -> None:
     ends_and_starts_anew(broker, Names(unique), which, used=used)
@@ -66,7 +66,7 @@ def ends_and_starts_anew(broker: Broker, names: Names, which: str, *, used: bool
         (fatal,) = service.events("fatal")
         # One that it has not used the client takes for new, and says nothing for half a minute.
         assert ("Unknown topic" if used else f"look for topic {getattr(names, which)}: Unknown topic") in fatal["error"]
-        assert "a topic is gone" in fatal["error"]
+        assert "a topic is missing" in fatal["error"]
     with running(broker, names) as service:
         wait_until(lambda: service.events("checkpoint"), 60)
         assert service.stop() == 0
@@ -104,7 +104,7 @@ def test_a_dead_letter_topic_that_does_not_take_a_record_stops_the_service_and_t
         assert service.process.wait(60) == 1
         (fatal,) = service.events("fatal")
         assert refusal in fatal["error"]
-        assert "a topic does not take what is due there" in fatal["error"]
+        assert "a topic never accepts these records" in fatal["error"]
     assert [read_all(broker, topic) for topic in (names.dead_letter, names.alerts)] == [[], []]
     if setting == "cleanup.policy":
         set_config(broker, names.dead_letter, setting, "delete")

@@ -1,16 +1,19 @@
-"""A question that is asked on a thread of its own holds nobody up, and neither its answer nor its error is lost."""
+"""A question runs on a thread of its own: the loop does not wait, and loses neither its answer nor its error."""
 
 # ruff: noqa: SIM300 - expected == actual
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
 from brokerkit.service_process import wait_until
 from service.kafka.background import Background
+from service.kafka.threads import start_call
 from service.loop.errors import Retriable
 
 
@@ -47,3 +50,19 @@ def test_what_the_question_raises_comes_where_the_answer_is_taken() -> None:
     with pytest.raises(Retriable, match="no answer"):
         wait_until(question.answer, 5)
     assert (None, False) == (question.answer(), question.pending)
+
+
+def test_the_error_of_a_call_is_freed_without_the_garbage_collector() -> None:
+    """Its traceback keeps a client alive, which would go on trying."""
+
+    def refuse() -> None:
+        raise Retriable("no answer")
+
+    gc.disable()
+    try:
+        future = start_call("refuse", refuse)
+        error = weakref.ref(wait_until(future.exception, 5))
+        del future
+        assert wait_until(lambda: error() is None, 5)
+    finally:
+        gc.enable()

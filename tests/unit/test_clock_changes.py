@@ -13,8 +13,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from histories.clock_oracle import Rules
 from service.core.model import ClockName, LatePolicy
-from tests.clock_oracle import Rules
 from tests.loop import FakeKafka, Loop, pay
 from tests.unit.test_clock_histories import EVENT, INGESTION, PARTITIONS, STEPS, Crash, History, Put, Step, Turn
 
@@ -93,7 +93,7 @@ def test_a_window_that_is_open_when_its_size_changes_is_closed_as_it_was() -> No
     second = loop(turned(first, [1, 10_001]), 10_002, window_size_ms=5_000)
     second.turn(10_003, 10_004)
     assert [("event", 10_000, 3.0)] == windows(second.kafka)
-    assert ["settings of windows have changed"] == [line["why"] for line in second.events("windows_cut")]
+    assert ["the settings of windows have changed"] == [line["why"] for line in second.events("windows_cut")]
     second.put(pay(3_000, 4.0), pay(9_000, 8.0))
     second.turn(10_005)
     assert [("event", 10_000, 3.0), ("event", 5_000, 4.0)] == windows(second.kafka)

@@ -122,7 +122,7 @@ def test_a_silent_partition_closes_its_window_by_the_wall_clock_and_the_margin()
     assert 1 == loop.kafka.committed[0][0]
 
 
-def test_no_window_is_closed_by_the_wall_clock_while_nobody_knows_where_the_partition_ends() -> None:
+def test_no_window_is_closed_by_the_wall_clock_while_the_end_of_the_partition_is_not_known() -> None:
     loop = by_append_time()
     loop.put(pay(0), appended_ms=T0)
     loop.turn(1, 2)

@@ -1,10 +1,11 @@
-"""Whose txns an heir ends, and how often it tries to."""
+"""Whose txns the next owner ends, and how often it tries."""
 
 # ruff: noqa: SIM300 - expected == actual
 
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,18 +16,19 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from service.core.model import EventTimeMs, Offset, Partition, Progress
-from service.kafka.admin import ClusterAdmin
 from service.kafka.guards.dead_owners import ATTEMPTS_S, CONNECT_S, DeadOwners, LastCommits, connected
+from service.kafka.guards.group_members import GroupMembers
+from service.loop.errors import Fatal
 from service.wire.progress import encode_progress
 
 TIMED_OUT = KafkaError(KafkaError._TIMED_OUT, "slow", retriable=True)
 BEING_ENDED = KafkaError(KafkaError.CONCURRENT_TRANSACTIONS, "at it", retriable=True)
-FENCED = KafkaError(KafkaError._FENCED, "another heir", fatal=True)
+FENCED = KafkaError(KafkaError._FENCED, "another owner", fatal=True)
 FORBIDDEN = KafkaError(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "no")
 
 
 class Group:
-    """Who committed to the partitions, who is a member, and what becomes of attempts to end somebody's txn."""
+    """The last writers of the partitions, the members, and the results of attempts to end a txn."""
 
     def __init__(self, writers: Iterable[str], members: Iterable[str]) -> None:
         self.writers = writers
@@ -38,22 +40,20 @@ class Group:
         """All of these names have to be attempted at the same time."""
         self.producers: list[weakref.ref[FakeProducer]] = []
         self.patience = 1_000
-        """How often the heir is told to go on."""
+        """How often the service goes on before it stops."""
 
     def metadata(self, topic: str, partitions: Iterable[Partition]) -> list[str]:
         assert ("transactions", (0, 1)) == (topic, tuple(partitions))
         return [encode_progress(Progress(Offset(1), EventTimeMs(1)), name) for name in self.writers]
 
-    def client_ids(self, group: str) -> set[str]:
-        assert "the group" == group
+    def client_ids(self) -> set[str]:
         return {f"txwatch-{name}" for name in self.members}
 
     def ended(self) -> list[str]:
-        """What an heir called "me" ends."""
+        """The instances whose txns the owner "me" ends."""
         return DeadOwners(
-            cast("ClusterAdmin", self),
+            cast("GroupMembers", self),
             cast("LastCommits", self),
-            group="the group",
             instance="me",
             client_id=lambda name: f"txwatch-{name}",
             make_producer=self._make_producer,
@@ -85,13 +85,13 @@ class FakeProducer:
             raise KafkaException(answers.pop(0))
 
 
-def test_whoever_committed_last_and_is_gone_is_fenced_and_nobody_else() -> None:
+def test_the_last_writer_is_fenced_if_it_is_no_member_and_no_member_is() -> None:
     group = Group(writers=["dead", "alive", "me", "", "dead"], members=["me", "alive"])
     assert ["dead"] == group.ended()
     assert {"dead"} == set(group.attempts)
 
 
-def test_an_heir_that_is_no_member_itself_touches_nobody() -> None:
+def test_an_owner_that_does_not_find_itself_among_the_members_fences_no_instance() -> None:
     group = Group(writers=["dead"], members=["alive"])
     assert ([], {}) == (group.ended(), group.attempts)
 
@@ -103,7 +103,7 @@ def test_what_takes_too_long_is_tried_with_a_new_producer_that_has_more_time() -
     assert list(ATTEMPTS_S) == group.attempts["dead"] == sorted(group.attempts["dead"])
 
 
-def test_where_nobody_answers_it_ends() -> None:
+def test_without_an_answer_the_attempts_end() -> None:
     group = Group(writers=["dead"], members=["me"])
     group.answers["dead"] = [TIMED_OUT] * 100
     assert [] == group.ended()
@@ -118,7 +118,7 @@ def test_a_txn_that_is_being_ended_is_asked_for_again_by_a_new_producer() -> Non
 
 
 def test_a_producer_that_is_given_up_is_gone_at_once() -> None:
-    """It would ask on by itself, and fence the instance when that has come back."""
+    """It would go on asking, and fence the instance after its return."""
     group = Group(writers=["dead"], members=["me"])
     group.answers["dead"] = [TIMED_OUT, BEING_ENDED]
     gc.disable()
@@ -129,7 +129,7 @@ def test_a_producer_that_is_given_up_is_gone_at_once() -> None:
         gc.enable()
 
 
-def test_told_to_stop_it_attempts_no_more() -> None:
+def test_after_a_stop_there_is_no_further_attempt() -> None:
     group = Group(writers=["dead"], members=["me"])
     group.answers["dead"] = [TIMED_OUT] * 2
     group.patience = 2
@@ -137,8 +137,8 @@ def test_told_to_stop_it_attempts_no_more() -> None:
     assert 2 == len(group.attempts["dead"])
 
 
-@pytest.mark.parametrize("error", [FENCED, FORBIDDEN], ids=["another heir was quicker", "not allowed"])
-def test_who_may_not_end_it_leaves_it(error: KafkaError) -> None:
+@pytest.mark.parametrize("error", [FENCED, FORBIDDEN], ids=["another owner was faster", "not allowed"])
+def test_a_txn_that_we_may_not_end_is_left_alone(error: KafkaError) -> None:
     group = Group(writers=["dead", "dead too"], members=["me"])
     group.answers["dead"] = [error]
     assert ["dead too"] == group.ended()
@@ -149,6 +149,15 @@ def test_several_are_fenced_at_the_same_time() -> None:
     group = Group(writers=["one", "two", "three"], members=["me"])
     group.together = Barrier(3)
     assert ["one", "three", "two"] == group.ended()
+
+
+def test_without_a_thread_for_an_attempt_the_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(Fatal, match="fence dead owners: can't start new thread: the limit of processes"):
+        Group(writers=["dead"], members=["me"]).ended()
 
 
 class Asked:

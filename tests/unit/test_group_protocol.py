@@ -1,4 +1,4 @@
-"""What is said about brokers that lack the group protocol of KIP-848. The lines are librdkafka 2.16's own."""
+"""The line about brokers that lack the group protocol of KIP-848. The lines are librdkafka 2.16's own."""
 
 # ruff: noqa: SIM300 - expected == actual
 

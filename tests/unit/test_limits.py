@@ -1,4 +1,4 @@
-"""Too few threads, too little memory: what is said about it."""
+"""Too few threads, too little memory: the line about it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from service.app.clients import construct
+from service.kafka.background import Background
 from service.kafka.guards.hanging_calls import call
 from service.loop.errors import Fatal
 from service.process.limits import LimitError, shortage, try_threads
@@ -40,10 +41,18 @@ def test_a_call_that_may_have_no_thread_is_fatal(monkeypatch: pytest.MonkeyPatch
         call("commit_transaction", print, keep_going=lambda: True, throttled=lambda: False, hang_s=3)
 
 
+def test_a_question_that_may_have_no_thread_is_fatal_and_not_pending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading.Thread, "start", _refuse)
+    question: Background[None, bool] = Background("reach", lambda _: True)
+    with pytest.raises(Fatal, match=r"^reach: can't start new thread: the limit of processes or of address space"):
+        question.ask(None)
+    assert not question.pending
+
+
 @pytest.mark.parametrize(
     ("code", "problem", "line"),
     [
-        (KafkaError._CRIT_SYS_RESOURCE, Fatal, "make a client of Kafka: no thread"),
+        (KafkaError._CRIT_SYS_RESOURCE, Fatal, "construct a Kafka client: no thread"),
         (KafkaError._INVALID_ARG, SettingsError, "KAFKA_PROPERTIES: no thread"),
     ],
 )

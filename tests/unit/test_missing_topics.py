@@ -1,4 +1,4 @@
-"""When somebody who waits looks for the topics, and what they make of the answers."""
+"""When a long wait looks for the topics, and what it concludes from the answers."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -9,7 +9,7 @@ from service.loop.output_topics import OutputTopics
 
 
 class Waiting:
-    """A search with a clock that is moved by hand."""
+    """A watch whose clock the test moves."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0

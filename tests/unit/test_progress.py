@@ -1,4 +1,4 @@
-"""A partition that stands still although it has records makes the service unwell; a silent one does not."""
+"""A partition that is stuck although it has records makes the service unhealthy; a silent one does not."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -37,7 +37,7 @@ def test_a_partition_that_stands_still_while_others_advance_is_found() -> None:
     turn_for(loop, 4, since=29)
     assert (
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "partition 1 stands at offset 0 although it has records",
+        "partition 1 is stuck at offset 0 although it has records",
     ) == health(loop)
     assert 1 == sum(entry["event"] == "no_progress" for entry in loop.logged)
 

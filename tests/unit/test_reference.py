@@ -13,6 +13,7 @@ import pytest
 
 from service.settings import NAMES
 from tools import log_events, reference
+from tools.reference_tables import MissingWordsError, check_words
 from tools.reference_words import EVENTS
 
 ROOT = reference.ROOT
@@ -28,13 +29,13 @@ def test_every_setting_is_on_the_page(name: str) -> None:
 
 
 def test_a_thing_without_a_sentence_is_named() -> None:
-    with pytest.raises(reference.MissingWordsError, match="does not say what a log event means: tea_is_ready"):
-        reference.check_words([*EVENTS, "tea_is_ready"], EVENTS, "a log event")
+    with pytest.raises(MissingWordsError, match="does not say what a log event means: tea_is_ready"):
+        check_words([*EVENTS, "tea_is_ready"], EVENTS, "a log event")
 
 
 def test_a_sentence_without_a_thing_is_named() -> None:
-    with pytest.raises(reference.MissingWordsError, match="explains a log event that does not exist: stopped"):
-        reference.check_words(set(EVENTS) - {"stopped"}, EVENTS, "a log event")
+    with pytest.raises(MissingWordsError, match="explains a log event that does not exist: stopped"):
+        check_words(set(EVENTS) - {"stopped"}, EVENTS, "a log event")
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,12 @@ def test_an_event_may_come_as_a_parameter(tmp_path: Path) -> None:
     code = "class A:\n def f(self, n, event):\n  self._log.info(event)\n def g(self):\n  self.f(1, 'one')\n"
     code += "  self.f(2, event='two')\n"
     assert {"one", "two"} == set(found(tmp_path, code))
+
+
+def test_an_event_may_come_as_a_parameter_from_another_module(tmp_path: Path) -> None:
+    (tmp_path / "caller.py").write_text("def g(wait):\n wait.f(1, 'one')\n", encoding="utf-8")
+    code = "class A:\n def f(self, n, event):\n  self._log.info(event)\n"
+    assert {"one"} == set(found(tmp_path, code))
 
 
 def test_a_function_inside_another_uses_its_names(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class Driven:
         """Look these up and start them, as the consumer does."""
         found = self.starting.look_up({Partition(p): 0 for p in partitions})
         if not fetched:
-            self.starting.note_topic(found.topic_id)
+            self.starting.begin_with(found.topic_id)
         return self.starting.start(found.starts, list(map(Partition, fetched)), known_group=found.known_group)
 
     def start(self, *partitions: int, fetched: Collection[int] = ()) -> dict[int, tuple[int, str | None]]:
@@ -112,7 +112,7 @@ def test_a_partition_without_an_offset_is_new_where_others_that_do_not_start_hav
     assert {1: (0, "new_partition")} == Driven({0: 7}, {0: (0, 10), 1: (0, 3)}).start(1)
 
 
-def test_where_nobody_answers_about_the_other_partitions_the_group_counts_as_without_an_offset() -> None:
+def test_without_an_answer_about_the_other_partitions_the_group_counts_as_without_an_offset() -> None:
     driven = Driven({0: 7}, {0: (0, 10), 1: (0, 3)})
     driven.consumer.silent = True
     assert {1: (0, "no_offset")} == driven.start(1)

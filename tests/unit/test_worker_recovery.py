@@ -37,7 +37,7 @@ def test_a_commit_that_is_aborted_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("step", ["send", "commit"])
-@pytest.mark.parametrize("problem", [Abortable("x"), Retriable("told to give up")])
+@pytest.mark.parametrize("problem", [Abortable("x"), Retriable("stopped")])
 def test_after_an_abort_everything_is_read_again_and_counted_once(step: str, problem: Abortable | Retriable) -> None:
     loop = with_a_full_window()
     loop.output.problems[step].append(problem)
@@ -168,10 +168,10 @@ def test_trouble_that_comes_while_callbacks_are_served_leads_back_to_what_is_com
     assert 1 == len(loop.records("dead"))
 
 
-def test_an_abort_that_is_told_to_give_up_says_so() -> None:
+def test_an_abort_that_gives_up_says_so() -> None:
     loop = with_a_full_window()
     loop.output.problems["commit"].append(Abortable("x"))
-    loop.output.problems["abort"].append(Retriable("told to give up"))
+    loop.output.problems["abort"].append(Retriable("stopped"))
     with pytest.raises(Retriable):
         loop.turn(10_000)
 
@@ -252,7 +252,7 @@ def test_set_aside_records_of_a_partition_that_stays_are_sent_once() -> None:
     assert [(0, "a", 9_000.0, 1)] == loop.sums()
 
 
-def test_a_taken_partition_that_brought_nothing_disturbs_nobody() -> None:
+def test_a_revoked_partition_without_records_disturbs_no_other() -> None:
     loop = Loop(partitions=(0, 1))
     loop.put(pay(0), BAD)
     loop.turn(1)
@@ -346,7 +346,7 @@ def test_abandoning_aborts_what_is_open() -> None:
     assert (False, []) == (loop.txn_open(), loop.kafka.out)
 
 
-@pytest.mark.parametrize("problem", [Retriable("told to give up"), Fatal("fenced"), Abortable("x")])
+@pytest.mark.parametrize("problem", [Retriable("stopped"), Fatal("fenced"), Abortable("x")])
 def test_abandoning_survives_an_abort_that_does_not_work(problem: Retriable | Fatal | Abortable) -> None:
     loop = Loop()
     loop.output.open = True
@@ -397,7 +397,7 @@ def test_the_pause_counts_from_the_end_of_an_attempt_which_may_block() -> None:
     assert [100, 1_100] == attempts(loop, 1_500, failures=1)
 
 
-def test_that_nobody_knows_of_dead_owners_does_no_harm() -> None:
+def test_a_start_does_without_an_answer_about_dead_owners() -> None:
     loop = Loop(partitions=())
     loop.input.problems["end_txns"].append(Retriable("no answer"))
     loop.input.give(0)

@@ -45,7 +45,7 @@ def test_partitions_that_wait_for_their_offsets_are_named() -> None:
     assert [0, 2] == [line["partition"] for line in loop.events("partition_started")]
 
 
-def test_while_committed_offsets_are_not_told_the_reason_says_why_and_nothing_is_well() -> None:
+def test_without_the_committed_offsets_the_reason_says_why_and_it_is_not_ready() -> None:
     """As with a broker that answers everything else: docs/decisions/client.md, "Stranded offsets"."""
     loop = Loop(partitions=())
     loop.input.problems["restore"] += [Retriable("no answer")] * 3
@@ -89,7 +89,7 @@ def test_a_partition_that_a_throttle_holds_up_is_not_stuck() -> None:
     assert loop.board.status.stuck is None
     loop.input.throttled = False
     loop.turn(*range(60_000, 100_000, 1_000))
-    assert "partition 0 stands at offset 0 although it has records" == loop.board.status.stuck
+    assert "partition 0 is stuck at offset 0 although it has records" == loop.board.status.stuck
 
 
 def test_a_partition_that_a_long_commit_holds_up_is_not_stuck() -> None:
@@ -121,7 +121,7 @@ def test_where_commit_after_commit_fails_it_is_not_ready_until_one_works_or_the_
     assert loop.why_not_ready() is None
 
 
-def test_trouble_before_the_group_has_answered_is_told_with_it() -> None:
+def test_trouble_before_the_group_has_answered_is_in_the_reason() -> None:
     loop = Loop(partitions=())
     loop.input.problems["reach"] += [Retriable("connection refused")] * 2
     loop.input.stale = [Trouble("connection refused")]

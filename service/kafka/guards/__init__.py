@@ -1,5 +1,5 @@
 """Guards against faults of Kafka's client and brokers, one file a fault.
 
-Each file says which fault it is, how it was seen, and when the guard can go.
-A guard is told about clients and time by its caller, and knows no settings.
+Each file begins with the fault and how it was seen, what we do, and when the guard can go.
+A guard gets clients and clocks from its caller, and knows no settings.
 """

@@ -1,8 +1,11 @@
-"""Whether the brokers offer the group protocol that the service uses by default: KIP-848, since Kafka 4.0.
+"""Guard: brokers without the group protocol that the service uses by default (KIP-848, since Kafka 4.0).
 
-Kafka 3.7 to 3.9 offer version 0 of its heartbeat. librdkafka 2.16 needs version 1; with version 0 it looks for another
-coordinator for ever and reports no error. With debug=feature it logs which versions a broker offers, so the log of a
-client that asks one question is read. Should these lines change, nothing is found in them and the start goes on.
+Seen (librdkafka 2.16, Kafka 3.7.2 and 3.9.1): these brokers offer version 0 of ConsumerGroupHeartbeat, and librdkafka
+needs version 1. It then looks for another coordinator without end, and reports no error.
+What we do: with debug=feature the client logs which versions a broker offers. An admin client asks one question, and we
+read its log. If these lines change, we find nothing in them and the start goes on.
+It can go when the client reports an unsupported group protocol as an error.
+docs/decisions/client.md, "The client's log shows which group protocol a broker offers".
 """
 
 from __future__ import annotations
@@ -25,20 +28,20 @@ _ABSENT: Final = re.compile(r"\bConsumerGroupHeartbeat \(\S+\) NOT supported by 
 
 
 class Lines:
-    """What a client logs; it takes this for a logger."""
+    """Keeps what a client logs; the client uses it as its logger."""
 
     def __init__(self) -> None:
         self.kept: list[str] = []
 
     def log(self, _level: int, message: str, *arguments: object) -> None:
-        """Keep a line. Kafka's client calls this."""
+        """Keep a line. The client calls this."""
         self.kept.append(message % arguments)
 
 
 def newest_heartbeat(lines: Iterable[str]) -> int | None:
-    """The newest version of ConsumerGroupHeartbeat that all brokers of a client's log offer.
+    """The newest version of ConsumerGroupHeartbeat that all brokers in a client's log offer.
 
-    -1 where one of them has none, None where the log does not say.
+    -1 where a broker offers none, None where the log has no such line.
     """
     text = "\n".join(lines)
     if _ABSENT.search(text):
@@ -47,25 +50,25 @@ def newest_heartbeat(lines: Iterable[str]) -> int | None:
 
 
 def offered(make_client: Callable[[Lines], AdminClient], topic: str) -> int | None:
-    """Ask a broker, see newest_heartbeat(). ``make_client`` makes one whose logger it is; ``topic`` need not exist.
+    """Ask a broker for newest_heartbeat(). ``make_client`` makes a client with this logger; ``topic`` need not exist.
 
     Raises:
         Retriable: the broker does not answer.
-        Fatal: it refuses.
+        Fatal: the broker refuses.
     """
     lines = Lines()
     client = make_client(lines)
     with query("look for the brokers' group protocols"):
         client.list_topics(topic, timeout=TIMEOUT_S)
-    client.poll(0)  # the log comes with the other events
+    client.poll(0)  # the client hands over its log together with other events
     return newest_heartbeat(lines.kept)
 
 
 def check_group_protocol(make_client: Callable[[Lines], AdminClient], topic: str) -> None:
-    """Refuse brokers that lack the group protocol; arguments and errors as for offered().
+    """Refuse brokers without the group protocol; arguments and other errors as for offered().
 
     Raises:
-        Misconfigured: they lack it.
+        Misconfigured: a broker lacks the protocol.
     """
     version = offered(make_client, topic)
     if version is not None and version < NEEDED:

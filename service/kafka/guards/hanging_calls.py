@@ -1,27 +1,35 @@
-"""Calls of the client that may not come back."""
+"""Guard: calls of a txn that never return.
+
+Seen (librdkafka 2.16): after a broker's restart send_offsets_to_transaction() ignored its timeout and did not return
+(librdkafka#5456, #5511, both open).
+What we do: each call of a txn runs on a thread of its own. A call that does not return in time counts as hung, and the
+caller replaces its producer.
+It can go when both issues are fixed.
+docs/decisions/producer.md, "Every producer call runs on a thread of its own".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, wait
-from threading import Thread
+from concurrent.futures import wait
+from functools import partial
 from typing import Any, Final
 
-from service.loop.errors import Fatal
+from service.kafka.threads import start_call
 
 CALL_TIMEOUT_S: Final = 1.0
-"""One attempt of a blocking call. A timeout means the same call again, after a look at whether to go on."""
+"""The timeout of one attempt. After it the caller checks whether to go on, and repeats the call."""
 HANG_S: Final = 3.0
-"""A call that is not back by then may never come back. Callers with evidence that it is only slow wait longer."""
+"""A call that takes longer counts as hung. Callers that know why a call is slow allow more."""
 LOOK_EVERY_S: Final = 0.25
 
 
 class Hung(Exception):  # noqa: N818 - it says what the call did
-    """The call is not back, and nobody may rely on its client any more."""
+    """The call has not returned. Its client must not be used any more."""
 
 
-class Stopped(Exception):  # noqa: N818 - it says what the caller was told
-    """The call is not back, and there is no more time to wait for it."""
+class Stopped(Exception):  # noqa: N818 - it says what happened
+    """The call has not returned, and the service stops."""
 
 
 def call(
@@ -32,38 +40,28 @@ def call(
     throttled: Callable[[], bool],
     hang_s: float,
 ) -> None:
-    """Call it on a thread of its own, named ``doing``, and wait; ``keep_going`` is asked where that takes long.
+    """Run the call on a thread named ``doing`` and wait for it.
 
-    It hangs when it has not come back for ``hang_s`` seconds in which no broker throttled the client. ``throttled`` is
-    asked as often as ``keep_going``. What it raises ends the wait.
+    The call counts as hung after ``hang_s`` seconds in which no broker throttled the client. Every LOOK_EVERY_S the
+    wait asks ``keep_going`` whether to go on and ``throttled`` whether a broker throttles; an exception of these ends
+    the wait.
 
     Raises:
-        Hung, Stopped: it is not back. The thread is left behind.
-        Fatal: the process may not start another thread.
-        Exception: what the call raised. Drop its traceback when it is kept: that leads to what is waited for here,
-            which leads back to it, and a client that is given up goes on trying until somebody collects garbage.
+        Hung, Stopped: the call has not returned; its thread is left behind.
+        Fatal: the process cannot start another thread.
+        Exception: what the call raised. A caller that keeps it must drop its traceback, which keeps the client alive:
+            a client that was given up would go on trying.
     """
-    done: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(function(*args))
-        except BaseException as exception:  # noqa: BLE001 - raised below, where somebody waits for it
-            done.set_exception(exception)
-
-    try:
-        Thread(target=run, name=doing, daemon=True).start()
-    except RuntimeError as error:
-        raise Fatal(f"{doing}: {error}: the limit of processes or of address space is reached") from None
+    done = start_call(doing, partial(function, *args))
     patience_s = CALL_TIMEOUT_S + LOOK_EVERY_S
     waited_s = 0.0
     while not wait([done], patience_s).done:
         waited_s += patience_s
         patience_s = LOOK_EVERY_S
         if not keep_going():
-            raise Stopped(f"{doing}: told to stop while the client did not come back")
+            raise Stopped(f"{doing}: stopped before the client's call returned")
         if throttled():
             waited_s = 0.0
         elif waited_s >= hang_s:
-            raise Hung(f"{doing}: the client did not come back in {hang_s:.0f} s")
+            raise Hung(f"{doing}: the client's call did not return in {hang_s:.0f} s")
     done.result()

@@ -1,4 +1,12 @@
-"""Finding out that something waits for a topic that is gone."""
+"""Guard: a call of a txn that waits for a deleted topic.
+
+Seen (librdkafka 2.16): the broker answered AddPartitionsToTxn with UNKNOWN_TOPIC_OR_PART, which librdkafka takes for
+temporary. It asked again every half second until the message timed out, a minute later, and then all began again.
+What we do: the admin client looks for the topics now and then while a call waits. We do not ask the producer: a wrong
+answer to it would abort the txn.
+It can go when librdkafka refreshes its metadata on that answer.
+docs/decisions/producer.md, "A long wait looks for topics that are gone".
+"""
 
 from __future__ import annotations
 
@@ -7,26 +15,21 @@ from typing import Final
 
 EVERY_S: Final = 3.0
 LIMIT: Final = 3
-"""Answers in a row that a topic is gone: a broker may not know one for a moment."""
+"""So many answers in a row prove that a topic is missing: a broker may not know a topic for a moment."""
 
 
 class MissingTopicWatch:
-    """Looks for the topics now and then while one call waits.
-
-    librdkafka does not tell. Where AddPartitionsToTxn answers that it knows no such partition, it asks again every half
-    second until the message times out, a minute later, and looks at the topic itself only with its next refresh of
-    metadata. Nor is it asked: its answer, if it were a wrong one, would cost the txn.
-    """
+    """Looks for the topics every EVERY_S seconds while one call waits."""
 
     def __init__(self, missing_topic: Callable[[], str | None], monotonic_s: Callable[[], float]) -> None:
-        """The wait begins."""
+        """Begin at the start of the wait. ``missing_topic`` returns a topic that the cluster does not know, if any."""
         self._missing_topic = missing_topic
         self._monotonic_s = monotonic_s
         self._last_s = monotonic_s()
         self._answers = 0
 
     def look(self) -> str | None:
-        """A topic that is gone for good, where it is time to look for it."""
+        """Look, if it is time to; returns a topic that is proved to be missing, else None."""
         if self._monotonic_s() - self._last_s < EVERY_S:
             return None
         topic = self._missing_topic()

@@ -1,4 +1,11 @@
-"""Quotas: what brokers say about requests that they hold back."""
+"""Guard: requests that a broker's quota delays look like faults.
+
+Seen (librdkafka 2.16): a broker that throttles answers at once, and then reads nothing from that connection for the
+time it named. What else the client sends there waits as long: a commit looked hung, a partition stuck, a broker silent.
+What we do: the client's throttle callback keeps that time. While it lasts, slow answers count as no fault.
+It can go when the client does not count that time in its own timeouts.
+docs/decisions/producer.md, "A quota is not a hang".
+"""
 
 from __future__ import annotations
 
@@ -9,19 +16,15 @@ from confluent_kafka import ThrottleEvent
 from structlog.typing import FilteringBoundLogger
 
 AFTERWARDS_S: Final = 2.0
-"""So long after its end a throttle still explains why something is slow: the next one is on its way, or the answer."""
+"""So long after its end a throttle still explains a slow answer: the answer, or the next throttle, is on its way."""
 SAY_EVERY_S: Final = 60.0
 
 
 class Throttle:
-    """What one client hears of its quotas.
-
-    A broker that throttles answers at once, says for how long it will read nothing more from that connection, and
-    keeps to it. Whatever else the client sends there waits as long.
-    """
+    """The throttle of one client, as brokers report it."""
 
     def __init__(self, client: str, monotonic_s: Callable[[], float], observe: Callable[[float], None]) -> None:
-        """Nothing has been heard; ``client`` is its name for people, ``observe`` is given each throttle in seconds."""
+        """``client`` names the client in metrics and log; ``observe`` gets the length of each throttle in seconds."""
         self.client: Final = client
         self._monotonic_s = monotonic_s
         self._observe = observe
@@ -32,7 +35,7 @@ class Throttle:
         self._said_s = float("-inf")
 
     def heard(self, event: ThrottleEvent) -> None:
-        """Take note; the client calls this from whatever serves its callbacks, where nothing may be raised."""
+        """Note a throttle. A callback of the client: it must not raise."""
         if event.throttle_time <= 0:  # it has ended
             return
         self._until_s = max(self._until_s, self._monotonic_s() + event.throttle_time)
@@ -43,12 +46,12 @@ class Throttle:
 
     @property
     def active(self) -> bool:
-        """Whether the client may be slow because a broker throttles it."""
+        """Whether a throttle may explain slow answers to the client."""
         return self._monotonic_s() < self._until_s + AFTERWARDS_S
 
     @property
     def reason(self) -> str | None:
-        """One line for people while it is so, else None."""
+        """The reason in one line while a throttle is active, else None."""
         if not self.active:
             return None
         left_s = max(0.0, self._until_s - self._monotonic_s())
@@ -56,7 +59,7 @@ class Throttle:
         return f"broker {self._broker} throttles the {who} for {left_s:.1f} s more: a quota is exceeded"
 
     def say(self, log: FilteringBoundLogger) -> None:
-        """Log what has not been logged, once a minute at most."""
+        """Log the throttles since the last line, once a minute at most."""
         if not self._unsaid or self._monotonic_s() - self._said_s < SAY_EVERY_S:
             return
         log.warning(
@@ -71,5 +74,5 @@ class Throttle:
 
 
 def reasons(throttles: Iterable[Throttle]) -> str | None:
-    """The reasons of those that are active, in one line; None where none is."""
+    """The reasons of the active throttles in one line; None where no throttle is active."""
     return "; ".join(reason for one in throttles if (reason := one.reason)) or None

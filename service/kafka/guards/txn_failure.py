@@ -5,6 +5,7 @@ commit says only that records have failed (_INCONSISTENT).
 What we do: begin_transaction() names the cause of the first kind, and the delivery report of the first failed record
 names the cause of the second.
 It can go when these calls carry the cause themselves.
+docs/decisions/producer.md, "We ask why a txn failed, and report failed deliveries".
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 
 
 def with_reports(config: dict[str, Any], undelivered: list[KafkaError]) -> dict[str, Any]:
-    """The config, for a producer that puts into ``undelivered`` why a record failed; a delivered one costs no call.
+    """The config of a producer that appends to ``undelivered`` why a record failed.
 
-    Keep only the first failure; the rest are purges.
+    A delivered record costs no call. Keep only the first failure; the rest are purges.
     """
 
     def report(error: KafkaError, _message: Message) -> None:

@@ -1,0 +1,40 @@
+"""Plain values made from the settings, for rooms that do not know settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import service
+from service.core.detectors.threshold import Threshold
+from service.core.rules import TaskRules
+from service.settings import Settings
+
+
+def task_rules(settings: Settings) -> TaskRules:
+    """The rules by which tasks judge records: window, watermark, lateness, detectors."""
+    return TaskRules(
+        clock=settings.window.clock,
+        window_size_ms=settings.window.size_ms,
+        lateness_ms=settings.watermark.lateness_ms,
+        idle_after_ms=settings.watermark.idle_after_ms,
+        max_future_ms=settings.watermark.max_future_ms,
+        late_policy=settings.late.policy,
+        margin_ms=settings.window.ingestion_margin_ms,
+        flush_after_ms=settings.window.event_flush_after_ms,
+        detectors=(Threshold(settings.detect.limit),),
+    )
+
+
+def description(settings: Settings) -> dict[str, Any]:
+    """The settings that the line ``started`` shows."""
+    return {
+        "version": service.__version__,
+        "bootstrap_servers": settings.kafka.bootstrap_servers,
+        "group": settings.kafka.group_id,
+        "instance": settings.kafka.instance_id,
+        "topic": settings.topics.transactions,
+        "window_ms": settings.window.size_ms,
+        "window_clock": settings.window.clock.value,
+        "lateness_ms": settings.watermark.lateness_ms,
+        "limit": str(settings.detect.limit),
+    }
