@@ -43,7 +43,7 @@ class Image:
         return f"{megabytes:.0f} MB"
 
     def holds_the_lock_and_the_code_and_no_tools(self) -> None:
-        """What is in the image is what was locked, and nobody can write to it."""
+        """What is in the image is what was locked, and its user cannot write to it."""
         lock = (self.stack.folder / "requirements/runtime.lock").read_text()
         locked = sorted(line.split()[0] for line in lock.splitlines() if "==" in line and not line.startswith(" "))
         expected = [str(locked), "['producer', 'service']", "[]", "[]", "[]", f"{UID} []"]

@@ -143,7 +143,7 @@ class Smoke:
             eventually(lambda asked=expression: self.stack.query(asked), f"series for {expression}", MINUTE_S)  # type: ignore[misc]
         return f"{len(expressions)} expressions"
 
-    def alarms_nobody_in_the_steady_state(self) -> str:
+    def raises_no_alert_in_the_steady_state(self) -> str:
         """No rule is pending or firing at any moment, while the example is over and live goes on."""
         time.sleep(self.steady_s)
         alarms = self.stack.query(f"count_over_time(ALERTS[{self.steady_s}s])")
@@ -235,7 +235,7 @@ class Smoke:
             self.serves_grafana,
             self.goes_on_for_ever_with_the_profile_live,
             self.gives_every_expression_of_the_dashboard_its_series,
-            self.alarms_nobody_in_the_steady_state,
+            self.raises_no_alert_in_the_steady_state,
             self.keeps_its_port,
             self.scales_to_three,
             self.loses_nothing_when_one_is_killed,

@@ -1,9 +1,11 @@
-"""Writes what config/deploy/kubernetes has from elsewhere.
+"""Writes what config/deploy has from elsewhere.
 
     .venv/bin/python -m tools.kubernetes rules      # the PrometheusRule, from config/prometheus/rules
+    .venv/bin/python -m tools.kubernetes dashboard  # the ConfigMap of the dashboard, from config/grafana/dashboards
     .venv/bin/python -m tools.kubernetes schemas    # schemas of the operators' kinds, from their Go modules; needs go
 
-A test compares the rule with its source, and validates every manifest against the schemas.
+The first two also write the Helm chart's copies: a chart reads no file outside itself. Tests compare all of them with
+their sources, and validate every manifest against the schemas.
 """
 
 import json
@@ -18,6 +20,11 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 HOME: Final = ROOT / "config/deploy/kubernetes"
 RULES: Final = ROOT / "config/prometheus/rules/txwatch.yml"
 RULE: Final = HOME / "monitoring/prometheusrule.yaml"
+DASHBOARD: Final = ROOT / "config/grafana/dashboards/txwatch.json"
+CONFIG_MAP: Final = HOME / "monitoring/dashboard.yaml"
+CHART: Final = ROOT / "config/deploy/helm/txwatch"
+COPIES: Final = {CHART / "files/rules.yml": RULES, CHART / "files/dashboard.json": DASHBOARD}
+"""The chart's copy → what it is one of."""
 SCHEMAS: Final = HOME / "schemas"
 HEAD: Final = """\
 # Written by tools/kubernetes.py from config/prometheus/rules/txwatch.yml: change that.
@@ -27,6 +34,17 @@ metadata:
   name: txwatch
   labels: {app.kubernetes.io/name: txwatch}
 spec:
+"""
+DASHBOARD_HEAD: Final = """\
+# Written by tools/kubernetes.py from config/grafana/dashboards/txwatch.json, and that by tools/dashboard.py.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: txwatch-dashboard
+  # By the second label Grafana's sidecar finds it.
+  labels: {app.kubernetes.io/name: txwatch, grafana_dashboard: "1"}
+data:
+  txwatch.json: |
 """
 OPERATOR: Final = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 KEDA: Final = "github.com/kedacore/keda/v2@v2.21.0"
@@ -43,6 +61,19 @@ def rule() -> str:
     lines = RULES.read_text(encoding="utf-8").splitlines()
     body = lines[lines.index("groups:") :]
     return HEAD + "".join(f"  {line}\n" if line else "\n" for line in body)
+
+
+def config_map() -> str:
+    """The dashboard as a ConfigMap."""
+    return DASHBOARD_HEAD + "".join(f"    {line}\n" for line in DASHBOARD.read_text(encoding="utf-8").splitlines())
+
+
+def write(path: Path, text: str, source: Path) -> None:
+    """Write a manifest, and the chart's copy of its source."""
+    path.write_text(text, encoding="utf-8")
+    for copy, original in COPIES.items():
+        if original == source:
+            copy.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def write_schemas() -> None:
@@ -91,7 +122,9 @@ def _part(schema: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["rules"]:
-        RULE.write_text(rule(), encoding="utf-8")
+        write(RULE, rule(), RULES)
+    elif sys.argv[1:] == ["dashboard"]:
+        write(CONFIG_MAP, config_map(), DASHBOARD)
     elif sys.argv[1:] == ["schemas"]:
         write_schemas()
     else:

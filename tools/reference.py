@@ -6,6 +6,7 @@ What the code only names has a sentence in tools/reference_words.py. tests/unit/
 is not what this program writes.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -124,9 +125,18 @@ def _families(registry: CollectorRegistry) -> Iterator[tuple[str, str, str, str]
 
 
 def _events() -> Iterator[str]:
-    yield "The service logs to standard error. A line has `event`, `level`, `timestamp` and the fields below."
-    yield "A library's line has the library's name as its `event` (`librdkafka`) and its text in `line`.\n"
+    yield "The service logs to standard error, one line an event: JSON on a pipe, text on a terminal (`LOG_FORMAT`)."
+    yield "A line has `event`, `level`, `timestamp` (ISO 8601, UTC) and the event's own fields:\n"
+    yield code(json.dumps(reference_samples.log_line()), "json")
+    yield "A library's line has the library's name as its `event` (`librdkafka`), its level, and its text in `line`."
+    yield "`exception` is the traceback of a fault in txwatch itself. `LOG_LEVEL` is the least level that is written.\n"
+    yield table(("level", "when"), ((f"`{level}`", words) for level, words in reference_words.LEVELS))
     events = log_events.find(ROOT / "service")
+    check_words(
+        {level for event in events.values() for level in event.levels},
+        dict(reference_words.LEVELS),
+        "a level",
+    )
     check_words(events, reference_words.EVENTS, "a log event")
     rows = [
         (
@@ -138,6 +148,8 @@ def _events() -> Iterator[str]:
         for name, event in events.items()
     ]
     yield table(("event", "level", "fields", "meaning"), rows)
+    fields = sorted({one for event in events.values() for one in event.fields})
+    yield table(("field", "meaning"), worded(fields, reference_words.EVENT_FIELDS, "a field of a log event"))
 
 
 def main() -> None:

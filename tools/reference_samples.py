@@ -63,6 +63,21 @@ def text(value: str | bytes | None) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def log_line() -> dict[str, Any]:
+    """The log's line of the example's first checkpoint."""
+    return {
+        "window_end": 1_785_000_010_000,
+        "windows": 1,
+        "anomalies": 1,
+        "commit_ms": 21,
+        "partitions": 1,
+        "set_aside": 0,
+        "event": "checkpoint",
+        "level": "info",
+        "timestamp": "2026-07-25T17:20:10.024518Z",
+    }
+
+
 def registry() -> CollectorRegistry:
     """The service's metrics with a partition in them, and the replay's."""
     board, found = _board(), CollectorRegistry()

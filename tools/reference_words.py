@@ -75,12 +75,69 @@ EVENTS: Final = {
         "do](operations.md#under-quotas)"
     ),
     "topic_compacted": "This output topic is compacted and would lose records. `command` changes it.",
-    "waiting_for_broker": "The start waits for a broker. It says so every few seconds.",
+    "waiting_for_broker": (
+        "The start waits for a broker. It says so every few seconds: at first as `info`, since a broker may just be "
+        "starting, then as `warning`."
+    ),
     "waiting_for_kafka": "A call in the middle of the work waits for Kafka. It says so every few seconds.",
-    "waiting_for_transaction_coordinator": "The start waits until the broker accepts the transactional producer.",
+    "waiting_for_transaction_coordinator": (
+        "The start waits until the broker accepts the transactional producer. It says so every few seconds: at first "
+        "as `info`, since a new broker creates its own topics first, then as `warning`."
+    ),
     "windows_cut": (
         "The settings of windows have changed, so the windows that were open under the old ones are closed as they are."
     ),
+}
+
+LEVELS: Final = (
+    ("info", "Normal work, and the first line of a wait that is usual at a start."),
+    ("warning", "Something is slow or unusual. The service goes on by itself; some lines ask for a change."),
+    ("error", "Records are lost, or stand still. Somebody should look."),
+    ("critical", "The process ends with exit 1."),
+)
+"""Level, when it is used."""
+
+EVENT_FIELDS: Final = {
+    "after_s": "seconds from the request to stop",
+    "anomalies": "alerts in the txn",
+    "bootstrap_servers": "`KAFKA_BOOTSTRAP_SERVERS`",
+    "broker": "the number of the broker that throttled last",
+    "client": "`producer`, `consumer` or `admin`",
+    "command": "the command line that changes the topic",
+    "commit_ms": "milliseconds from the start of the checkpoint until its txn was committed",
+    "committed": "the committed offset; null without one",
+    "error": "the reason in one line, with Kafka's name of the error where there is one",
+    "group": "`KAFKA_GROUP_ID`",
+    "host": "the address listened on",
+    "ids": "how many such ids have been seen since the start",
+    "instance": "`KAFKA_INSTANCE_ID`",
+    "instances": "their `KAFKA_INSTANCE_ID`s, a list",
+    "lateness_ms": "`WATERMARK_LATENESS_MS`",
+    "limit": "`DETECT_LIMIT`, a text",
+    "lines": "how many",
+    "needs": "the missing ACL; absent where none is missing",
+    "offset": "an offset in `partition`",
+    "other_offset": "an offset of the same id in `other_partition`",
+    "other_partition": "the other input partition with the id",
+    "partition": "the number of the input partition",
+    "partitions": "numbers of input partitions, a list; in `checkpoint` how many have moved",
+    "port": "the port listened on",
+    "read": "the first offset that was never read before",
+    "reason": "one of the [reasons](#reasons)",
+    "records": "how many",
+    "seconds": "the sum of these throttles, in seconds",
+    "set_aside": "records in the txn that went to the late or dead-letter topic",
+    "stood_s": "seconds without a turn of the loop",
+    "times": "throttled answers since the last such line",
+    "topic": "the topic's name",
+    "version": "txwatch's version",
+    "waits_in": "the function of txwatch in which the loop waits, with file and line",
+    "watermark": "epoch milliseconds; null without one",
+    "why": "the cause and what follows from it, in words",
+    "window_clock": "`WINDOW_CLOCK`",
+    "window_end": "epoch milliseconds, exclusive; null if no window closed",
+    "window_ms": "`WINDOW_SIZE_MS`",
+    "windows": "closed windows in the txn, one for each id",
 }
 
 REASONS: Final = {

@@ -114,6 +114,10 @@ def main(arguments: list[str]) -> int:
             _quick(jobs)
         case [] | ["--everything"]:
             _suite(jobs, *(["--long"] if arguments else []))
+            if arguments:
+                print("\n== tests that need more than Python", flush=True)
+                jobs.python("tests/everything", "-m", "pytest", "tests/everything")
+                jobs.finish()
         case _:
             os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])  # noqa: S606  # as asked for
     print(f"\nfailed: {', '.join(jobs.failed)}" if jobs.failed else "\nall checks passed", flush=True)

@@ -38,6 +38,7 @@ def configure(level: str, log_format: Literal["json", "console"]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    logging.getLogger("librdkafka").addFilter(_is_news)
     if isinstance(sys.stderr, Stderr):
 
         def gap_line(lines: int) -> str:
@@ -53,6 +54,12 @@ def configure(level: str, log_format: Literal["json", "console"]) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether librdkafka's line says more than ours: the wait for the transactional producer has the same reason."""
+    line = record.getMessage()
+    return not (line.startswith("GETPID ") and line.endswith(": retrying"))
 
 
 def _name_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -26,6 +26,7 @@ NOW_MS = 1_715_392_800_000
 RULES = ROOT / "config/prometheus/rules"
 VARIABLES = {
     "$__rate_interval": "10s",
+    "$__range": "1m",
     '"$instance"': '".*"',
     '"$topic"': '".*"',
 }
@@ -50,8 +51,9 @@ class Prometheus:
 
 def expressions() -> list[str]:
     """The dashboard's."""
-    panels = json.loads(dashboard.OUTPUT.read_text())["panels"]
-    found = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    board = json.loads(dashboard.OUTPUT.read_text())
+    found = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    found += [one["expr"] for one in board["annotations"]["list"]]
     for name, value in VARIABLES.items():
         found = [one.replace(name, value) for one in found]
     return found

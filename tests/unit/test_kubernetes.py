@@ -29,7 +29,8 @@ MANIFESTS = {
     for path in sorted(HOME.rglob("*.yaml"))
     if (found := load(path))["kind"] not in NOT_MANIFESTS
 }
-CORE = [name for name in MANIFESTS if name.startswith("base/")]
+DASHBOARD = "monitoring/dashboard.yaml"
+CORE = [name for name in MANIFESTS if name.startswith("base/") or name == DASHBOARD]
 OPERATORS = [name for name in MANIFESTS if name not in CORE]
 STATEFULSET = MANIFESTS["base/statefulset.yaml"]["spec"]
 POD = STATEFULSET["template"]["spec"]
@@ -72,7 +73,7 @@ def test_every_manifest_is_in_its_kustomization(folder: str) -> None:
 
 
 def test_everything_is_found_by_one_label() -> None:
-    assert all(each["metadata"]["labels"] == NAME for each in MANIFESTS.values())
+    assert all(each["metadata"]["labels"] == NAME for name, each in MANIFESTS.items() if name != DASHBOARD)
     assert STATEFULSET["template"]["metadata"]["labels"] == NAME
     selectors = [STATEFULSET["selector"]["matchLabels"], MANIFESTS["base/service.yaml"]["spec"]["selector"]]
     selectors += [
@@ -137,3 +138,20 @@ def test_the_ceiling_is_the_number_of_partitions() -> None:
 def test_the_rules_are_prometheus_own() -> None:
     assert kubernetes.RULE.read_text() == kubernetes.rule()
     assert MANIFESTS["monitoring/prometheusrule.yaml"]["spec"] == load(kubernetes.RULES)
+
+
+def test_the_dashboard_is_grafanas_own_and_its_sidecar_finds_it() -> None:
+    assert kubernetes.CONFIG_MAP.read_text() == kubernetes.config_map()
+    assert MANIFESTS[DASHBOARD]["metadata"]["labels"] == {**NAME, "grafana_dashboard": "1"}
+    ((name, text),) = MANIFESTS[DASHBOARD]["data"].items()
+    assert name.endswith(".json")
+    assert text == kubernetes.DASHBOARD.read_text()
+    # kubectl apply keeps the whole object in one annotation.
+    assert len(json.dumps(MANIFESTS[DASHBOARD])) < 262_144 / 2
+
+
+def test_the_chart_has_the_rules_and_the_dashboard_and_the_programs_version() -> None:
+    for copy, source in kubernetes.COPIES.items():
+        assert copy.read_text() == source.read_text(), f"run: python -m tools.kubernetes, {source.name}"
+    chart = load(kubernetes.CHART / "Chart.yaml")
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)

@@ -74,6 +74,15 @@ def test_librdkafkas_lines_come_through_the_same_door() -> None:
     assert {"event": "librdkafka", "level": "warning", "line": "FAIL [rdkafka#consumer-1]: Connect refused"} == line
 
 
+def test_what_the_wait_for_the_producer_says_itself_librdkafka_does_not_repeat() -> None:
+    written = configured()
+    said = "[rdkafka#producer-2] [thrd:main]: Failed to acquire transactional PID from broker TxnCoordinator/1: "
+    logging.getLogger("librdkafka").warning("GETPID %s", f"{said}Broker: Coordinator load in progress: retrying")
+    logging.getLogger("librdkafka").warning("GETPID %s", "[rdkafka#producer-2] Acquired invalid PID{1,-1}: ignoring")
+    logging.getLogger("librdkafka").warning("FAIL %s", "[rdkafka#producer-2] Connection refused: retrying")
+    assert ["GETPID", "FAIL"] == [line["line"].split()[0] for line in lines(written)]
+
+
 @pytest.mark.parametrize("text", ["two\nlines", 'a "quote"', "\x1b[31m", "\u2028", "{}", "100%", "\x00"])
 def test_whatever_it_says_it_is_one_line_of_json(text: str) -> None:
     written = configured()

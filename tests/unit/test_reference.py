@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import NAMES
-from tools import log_events, reference
+from tools import log_events, reference, reference_samples
 from tools.reference_tables import MissingWordsError, check_words
 from tools.reference_words import EVENTS
 
@@ -43,6 +43,8 @@ def test_a_sentence_without_a_thing_is_named() -> None:
     [
         ("service/app/bootstrap.py", '.info("stopped")', '.info("ended")', "what a log event means: ended"),
         ("service/app/bootstrap.py", '.info("stopped")', ".info(str(self))", "the name of this event is no constant"),
+        ("service/app/loop_watch.py", "stood_s=", "stood_for_s=", "a field of a log event means: stood_for_s"),
+        ("service/app/loop_watch.py", ".warning(", ".debug(", "what a level means: debug"),
         ("service/core/model.py", '"not_json"', '"no_json"', "what a reason means: no_json"),
         ("service/wire/records.py", '"txwatch.reason"', '"txwatch.why"', "what a header means: txwatch.why"),
         ("service/observe/http.py", '"throttled": ', '"slowed": ', "what a field of /status means: slowed"),
@@ -63,6 +65,13 @@ def test_what_is_new_in_the_code_stops_the_program(
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert (said or "has no description") in done.stderr.splitlines()[-1]
+
+
+def test_the_example_of_a_log_line_has_the_fields_of_its_event() -> None:
+    line = reference_samples.log_line()
+    event = log_events.find(ROOT / "service")[line["event"]]
+    assert [*event.fields, "event", "level", "timestamp"] == list(line)
+    assert {line["level"]} == event.levels
 
 
 # ---- log events ---------------------------------------------------------------------------------------------

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from matplotlib import font_manager
 
 from service.core.model import ClockName
 from service.history.records import StoredRecord
-from service.history.timeline.collect import Span, collect
+from service.history.timeline import labels
+from service.history.timeline.collect import LATEST_MS, Span, collect
 from service.history.timeline.draw import RED, draw
 from service.history.timeline.model import Bar, Picture, Point
 from tests.driver import T0
@@ -73,6 +76,12 @@ def test_the_line_of_a_partition_has_a_step_for_each_rise_of_its_watermark() -> 
 
 def test_records_that_are_no_transactions_are_counted_and_have_no_place() -> None:
     picture = Topics(input=[b"rubbish", pay(0)]).picture()
+    assert (picture.rejected, len(picture.points)) == (1, 1)
+
+
+@pytest.mark.parametrize("timestamp_ms", [LATEST_MS, 2**63 - 1])
+def test_a_time_that_no_payment_has_is_counted_and_has_no_place(timestamp_ms: int) -> None:
+    picture = Topics(input=[pay(timestamp_ms - T0), pay(0)]).picture()
     assert (picture.rejected, len(picture.points)) == (1, 1)
 
 
@@ -143,6 +152,56 @@ def test_without_a_window_that_is_over_the_picture_says_so(tmp_path: Path) -> No
     assert "no window of these records is over" in texts(tmp_path / "a.svg")
 
 
+def moment(text: str) -> int:
+    """Epoch milliseconds of a UTC time."""
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "tick", "label"),
+    [
+        ("2024-05-11 02:00:00.100", "2024-05-11 02:00:00.900", r"02:00:00\.\d{3}", "2024-05-11 UTC"),
+        ("2024-05-11 02:00", "2024-05-11 02:01", r"02:0[01]:\d\d", "2024-05-11 UTC"),
+        ("2024-05-11 20:00", "2024-05-12 04:00", r"05-1[12] \d\d:00", "2024 UTC"),
+        ("2024-02-01", "2024-07-01", r"0\d-01", "2024 UTC"),
+        ("2024-12-31 22:00", "2025-01-01 02:00", r"202[45]-\d\d-\d\d \d\d:\d\d", "UTC"),
+        ("2019-03-01", "2025-02-01", r"20[12]\d-01-01", "UTC"),
+    ],
+)
+def test_what_distinguishes_times_is_at_the_ticks_and_the_rest_in_the_label(
+    tmp_path: Path, first: str, last: str, tick: str, label: str
+) -> None:
+    picture = picture_of(ClockName.EVENT, bars=0)
+    picture.points = [Point(T0, moment(one), late=False) for one in (first, last)]
+    picture.lines = {}
+    draw(picture, tmp_path / "a.svg")
+    written = texts(tmp_path / "a.svg")
+    assert f"event time ({label})" in written
+    ticks = [one for one in written if re.fullmatch(tick, one)]
+    assert len(set(ticks)) == len(ticks) >= 3
+
+
+@pytest.mark.parametrize("amount", ["9000.25", "1e30"])
+def test_a_sum_is_written_where_it_fits_into_its_bar_and_left_out_where_it_does_not(
+    tmp_path: Path, amount: str
+) -> None:
+    """The first bar is as wide as the axis, and each further one a hundredth of it."""
+    picture = picture_of(ClockName.EVENT, bars=0)
+    picture.bars = [
+        Bar(T0, T0 + 1_000 * width, ClockName.EVENT, f"tx{width}", Decimal(amount), 1, anomalous=False)
+        for width in (100, 1)
+    ]
+    draw(picture, tmp_path / "a.svg")
+    assert texts(tmp_path / "a.svg").count(f"{Decimal(amount):,f}") == 1
+
+
+def test_a_long_title_stays_inside_the_picture(tmp_path: Path) -> None:
+    picture = picture_of(ClockName.EVENT)
+    picture.topic = "t" * 200
+    draw(picture, tmp_path / "a.svg")
+    assert max(len(one) for one in texts(tmp_path / "a.svg")) <= 110
+
+
 STRANGE = {
     "short": ("tx 1", "tx 1"),
     "no formula": ("$x^2$", "$x^2$"),
@@ -151,6 +210,8 @@ STRANGE = {
     "a comment's end": ("a --> b", "a - -&gt; b"),
     "controls": ("a\x00b\nc\x1b", "a\ufffdb\ufffdc\ufffd"),
     "half a character": ("a\ud800", "a\ufffd"),
+    "no font has it": ("a\U0001d9ff", "a\\U0001d9ff"),
+    "too long for all its codes": ("\U0001d9ff" * 9, "\\U0001d9ff" * 2 + "\u2026"),
     "24 characters": ("x" * 24, "x" * 24),
     "25 characters": ("x" * 25, "x" * 23 + "\u2026"),
 }
@@ -165,3 +226,30 @@ def test_a_strange_id_is_written_as_it_is_and_has_its_bar(tmp_path: Path, key: s
     assert shown in texts(tmp_path / "a.svg")
     assert "1" + ",000" * 10 in texts(tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text().count(f"fill: {RED}") == 1
+
+
+CHINESE = "\u4ea4\u6613"
+
+
+def test_a_character_that_no_font_has_is_written_as_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning of matplotlib about a missing glyph would fail this test."""
+    monkeypatch.setattr(labels, "MORE_FAMILIES", ())
+    picture = picture_of(ClockName.PROCESSING, bars=0)
+    picture.bars = [Bar(T0, T0 + 1_000, ClockName.PROCESSING, f"{CHINESE}7", Decimal(1), 1, anomalous=True)]
+    for suffix in ("svg", "png", "pdf"):
+        draw(picture, tmp_path / f"a.{suffix}")
+    assert r"\u4ea4\u66137" in texts(tmp_path / "a.svg")
+
+
+def test_a_character_that_another_font_has_is_written_with_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A font of matplotlib's own stands for a system's, which not every machine has."""
+    more = "STIXGeneral"
+    own, other = (font_manager.get_font(font_manager.findfont(name)).get_charmap() for name in (labels.FAMILY, more))
+    character = next(chr(code) for code in sorted(set(other) - set(own)) if chr(code).isprintable())
+    monkeypatch.setattr(labels, "MORE_FAMILIES", ("No such font", more))
+    picture = picture_of(ClockName.PROCESSING, bars=0)
+    picture.bars = [Bar(T0, T0 + 1_000, ClockName.PROCESSING, f"a{character}", Decimal(1), 1, anomalous=True)]
+    draw(picture, tmp_path / "a.svg")
+    assert f"a{character}" in texts(tmp_path / "a.svg")

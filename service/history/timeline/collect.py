@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 from service.core.watermark import BoundedOutOfOrderness
 from service.history.records import StoredRecord
@@ -12,6 +13,9 @@ from service.history.timeline.model import Bar, Line, Picture, Point
 from service.wire.alerts import AggregatePayload
 from service.wire.decoder import Rejection
 from service.wire.transactions import decode
+
+LATEST_MS: Final = 32_503_680_000_000
+"""The year 3000. A later time is no payment's (microseconds, most likely), and would leave the rest no room."""
 
 Read = Callable[[str, int], Iterable[StoredRecord]]
 """Reads a topic, from records of a Kafka timestamp in epoch milliseconds on."""
@@ -69,6 +73,9 @@ def _add(picture: Picture, record: StoredRecord, watermark: BoundedOutOfOrdernes
     try:
         transaction = decode(record.value)
     except Rejection:
+        picture.rejected += 1
+        return
+    if transaction.timestamp >= LATEST_MS:
         picture.rejected += 1
         return
     event_ms, before_ms = transaction.timestamp, watermark.value_ms
