@@ -53,7 +53,7 @@ class KafkaSettings(Group):
     @field_validator("bootstrap_servers")
     @classmethod
     def _hosts_and_ports(cls, servers: str) -> str:
-        # With port 0 the client would try to connect for ever.
+        # With port 0 the client would try to connect without an end.
         if (broker := first_bad_address(servers)) is not None:
             raise RefusedError(broker, "is not host:port")
         return servers
