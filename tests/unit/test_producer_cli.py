@@ -98,7 +98,10 @@ def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
         (["replay", EXAMPLE, "--topic", "."], "--topic"),
         (["replay", EXAMPLE, "--bootstrap-servers", "localhost:port"], "--bootstrap-servers"),
         (["replay", EXAMPLE, "--bootstrap-servers", " "], "KAFKA_BOOTSTRAP_SERVERS'): is blank"),
-        (["replay", EXAMPLE, "--bootstrap-servers", " one:9092"], "KAFKA_BOOTSTRAP_SERVERS'): begins or ends with a space"),
+        (
+            ["replay", EXAMPLE, "--bootstrap-servers", " one:9092"],
+            "KAFKA_BOOTSTRAP_SERVERS'): begins or ends with a space",
+        ),
         (["replay", EXAMPLE, "--bootstrap-servers", "localhost:9092\u200b"], "ends with a space or an invisible"),
         (["replay", EXAMPLE, "--bootstrap-servers", "local\thost:9092"], "has a control character"),
         (["replay", EXAMPLE, "--rejects", "/nowhere/rejects.csv"], "--rejects"),
