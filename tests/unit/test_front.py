@@ -71,7 +71,7 @@ def test_without_one_the_answer_is_503(hosts: Sequence[str]) -> None:
     assert f"Content-Length: {len(body)}".encode() in head
 
 
-def test_a_name_that_nobody_knows_has_no_address() -> None:
+def test_an_unknown_name_has_no_address() -> None:
     assert asyncio.run(front.addresses("service.invalid", 8000)) == ()
     assert "127.0.0.1" in asyncio.run(front.addresses("localhost", 8000))
 
