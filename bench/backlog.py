@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.drain import cpu_s, environment, fill, peak_mib, records_seen
+from bench.drain import cpu_s, environment, fill, records_seen
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics
+from brokerkit.processes import peak_mib
 
 
 def entries(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:

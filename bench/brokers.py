@@ -2,8 +2,8 @@
 
     .venv/bin/python -m bench.brokers [--kafka VERSION ...] [--cycles N] [--seed N] [--session-s N] [--page]
 
-For each version it plays histories of tests/exactly_once (service killed, taken over, paused and woken; broker killed,
-also in the commit), each with an oracle at its end, and then the rounds of bench.stranded. Prints the table, and keeps
+For each version it plays histories (service killed, taken over, paused and woken; broker killed, also in the commit),
+each with an oracle at its end, and then the rounds of bench.stranded. Prints the table, and keeps
 it in .bench/brokers.json, where versions that were not measured now stay as they were. --page writes all of that into
 docs/operations.md. Returns 1 if a history was not exact or an offset not right.
 """
@@ -26,8 +26,8 @@ from bench.page import fill_marks
 from bench.report import machine
 from brokerkit.jars import group_protocol, locked_versions
 from brokerkit.service_process import ROOT
-from tests.exactly_once.run import play, stage
-from tests.exactly_once.world import HistoryError
+from histories.run import play, stage
+from histories.world import HistoryError
 from tools.signals import Stopped, stopped_by_signals
 
 PAGE: Final = ROOT / "docs" / "operations.md"
@@ -43,7 +43,7 @@ HEADINGS: Final = (
     "records in them",
     "takeover after SIGKILL",
     "first commit after the broker's return",
-    "offsets told after a kill before the commit",
+    "committed offsets after a kill before the commit",
 )
 
 
@@ -73,7 +73,7 @@ class Row:
         return not self.wrong and len(self.told_s) == self.rounds
 
     def cells(self) -> list[str]:
-        """What stands in the table."""
+        """The row's cells in the table."""
         return [
             self.kafka,
             {"consumer": "KIP-848"}.get(self.protocol, self.protocol),

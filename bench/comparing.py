@@ -12,8 +12,9 @@ from pathlib import Path
 
 from bench.drain import cpu_s
 from bench.report import Figure
-from bench.stand import Stand, resident_mib
+from bench.stand import Stand
 from brokerkit.client import committed
+from brokerkit.processes import peak_mib
 from brokerkit.service_process import ROOT
 
 HOME = ROOT / ".bench"
@@ -70,7 +71,7 @@ def _run(stand: Stand, topic: str, records: int, command: list[str], *, waits: b
         deadline_s = began_s + PATIENCE_S
         while process.poll() is None and time.monotonic() < deadline_s:
             with contextlib.suppress(OSError, StopIteration, IndexError):
-                used_s, mib = cpu_s(process.pid), resident_mib(process.pid, "VmHWM")
+                used_s, mib = cpu_s(process.pid), peak_mib(process.pid)
             if waits and _committed(stand, env["KAFKA_GROUP_ID"], topic) >= records:
                 break
             time.sleep(0.2)

@@ -21,6 +21,7 @@ from confluent_kafka import Producer
 
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics
+from brokerkit.processes import peak_mib
 from service.wire.transactions import encode_transaction
 
 KEYS = 1_000
@@ -109,12 +110,6 @@ def cpu_s(pid: int) -> float:
     """User and system time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def peak_mib(pid: int) -> float:
-    """The greatest resident size that a process has had."""
-    line = next(each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 def drain_with_floor(broker: Broker, topic: str, records: int, run: str) -> Run:

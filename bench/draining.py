@@ -9,7 +9,8 @@ from typing import Any
 from bench.drain import Run, drain_with_floor, drain_with_service, records_seen
 from bench.report import Figure
 from bench.scaling import measure
-from bench.stand import Stand, resident_mib, service
+from bench.stand import Stand, service
+from brokerkit.processes import peak_mib, resident_mib
 from brokerkit.service_process import wait_until
 
 MILLION = 1e6
@@ -121,7 +122,7 @@ def _resident(stand: Stand, topic: str, records: int) -> tuple[float, float]:
         wait_until(lambda: records_seen(running.port) >= records, 300, name="all keys are open")
         time.sleep(1)
         pid = running.process.pid
-        return resident_mib(pid), resident_mib(pid, "VmHWM")
+        return resident_mib(pid), peak_mib(pid)
 
 
 def scaling(stand: Stand) -> Figure:

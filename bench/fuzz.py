@@ -1,4 +1,4 @@
-"""The decoder under coverage-guided fuzzing: whatever bytes come, the right transaction or a verdict.
+"""The decoder under coverage-guided fuzzing: for any bytes, the right transaction or a rejection.
 
     pip install atheris   # Linux; not among the locked dependencies, since only this needs it
     .venv/bin/python -m bench.fuzz [--cases N] [--seed N]
@@ -16,8 +16,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["service.wire", "service.core"]):
+    from histories.decoder_oracle import agrees, outcome
     from service.core.model import Transaction
-    from tests.unit.test_wire_fuzz import agrees, outcome
 
 SEEDS = [
     b'{"transaction_id":"tx1","timestamp":1715392800000,"amount":3200.0}',

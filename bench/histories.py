@@ -3,7 +3,7 @@
     .venv/bin/python -m bench.histories [--kind KIND ...] [--seed N] [--histories N] [--cycles N] [--clock CLOCK]
         [--kafka VERSION]
 
-Prints one line a history, and at the end how long recovery took. A history that is not right is saved in .histories/.
+Prints one line a history, and at the end how long recovery took. A history with faults is saved in .histories/.
 """
 
 import argparse
@@ -11,8 +11,8 @@ import sys
 import time
 
 from brokerkit.jars import KAFKA_VERSION
-from tests.exactly_once.run import ALL, CLOCKS, play, stage
-from tests.exactly_once.world import HistoryError, spread
+from histories.run import ALL, CLOCKS, play, stage
+from histories.world import HistoryError, spread
 
 PROCESSING = "processing"
 

@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
                 print(f"  {what}", file=sys.stderr, flush=True)
 
         for name in names:
-            # A broker of its own for each: what one has written is no burden to the next.
+            # Each figure has a broker of its own, so that the data of one do not slow the next.
             with start_broker() as broker:
                 figure = FIGURES[name](Stand(broker, options.quick, options.rounds, say))
             results.put(figure, how)
@@ -87,7 +87,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", choices=FIGURES, metavar="FIGURE", help=f"one of {', '.join(FIGURES)}"
     )
-    parser.add_argument("--rounds", type=int, help=f"of each case; default {ROUNDS}, or {QUICK_ROUNDS} in a hurry")
+    parser.add_argument("--rounds", type=int, help=f"of each case; default {ROUNDS}, or {QUICK_ROUNDS} with --quick")
     parser.add_argument("--output", type=Path, default=RESULTS, help="JSON; figures not measured now are kept in it")
     parser.add_argument(
         "--page", action="store_true", help="measure nothing: write the JSON's figures into docs/performance.md"

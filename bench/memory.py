@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.drain import drain_with_floor, drain_with_service
 from bench.report import Figure
 from bench.stand import Stand
-from tests.backlogs import Backlog
+from brokerkit.backlogs import Backlog
 
 CASES = {
     "4 partitions, 1 KB": Backlog(512),

@@ -1,4 +1,4 @@
-"""Puts figures and plots into docs/performance.md, each between its own two marks; what stands outside stays."""
+"""Puts figures and plots into docs/performance.md, each between its own two marks; the rest of the page stays."""
 
 from __future__ import annotations
 

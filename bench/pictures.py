@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.pictures
 
-Ten seconds of records are written while nobody reads; then a service of each clock reads them, and `timeline` draws
+Ten seconds of records are written while no service runs; then a service of each clock reads them, and `timeline` draws
 what each made of them into docs/pictures/.
 """
 

@@ -93,7 +93,7 @@ class Results:
 
 
 def load(path: Path) -> Results:
-    """Read what was saved, or begin anew where there is nothing."""
+    """Read what was saved; empty results where there is nothing."""
     if not path.exists():
         return Results()
     found = json.loads(path.read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ from brokerkit.service_process import Names, ServiceProcess, wait_until
 
 PARTITIONS: Final = 4
 SESSION_MS: Final = 60_000
-"""They stand still for longer than a session of the tests' broker."""
+"""They pause for longer than a session of the tests' broker."""
 PATIENCE_S: Final = 180.0
 
 _number = count(1)

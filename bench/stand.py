@@ -1,4 +1,4 @@
-"""What every figure stands on: a broker, sizes by patience, runs of floor and service, and how far it is."""
+"""What every figure needs: a broker, sizes by patience, runs of floor and service, and progress lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bench.drain import environment, fill, write
@@ -36,7 +35,7 @@ class Stand:
         return f"{name}-{self.count}"
 
     def records(self, many: int) -> int:
-        """So many records, or a fifth of them in a hurry."""
+        """So many records, or a fifth of them with --quick."""
         return many // 5 if self.quick else many
 
     def topic(self, records: int, keys: int = 1_000, **how: Any) -> str:  # noqa: ANN401 - fill()'s own
@@ -51,7 +50,7 @@ class Stand:
         write(self.broker, topic, records, size=90)
 
     def outputs(self, topic: str, run: str) -> dict[str, str]:
-        """Output topics of a run's own, made beforehand so that nobody waits for them."""
+        """Output topics of a run's own, made beforehand, so that no run waits for them."""
         names = {
             "TOPICS_ALERTS": f"{run}.alerts",
             "TOPICS_LATE": f"{run}.late",
@@ -98,9 +97,3 @@ def service(env: dict[str, str]) -> Iterator[Running]:
             process.terminate()
             if process.stderr is not None:
                 process.stderr.read()
-
-
-def resident_mib(pid: int, line: str = "VmRSS") -> float:
-    """The resident size now, or at its greatest (VmHWM)."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(each for each in lines if each.startswith(line)).split()[1]) / 1024

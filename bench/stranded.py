@@ -3,8 +3,9 @@
     .venv/bin/python -m bench.stranded [--kafka VERSION ...] [--rounds N] [--patience-s N]
 
 In each round a txn has sent its output and its offsets; the only broker is killed with SIGKILL and started again on its
-data; the same transactional.id is initialised again, which aborts the txn. Prints how long it takes until the committed
-offset is told, which must be that of the round before, and whether a reader of committed records sees the output.
+data; the same transactional.id is initialised again, which aborts the txn. Prints how long it takes until the group
+answers with its committed offset, which must be that of the round before, and whether a reader of committed records
+sees the output.
 VERSION is one that brokerkit/kafka-jars.lock has.
 """
 
@@ -29,13 +30,13 @@ class Answer:
 
     took_s: float
     offset: int | None
-    """None if it was not told in time."""
+    """None if the group did not answer in time."""
     right: bool
-    """Whether it is the committed one, and the output of the txn that did not commit is not seen."""
+    """Whether it is the committed one, and readers do not see the output of the txn that did not commit."""
 
 
 def quiet() -> logging.Logger:
-    """That the broker is away is what this is about."""
+    """A logger that drops its lines: here a missing broker is no news."""
     logger = logging.getLogger("bench.stranded")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
@@ -54,8 +55,8 @@ def producer_of(broker: Broker) -> Producer:
     return producer
 
 
-def told_after_s(consumer: Consumer, patience_s: float) -> tuple[float, int | None]:
-    """How long until the committed offset is told, and which it is; None if it is not told in that time."""
+def answered_after_s(consumer: Consumer, patience_s: float) -> tuple[float, int | None]:
+    """How long until the group answers with its committed offset, and that offset; None without an answer in time."""
     began_s = time.monotonic()
     while (past_s := time.monotonic() - began_s) < patience_s:
         try:
@@ -82,7 +83,7 @@ def one_round(broker: Broker, consumer: Consumer, number: int, patience_s: float
     broker.kill()
     broker.restart()
     producer_of(broker)
-    return told_after_s(consumer, patience_s)
+    return answered_after_s(consumer, patience_s)
 
 
 def measure(version: str, rounds: int, patience_s: float) -> list[Answer]:
@@ -107,8 +108,8 @@ def measure(version: str, rounds: int, patience_s: float) -> list[Answer]:
             seen = [int(message.value() or b"") for message in read_all(broker, "output")]
             right = found == number and number + 1 not in seen
             answers.append(Answer(took_s, found, right))
-            told = f"offset {found} told after {took_s:5.1f} s" if found is not None else f"not told in {took_s:.0f} s"
-            print(f"Kafka {version}: {told}, {number} is due; {'right' if right else 'WRONG'}", flush=True)
+            said = f"offset {found} after {took_s:5.1f} s" if found is not None else f"no answer in {took_s:.0f} s"
+            print(f"Kafka {version}: {said}, expected {number}; {'right' if right else 'WRONG'}", flush=True)
         consumer.close()
     return answers
 

@@ -24,7 +24,7 @@ from service.wire.transactions import encode_transaction
 WINDOW_MS = 1_000
 BURST_S = 0.01
 LIMIT, HALF_LIMIT = "1000000000", "500000000"
-"""Above what the load comes to: the alerts are those that are meant."""
+"""Above every sum of the load, so that only the planted anomalies raise alerts."""
 BUSY_RATE, BUSY_S, PARTITIONS = 1_000, 30, (4, 64, 300)
 LATENCY = [
     ("p50", "p50, ms", ".0f"),
@@ -92,7 +92,7 @@ class _Reader:
     seen: list[tuple[str, float, bytes]] = field(default_factory=list)
 
     def run(self, stop: threading.Event) -> None:
-        """Until told to stop."""
+        """Until it is stopped."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self.servers,

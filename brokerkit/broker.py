@@ -170,7 +170,7 @@ class Broker:
         return last_error(self.log_file, self._log_start, self._home / "broker-failed.log")
 
     def kill(self) -> None:
-        """SIGKILL: no flush, no goodbye."""
+        """SIGKILL: it flushes nothing and closes no connection."""
         if self._process is not None and self.alive():  # a dead one's number may be another's by now
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()

@@ -35,7 +35,7 @@ JVM_FLAGS: Final = (
 # group sessions may be short, so that a test sees a takeover within seconds.
 DEFAULTS: Final[Mapping[str, str | int]] = {
     "auto.create.topics.enable": "false",
-    # A killed broker may come back only when its session is over, so this is what a restart takes.
+    # A killed broker can come back only after its session has ended, so a restart takes as long.
     "broker.heartbeat.interval.ms": 500,
     "broker.session.timeout.ms": 3000,
     "group.consumer.heartbeat.interval.ms": 1000,
@@ -225,7 +225,7 @@ def port_is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports where nobody listens now."""
+    """Different ports on which no program listens now."""
     found: list[int] = []
     while len(found) < count:
         port = random.choice(PORTS)  # noqa: S311  # no secret

@@ -215,11 +215,11 @@ class Download:
             except OSError as error:  # requests' errors are among them, and a full disk
                 reason = error.strerror or short(error)
                 if error.errno is not None:
-                    break  # the file system's, not the network's: trying again helps nobody
+                    break  # the file system's, not the network's: trying again is no use
         return BrokerError(f"could not download {jar.filename}: {reason}")
 
     def _empty_folder(self, jar: Jar) -> Path:
-        """What an attempt left must go: jgo insists that the file isn't there yet."""
+        """Removes what an attempt left: jgo requires that the file isn't there yet."""
         own = self.folder / jar.filename  # two groups may have an artifact of one name
         shutil.rmtree(own, ignore_errors=True)
         return own
@@ -260,6 +260,6 @@ def show_progress(total: int) -> Iterator[Advance]:
 
 
 def say(text: str) -> None:
-    """Tells the person at the terminal; standard output belongs to results."""
+    """Prints a line to standard error; standard output belongs to results."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

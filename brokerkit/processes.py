@@ -1,4 +1,4 @@
-"""Child processes that never outlive the process that started them, however that one ends."""
+"""Child processes that end with the process that started them, however that one ends; and how much memory one uses."""
 
 import os
 import subprocess
@@ -53,3 +53,18 @@ def spawn(
         stderr=stderr,
         start_new_session=True,
     ).result()
+
+
+def resident_mib(pid: int) -> float:
+    """A process's resident size now."""
+    return _memory_mib(pid, "VmRSS")
+
+
+def peak_mib(pid: int) -> float:
+    """The greatest resident size of a process so far."""
+    return _memory_mib(pid, "VmHWM")
+
+
+def _memory_mib(pid: int, name: str) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024

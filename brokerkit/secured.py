@@ -1,4 +1,4 @@
-"""A real broker that lets nobody in unasked: TLS with SCRAM, mutual TLS, and ACLs.
+"""A real broker that refuses unknown clients: TLS with SCRAM, mutual TLS, and ACLs.
 
 Three listeners: plain text for the test itself, who is the super user; SECURE, where clients give a password over TLS;
 MUTUAL, where they show a certificate.
@@ -91,14 +91,14 @@ class Secured:
         return {"KAFKA_BOOTSTRAP_SERVERS": self.mutual, "KAFKA_PROPERTIES": json.dumps(found)}
 
     def add_user(self, name: str) -> None:
-        """Someone with the password."""
+        """Add a user with the password."""
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         change = UserScramCredentialUpsertion(name, info, PASSWORD.encode())
         for future in self.admin.alter_user_scram_credentials([change]).values():
             future.result(TIMEOUT_S)
 
     def allow(self, principal: str, *acls: Acl) -> None:
-        """Let the principal do this, and nothing that it was not allowed before."""
+        """Give the principal these permissions."""
         bindings = [
             AclBinding(
                 _KINDS[kind], name, ResourcePatternType.LITERAL, principal, "*", AclOperation[operation],
@@ -139,7 +139,7 @@ class Secured:
 
 @contextmanager
 def secured_broker(folder: Path) -> Iterator[Secured]:
-    """Run one; certificates are made anew, by an authority that nobody else trusts."""
+    """Run one; its certificates are new, by an authority of their own."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     trustme.CA().cert_pem.write_to_path(str(folder / "other-ca.pem"))

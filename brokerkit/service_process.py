@@ -24,7 +24,7 @@ WINDOW_MS: Final = 1_000
 
 
 def wait_until(what: Callable[[], Any], timeout_s: float = 30.0, every_s: float = 0.05, name: str = "") -> Any:  # noqa: ANN401
-    """Call until it answers something true, and return that.
+    """Call it until it returns something true, and return that.
 
     Raises:
         TimeoutError: it never did.
@@ -170,7 +170,7 @@ class ServiceProcess:
         return self.process.wait(timeout_s)
 
     def close_log(self) -> None:
-        """Forget the log, and whatever else is open to it."""
+        """Close its log, and the pipes to it."""
         self._log.close()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
@@ -186,7 +186,7 @@ class ServiceProcess:
 def running(
     broker: HasBootstrapServers | str, names: Names, settings: Mapping[str, str] | None = None
 ) -> Iterator[ServiceProcess]:
-    """A service that is gone at the end of the block, whatever happened."""
+    """A service that has ended at the end of the block, also after an error."""
     service = ServiceProcess(broker, names, settings)
     try:
         yield service

@@ -11,6 +11,11 @@ from brokerkit.broker import Broker
 _counter = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `./test --everything` asks for."""
+    parser.addoption("--long", action="store_true", help="play histories with more faults")
+
+
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
     """A running broker that all tests of this run share; don't stop it. Start a `Broker()` of your own for that."""

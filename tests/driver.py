@@ -1,4 +1,4 @@
-"""A partition's task driven by hand: records in, effects out, and a wall clock that moves only when told."""
+"""A partition's task driven by hand: records in, effects out, and a wall clock that the test moves."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Driver:
         return closed[0] if closed else None
 
     def close(self, now: int) -> WindowClosed:
-        """Set the wall clock to where a window is over that holds something, and have it."""
+        """Move the wall clock to where a window with records closes, and return that window."""
         closed = self.tick(now)
         assert closed is not None, "no window closed"
         return closed

@@ -35,34 +35,34 @@ class Inside:
     """A worker with its clients at hand; close() when done."""
 
     def __init__(
-        self, broker: HasBootstrapServers, names: Names, make_sink: Callable[..., TxnProducer] = TxnProducer
+        self, broker: HasBootstrapServers, names: Names, make_producer: Callable[..., TxnProducer] = TxnProducer
     ) -> None:
         """Join the group; windows are of 300 ms."""
         settings = load(None, {**names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}).settings
         topics = OutputTopics(names.alerts, names.aggregates, "", names.dead_letter, 10**6, 10**6, 10**6)
-        self.consumer = Consumer(consumer_config(settings, lambda _: None))
+        self.client = Consumer(consumer_config(settings, lambda _: None))
         config = producer_config(settings, lambda _: None, topics)
-        self.sink = make_sink(lambda *_: Producer(config), lambda: True, lambda: None)
-        initialise(self.sink)
+        self.producer = make_producer(lambda *_: Producer(config), lambda: True, lambda: None)
+        initialise(self.producer)
         admin = ClusterAdmin(AdminClient(client_config(settings, "admin", lambda _: None)))
         self.board = StatusBoard(time.monotonic)
         stable = Consumer(offsets_config(settings, "read_committed"))
         partition_ends = PartitionEnds(stable, Consumer(offsets_config(settings, "read_uncommitted")))
         lookup = StartLookup(
-            self.consumer,
+            self.client,
             stable,
             names.transactions,
             topic_id=lambda _: "",
             edges=partition_ends.edges,
             end_txns=lambda *_: [],
         )
-        status = ConsumerStatus(self.consumer, names.transactions, is_member=lambda _: True)
-        self.source = GroupConsumer(
-            self.consumer, names.transactions, deque(), lookup=lookup, status=status, instance="one"
+        status = ConsumerStatus(self.client, names.transactions, is_member=lambda _: True)
+        self.consumer = GroupConsumer(
+            self.client, names.transactions, deque(), lookup=lookup, status=status, instance="one"
         )
         self.worker = Worker(
-            self.source,
-            self.sink,
+            self.consumer,
+            self.producer,
             Probe(
                 status=status,
                 end_offsets=Background("end_offsets", partial(partition_ends.end_offsets, names.transactions)),
@@ -88,15 +88,15 @@ class Inside:
 
     def close(self) -> None:
         """Leave the group."""
-        self.consumer.close()
+        self.client.close()
 
 
-def initialise(sink: TxnProducer) -> None:
+def initialise(producer: TxnProducer) -> None:
     """Attempt it until the broker's coordinator is there."""
 
     def attempt() -> bool:
         try:
-            sink.initialise()
+            producer.initialise()
         except Retriable:
             return False
         return True

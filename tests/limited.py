@@ -13,8 +13,8 @@ from pathlib import Path
 
 OPTIONAL = {"service.history.timeline", "service.history.timeline.draw"}
 """They need an extra."""
-NOBODY = 54_322
-"""A user id that has no process."""
+SPARE_USER = 54_322
+"""An id of a user who has no process."""
 
 
 def main() -> None:
@@ -27,8 +27,8 @@ def main() -> None:
     sys.argv = [program, *arguments]
     if limit == "threads":
         if os.getuid() == 0:  # whom this limit does not concern
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
+            os.setgid(SPARE_USER)
+            os.setuid(SPARE_USER)
         resource.setrlimit(resource.RLIMIT_NPROC, (int(value), int(value)))
     else:
         lines = Path("/proc/self/status").read_text().splitlines()

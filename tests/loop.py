@@ -1,4 +1,4 @@
-"""The loop driven by hand, between a Kafka of plain lists and a clock that moves only when told.
+"""The loop driven by hand, between a Kafka of plain lists and a clock that moves only when the test moves it.
 
 FakeKafka keeps what a broker keeps: the input's records, committed offsets with their watermarks, and committed
 output. A commit moves all of it at once and an abort nothing, which is all that the loop relies on; whether the
@@ -279,7 +279,7 @@ class FakeOutputProducer:
         if not problems:
             return
         problem = problems.popleft()
-        if isinstance(problem, Replaced):  # a new producer stands there, and has not fenced the old one yet
+        if isinstance(problem, Replaced):  # a new producer exists, and has not fenced the old one yet
             self.open, self.ready, self.sent = False, False, []
         raise problem
 
@@ -308,7 +308,7 @@ class Loop:
         *,
         now: int = 0,
         partitions: tuple[int, ...] = (0,),
-        source: InputConsumer | None = None,
+        consumer: InputConsumer | None = None,
         status: InputStatus | None = None,
         late: str = "",
         aggregates: str = "aggregates",
@@ -317,7 +317,7 @@ class Loop:
     ) -> None:
         """Start it, with these partitions running; ``changed`` are rules other than the default ones.
 
-        With another ``source`` and its ``status`` nothing comes from the fake Kafka.
+        With another ``consumer`` and its ``status`` nothing comes from the fake Kafka.
         """
         self.kafka = kafka or FakeKafka()
         self.clock = Clock(now)
@@ -337,7 +337,7 @@ class Loop:
             None, processors=[logs], wrapper_class=structlog.make_filtering_bound_logger("debug")
         )
         self.worker = Worker(
-            source or self.input,
+            consumer or self.input,
             self.output,
             Probe(status or self.input, self.end_offsets, self.ends, self.reach),
             topics=OutputTopics("alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -18,11 +17,6 @@ def run_without_deadlines() -> None:
     """Let Hypothesis judge by what is found and not by how long it took: the machine has other users."""
     settings.register_profile("txwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("txwatch")
-
-
-def exactly(amount: float | Decimal) -> Fraction:
-    """What an amount stands for: a float for its shortest decimal."""
-    return Fraction(repr(amount)) if isinstance(amount, float) else Fraction(amount)
 
 
 def _decimal(digits: int, exponent: int) -> Decimal:
@@ -70,7 +64,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What a partition goes through, and the rules it goes by."""
+    """What a partition goes through, and its rules."""
 
     window_size_ms: int
     lateness_ms: int

@@ -19,7 +19,7 @@ from tools.setup import ROOT
 
 STOP_TIMEOUT_S: Final = 10.0
 READY_TIMEOUT_S: Final = 60.0
-# What the caller's environment says about his own Kafka is not for the demo's.
+# The caller's variables are about another Kafka than the demo's.
 FOREIGN: Final = ("KAFKA_", "TOPICS_", "LOG_", "HTTP_HOST", "HTTP_PORT")
 
 

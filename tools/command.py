@@ -79,7 +79,7 @@ def run(command: list[str], failure: str, log: Path | None, display: Display | N
 
     Raises:
         SetupError: it failed; says `failure` and the command's last error.
-        Stopped: somebody asked for an end; the command is dead then.
+        Stopped: a signal asked for an end; the command has ended by then.
     """
     seen: list[str] = []
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
@@ -92,7 +92,7 @@ def run(command: list[str], failure: str, log: Path | None, display: Display | N
                 display.line(line)
         process.wait()
     finally:
-        process.kill()  # when somebody asked for an end; it may be half-way then
+        process.kill()  # after a signal it may be half-way
         process.wait()
         if display:
             display.end()
@@ -134,6 +134,6 @@ def last_error(lines: list[str]) -> str:
 
 
 def say(text: str) -> None:
-    """Tells the person at the terminal; standard output belongs to results."""
+    """Prints a line to standard error; standard output belongs to results."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

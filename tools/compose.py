@@ -17,7 +17,7 @@ INSTANCES: Final = 3
 
 
 class CheckError(Exception):
-    """Something is not as it should be; the text says what."""
+    """A check failed; the text says what."""
 
 
 def expect(condition: object, otherwise: str) -> None:
@@ -45,7 +45,7 @@ def eventually(what: Callable[[], Any], name: str, timeout_s: float = PATIENCE_S
 
 
 def get(url: str) -> tuple[int, str]:
-    """Status and text of a page; status 0 where nobody answers."""
+    """Status and text of a page; status 0 where no program answers."""
     try:
         with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own addresses
             return response.status, response.read().decode()
@@ -68,11 +68,11 @@ class Stack:
         self.folder = folder
         self.project = project
         self.image = f"{project}:smoke"
-        kafka, prometheus, grafana = free_ports(3)
-        first = free_run(2 * INSTANCES)
+        service, kafka, prometheus, grafana = free_ports(4)
+        self.front = f"http://127.0.0.1:{service}"
         self.prometheus = f"http://127.0.0.1:{prometheus}"
         self.grafana = f"http://127.0.0.1:{grafana}"
-        self._environment = {
+        self.environment = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": project,
             "COMPOSE_ANSI": "never",
@@ -80,7 +80,7 @@ class Stack:
             "KAFKA_PORT": str(kafka),
             "PROMETHEUS_PORT": str(prometheus),
             "GRAFANA_PORT": str(grafana),
-            "SERVICE_PORTS": f"{first}-{first + 2 * INSTANCES - 1}",
+            "SERVICE_PORT": str(service),
         }
 
     def docker(self, *arguments: str, timeout_s: float = 600, **environment: str) -> str:
@@ -94,7 +94,7 @@ class Stack:
             done = subprocess.run(
                 command,
                 cwd=self.folder,
-                env=self._environment | environment,
+                env=self.environment | environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -131,6 +131,11 @@ class Stack:
                 found[container["Id"]] = json.loads(text) if status == 200 else {}  # noqa: PLR2004
         return found
 
+    def shared(self) -> list[int] | None:
+        """How many partitions each of the instances has, once each of INSTANCES has some."""
+        counts = sorted(len(status.get("partitions", [])) for status in self.instances().values())
+        return counts if len(counts) == INSTANCES and sum(counts) == INSTANCES + 1 and counts[0] else None
+
     def query(self, expression: str) -> list[Any]:
         """What Prometheus answers now."""
         status, text = get(f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
@@ -146,31 +151,25 @@ class Stack:
         return self.value('sum(txwatch_records_total and on (instance) up{job="txwatch"} == 1)') or 0
 
     def alerts(self, *options: str) -> list[str]:
-        """The lines of `docker compose run --rm service alerts …`."""
-        return self.compose("run", "--rm", "-T", "service", "alerts", *options, timeout_s=180).splitlines()
+        """The lines of `docker compose run --rm alerts …`, all that there are unless the options say otherwise."""
+        return self.compose(
+            "run", "--rm", "-T", "alerts", *(options or ("--format", "text")), timeout_s=180
+        ).splitlines()
+
+    def empty(self) -> None:
+        """End all that is running, and forget what Kafka has."""
+        self.compose("--profile", "live", "down", "--volumes", "--remove-orphans", "--timeout", "10")
 
     def remove(self) -> None:
-        """Leave nothing behind, whatever happened."""
-        self.compose("--profile", "live", "down", "--volumes", "--remove-orphans", "--timeout", "10")
+        """Leave nothing behind, also after an error."""
+        self.empty()
         subprocess.run(["docker", "image", "rm", self.image], capture_output=True, check=False)  # noqa: S607
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports on which nobody listens."""
+    """So many ports on which no program listens."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
         each.close()
     return ports
-
-
-def free_run(count: int) -> int:
-    """The first of so many free ports in a row, below those that the system hands out."""
-    for first in range(18_000, 30_000, count):
-        try:
-            for port in range(first, first + count):
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return first
-    raise CheckError(f"there are no {count} free ports in a row")

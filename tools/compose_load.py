@@ -1,4 +1,4 @@
-"""A load whose every record is an anomaly, so that the alerts must hold all of it, whatever happens meanwhile."""
+"""A load whose every record is an anomaly, so that the alerts must hold all of it at the end."""
 
 import datetime as dt
 import json
@@ -37,7 +37,7 @@ class Load:
         self._file.chmod(0o644)
 
     def survives(self, what: Callable[[], str]) -> str:
-        """Replay it, do that when a quarter has been read, and see that each row is in exactly one alert.
+        """Replay it, cause the fault when a quarter has been read, and check that each row is in exactly one alert.
 
         Raises:
             CheckError: it is not.

@@ -30,7 +30,7 @@ PATIENCE_S: Final = 30.0
 
 
 class Demo:
-    """What runs, and what was seen of it.
+    """The demo's programs, and what it has read of them so far.
 
     Args:
         options: what was asked for.
@@ -75,7 +75,7 @@ class Demo:
             self.screen.hint(self._watermark(), next_boundary_ms(), is_open=self._window_end_ms > 0)
 
     def _close_window(self) -> None:
-        """Says that a window in which there was something is over."""
+        """Says that a window with records has closed."""
         if self._window_end_ms and time.time() * 1000 >= self._window_end_ms:
             self.screen.window_closes(self._window_end_ms)
             self._window_end_ms = 0
@@ -146,7 +146,7 @@ def run(options: Options) -> None:
     Raises:
         BrokerError: there is no broker.
         DemoError: something else went wrong.
-        Stopped: somebody asked for an end.
+        Stopped: a signal asked for an end.
     """
     screen = Screen()
     with contextlib.ExitStack() as stack:

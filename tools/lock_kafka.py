@@ -48,7 +48,7 @@ def resolve(version: str) -> list[Jar]:
     log = _LOG_LOG4J if major(version) >= 4 else _LOG_SIMPLE  # noqa: PLR2004 - the release that brought log4j 2
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder, "list.txt")
-        # The log's back end stands first: where both name a jar at the same depth, Maven takes the first one's version.
+        # The log's back end comes first: where both name a jar at the same depth, Maven takes the first one's version.
         Path(folder, "pom.xml").write_text(
             _POM.format(dependencies="".join(map(_dependency, (log, ("org.apache.kafka", "kafka_2.13", version))))),
             encoding="utf-8",

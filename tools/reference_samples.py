@@ -1,4 +1,4 @@
-"""One of each thing that docs/reference.md shows, made by the code that makes it in earnest."""
+"""One of each thing that docs/reference.md shows, made by the code that makes the real ones."""
 
 import json
 from decimal import Decimal

@@ -39,7 +39,7 @@ EVENTS: Final = {
     ),
     "kafka_well_again": "Kafka answers again.",
     "log_lines_dropped": (
-        "So many log lines are missing at this place: nobody read standard error, or it was full or closed."
+        "So many log lines are missing at this place: standard error was not read, or was full or closed."
     ),
     "loop_goes_on": "The loop turns again, after so many seconds.",
     "loop_stands_still": (

@@ -47,11 +47,11 @@ class Screen:
         self._line()
 
     def fact(self, name: str, value: str) -> None:
-        """One thing that is there now."""
+        """A part of the demo that runs now."""
         self._console.print(Text(f"  {name:<9}", "dim").append(value, "default not dim"))
 
     def explain(self, window_ms: int) -> None:
-        """What one is about to see."""
+        """What the reader will see next."""
         self._line()
         for line in (
             "Each row goes to Kafka when its time has come. The service adds up each id's",
@@ -84,7 +84,7 @@ class Screen:
         self._line(line, "bold red")
 
     def note(self, text: str) -> None:
-        """Something that the replay said."""
+        """A line of the replay's."""
         self._line(f"  {text}", "yellow")
 
     def replayed(self, rows: int) -> None:

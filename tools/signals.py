@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM for programs that start others: told once, at any point, and never again while cleaning up."""
+"""Ctrl-C and SIGTERM for programs that start others: the first ends the work, and no other disturbs the clean-up."""
 
 import contextlib
 import signal
@@ -10,7 +10,7 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):  # like KeyboardInterrupt, it is no error
-    """Somebody asked for an end."""
+    """A signal asked for an end."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

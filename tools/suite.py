@@ -3,18 +3,22 @@
 Usage: `python -m tools.suite CALLER [--quick | --everything | ARGUMENT…]`; other arguments go to pytest alone.
 
 --quick       core and unit tests but the slow ones, lint, format, types, arrows: for the loop of work
---everything  what CI runs: `./test`, and tests/everything, which needs more than Python
+--everything  what CI runs; it adds what needs more than Python, and longer histories
 
-Most of the suite waits for brokers and sessions, so it runs in two halves that take about as long, side by side. Tests
-that measure time, or look at what all runs share, are marked `alone` and come after them.
+Most tests wait for brokers and sessions, so several runs of pytest share the suite, and the other checks run beside
+them. Tests that measure time, or look at what all runs share, are marked `alone` and come after them.
 """
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -22,8 +26,9 @@ from brokerkit.processes import spawn
 from tools.setup import ROOT, VENV
 from tools.signals import Stopped, stopped_by_signals
 
-PYTEST: Final = ("-m", "coverage", "run", "-m", "pytest")
-HALF, OTHER_HALF = ("tests/integration",), ("tests/exactly_once", "tests/core", "tests/unit")
+LANES: Final = 4
+QUICK_LANES: Final = 2  # these tests wait for nothing, and the machine that this is meant for has two cores
+COVERED: Final = ("-m", "coverage", "run", "-m", "pytest")
 CORE_PERCENT: Final = 100  # the rest's is in pyproject.toml
 CHECKS: Final = {
     "lint": ("ruff", "check"),
@@ -33,103 +38,139 @@ CHECKS: Final = {
 }
 
 
+@dataclass
+class Job:
+    """A program that runs; its output is shown as it comes, or in one piece at its end."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    output: IO[bytes] | None = None
+
+
+class Jobs:
+    """Programs that run side by side; each one that fails is remembered by its name."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self._running: list[Job] = []
+
+    def check(self, name: str) -> None:
+        """Start one of the checks."""
+        program, *arguments = CHECKS[name]
+        self._start(name, [str(Path(sys.executable).with_name(program)), *arguments], shown=False)
+
+    def python(self, name: str, *arguments: str, shown: bool = True) -> None:
+        """Start Python with these arguments; its output is `shown` as it comes."""
+        self._start(name, [sys.executable, *arguments], shown=shown)
+
+    def _start(self, name: str, command: list[str], *, shown: bool) -> None:
+        output = None if shown else tempfile.TemporaryFile()  # noqa: SIM115  # closed when it has been shown
+        stderr = None if shown else subprocess.STDOUT
+        self._running.append(Job(name, spawn(command, cwd=ROOT, stdout=output, stderr=stderr), output))
+
+    def finish(self) -> None:
+        """Wait for all of them, one after the other, and show what was not shown.
+
+        Raises:
+            Stopped: a signal asked for an end, and all of them have ended.
+        """
+        try:
+            while self._running:
+                self._finish(self._running[0])
+                del self._running[0]
+        except Stopped:
+            for job in self._running:
+                job.process.send_signal(signal.SIGINT)
+            for job in self._running:
+                job.process.wait()
+            raise
+
+    def _finish(self, job: Job) -> None:
+        code = job.process.wait()
+        if job.output is not None:
+            with job.output as output:
+                output.seek(0)
+                print(f"\n== {job.name}", flush=True)
+                shutil.copyfileobj(output, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+        if code and job.name not in self.failed:
+            self.failed.append(job.name)
+
+
 def main(arguments: list[str]) -> int:
     """Returns pytest's exit code for its own arguments, else 1 if a check failed.
 
     Raises:
-        Stopped: somebody asked for an end.
+        Stopped: a signal asked for an end.
     """
+    jobs = Jobs()
     # Before pytest, which would hide how far the download is.
-    if prepared := _python("-m", "tools.broker", "--prepare"):
-        return prepared
-    if arguments == ["--quick"]:
-        return _all_checks(_quick)
-    if arguments and arguments != ["--everything"]:
-        os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])  # noqa: S606  # pytest, as asked for
-    return _all_checks(_everything if arguments else _suite)
+    jobs.python("broker", "-m", "tools.broker", "--prepare")
+    jobs.finish()
+    if jobs.failed:
+        return 1
+    match arguments:
+        case ["--quick"]:
+            _quick(jobs)
+        case [] | ["--everything"]:
+            _suite(jobs, *(["--long"] if arguments else []))
+            if arguments:
+                print("\n== tests that need more than Python", flush=True)
+                jobs.python("tests/everything", "-m", "pytest", "tests/everything")
+                jobs.finish()
+        case _:
+            os.execv(sys.executable, [sys.executable, "-m", "pytest", *arguments])  # noqa: S606  # as asked for
+    print(f"\nfailed: {', '.join(jobs.failed)}" if jobs.failed else "\nall checks passed", flush=True)
+    return 1 if jobs.failed else 0
 
 
-def _all_checks(tests: Callable[[], int]) -> int:
-    """Run all of them, and say at the end which ones failed."""
-    failed = ["tests"] if tests() else []
-    for name, (program, *arguments) in CHECKS.items():
-        print(f"\n== {name}", flush=True)
-        if _wait(spawn([str(Path(sys.executable).with_name(program)), *arguments], cwd=ROOT)):
-            failed.append(name)
-    print(f"\nfailed: {', '.join(failed)}" if failed else "\nall checks passed", flush=True)
-    return 1 if failed else 0
+def _quick(jobs: Jobs) -> None:
+    """The checks beside core and unit tests."""
+    arguments = ("-q", "-m", "not alone and not slow", "-p", "no:cacheprovider", "tests/core", "tests/unit")
+    with tempfile.TemporaryDirectory() as claims:
+        _lanes(jobs, QUICK_LANES, claims, ("-m", "pytest"), arguments)
 
 
-def _quick() -> int:
-    """Core and unit tests in two halves side by side."""
-    files = [str(path) for path in sorted((ROOT / "tests" / "unit").glob("test_*.py"))]
-    marks = ("-m", "pytest", "-q", "-m", "not alone and not slow", "-p", "no:cacheprovider")
-    other = _start(*marks, *files[1::2])
-    try:
-        tests = _python(*marks, "tests/core", *files[::2])
-    except Stopped:
-        other.send_signal(signal.SIGINT)
-        other.wait()
-        raise
-    return other.wait() or tests
-
-
-def _suite() -> int:
-    """The whole suite with its coverage limits."""
+def _suite(jobs: Jobs, *arguments: str) -> None:
+    """The checks beside all tests, and then the coverage limits."""
     data = VENV / "coverage"
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir()
     os.environ["COVERAGE_FILE"] = str(data / "data")
-    with (data / "other-half.txt").open("w+b") as output:
-        other = _start(*PYTEST, *OTHER_HALF, "-m", "not alone", output=output)
-        try:
-            tests = _python(*PYTEST, *HALF, "-m", "not alone")
-            print(f"\n== the other half: {', '.join(OTHER_HALF)}", flush=True)
-            tests = other.wait() or tests
-        except Stopped:
-            other.send_signal(signal.SIGINT)
-            other.wait()
-            raise
-        output.seek(0)
-        sys.stdout.buffer.write(output.read())
+    with tempfile.TemporaryDirectory() as claims:
+        _lanes(jobs, LANES, claims, COVERED, ("-m", "not alone", *arguments))
     print("\n== tests that run alone", flush=True)
-    tests = _python(*PYTEST, "-m", "alone") or tests
-    _python("-m", "coverage", "combine", "--quiet")
-    overall = _python("-m", "coverage", "report")
-    core = _python("-m", "coverage", "report", "--include", "service/core/*", "--fail-under", str(CORE_PERCENT))
-    return tests or overall or core
+    jobs.python("tests", *COVERED, "-m", "alone", *arguments)
+    with _timed("tests that run alone"):
+        jobs.finish()
+    jobs.python("coverage", "-m", "coverage", "combine", "--quiet")
+    jobs.finish()
+    jobs.python("coverage", "-m", "coverage", "report")
+    jobs.finish()
+    core = ("report", "--include", "service/core/*", "--fail-under", str(CORE_PERCENT))
+    jobs.python("coverage of the core", "-m", "coverage", *core)
+    jobs.finish()
 
 
-def _everything() -> int:
-    """The suite, and what needs more than Python."""
-    tests = _suite()
-    print("\n== tests that need more than Python", flush=True)
-    return _python("-m", "pytest", "tests/everything") or tests
+def _lanes(jobs: Jobs, lanes: int, claims: str, python: tuple[str, ...], arguments: tuple[str, ...]) -> None:
+    """Runs of pytest that share the tests, the first one shown as it goes, and the checks."""
+    for name in CHECKS:
+        jobs.check(name)
+    shared = ("-p", "tools.lanes", "--claims", claims, *arguments)
+    for lane in range(lanes):
+        jobs.python("tests", *python, *shared, shown=not lane)
+    with _timed("tests and checks"):
+        jobs.finish()
 
 
-def _start(*arguments: str, output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    """Starts Python with these arguments."""
-    stderr = None if output is None else subprocess.STDOUT
-    return spawn([sys.executable, *arguments], cwd=ROOT, stdout=output, stderr=stderr)
-
-
-def _python(*arguments: str) -> int:
-    """Runs Python with these arguments to its end."""
-    return _wait(_start(*arguments))
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Waits for its end.
-
-    Raises:
-        Stopped: somebody asked for an end, and the process has ended.
-    """
-    try:
-        return process.wait()
-    except Stopped:
-        process.send_signal(signal.SIGINT)
-        process.wait()
-        raise
+@contextlib.contextmanager
+def _timed(what: str) -> Iterator[None]:
+    """Say how long it took, and how long processors worked for it."""
+    began_s, before = time.monotonic(), os.times()
+    yield
+    after = os.times()
+    worked_s = after.children_user + after.children_system - before.children_user - before.children_system
+    print(f"\n{what}: {time.monotonic() - began_s:.0f} s, {worked_s:.0f} s of processor time", flush=True)
 
 
 if __name__ == "__main__":

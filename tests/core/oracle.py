@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from histories.decoder_oracle import exactly
 from service.core.model import LatePolicy, Reason, Transaction, WindowClosed
 from tests.driver import T0
-from tests.strategies import Batch, Story, exactly
+from tests.strategies import Batch, Story
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ def test_a_clock_that_jumps_again_and_again_moves_the_bound_in_few_steps() -> No
     assert len(ahead.horizons) < 25
 
 
-def test_whoever_reads_on_judges_what_was_judged_by_the_bound_of_that_time() -> None:
+def test_a_successor_judges_what_was_judged_by_the_bound_of_that_time() -> None:
     first = by_event_time(max_future_ms=1_000)
     assert [1] == [one.offset for one in first.read(tx(0), tx(1_001), tx(1_000)).set_aside]
     second = by_event_time(first.task.progress(), max_future_ms=1_000)

@@ -1,4 +1,4 @@
-"""Late is an event time below the watermark that the record meets; what becomes of it is the policy's."""
+"""A record is late when its event time is below the watermark at that moment; the policy decides what happens to it."""
 
 # ruff: noqa: SIM300 - expected == actual
 

@@ -1,4 +1,4 @@
-"""Sums are exact in decimal, whatever the amounts, their number and their order."""
+"""Sums are exact in decimal for any amounts, any number of them and any order."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from histories.decoder_oracle import exactly
 from service.core.money import MAX_DIGITS, SCALE, UNITS_LIMIT, Total, whole_units
-from tests.strategies import AMOUNTS, EVERYDAY_AMOUNTS, exactly
+from tests.strategies import AMOUNTS, EVERYDAY_AMOUNTS
 
 EDGE = UNITS_LIMIT / SCALE
 """The greatest sum that is counted in units."""
@@ -62,7 +63,7 @@ def test_running_over_the_edge_of_the_units_is_exact(sign: int, step: float) -> 
 
 
 def test_amounts_of_sixteen_digits_are_exact_on_top_of_a_sum_that_is_below_zero() -> None:
-    """Their floats stand 1.2 ten-thousandths apart, so the nearest ten-thousandth says nothing."""
+    """Their floats are 1.2 ten-thousandths apart, so the nearest ten-thousandth says nothing."""
     for units in range(7_000_000_000_000_000, 7_000_000_000_002_000):
         amounts = [1 - EDGE, units / SCALE]
         assert sum(map(exactly, amounts)) == Fraction(total(amounts))

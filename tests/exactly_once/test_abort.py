@@ -8,11 +8,11 @@ from confluent_kafka import TopicPartition
 from brokerkit.broker import Broker
 from brokerkit.client import committed, create_topics, produce, read_all
 from brokerkit.service_process import Names, transaction
+from histories.oracle import audit
 from service.kafka.guards.hanging_calls import CALL_TIMEOUT_S
 from service.kafka.producer import TxnProducer
 from service.loop.errors import Abortable
 from tests.inside import Inside
-from tests.oracle import audit
 
 NOW_MS = 1_715_392_800_000
 
@@ -42,7 +42,7 @@ def test_a_commit_that_fails_at_its_last_step_changes_nothing_and_is_made_up_for
     inside = Inside(broker, names, FailsAtFirst)
     produce(broker, names.transactions, [*[transaction("tx1", NOW_MS, "4000.01")] * 2, ("tx1", "rubbish")])
     try:
-        inside.turn_until(lambda: inside.sink.failures == 0)  # type: ignore[attr-defined]
+        inside.turn_until(lambda: inside.producer.failures == 0)  # type: ignore[attr-defined]
         assert [position.offset for position in committed(broker, names.group, names.transactions)] == [-1001]
         for topic in (names.alerts, names.aggregates, names.dead_letter):
             assert read_all(broker, topic) == []

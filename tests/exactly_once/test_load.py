@@ -3,21 +3,15 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics, produce, read_all
+from brokerkit.processes import peak_mib
 from brokerkit.service_process import Names, running, transaction, wait_until
+from histories.load import START_MS
+from histories.oracle import audit
 from service.core.model import MAX_ID_CHARS
-from tests.exactly_once.load import START_MS
 from tests.integration.test_service import checkpointed
-from tests.oracle import audit
-
-
-def peak_mib(pid: int) -> float:
-    """The greatest resident size that a process has had."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def test_a_burst_in_which_every_key_is_anomalous_loses_no_alert_and_keeps_each_keys_order(

@@ -10,13 +10,13 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics, read_all
+from brokerkit.proxy import Proxy
 from brokerkit.service_process import wait_until
+from histories.run import proxied_broker
 from service.kafka.producer import TxnProducer
 from service.loop.errors import Abortable
 from service.wire.records import OutRecord
-from tests.exactly_once.run import proxied_broker
 from tests.inside import initialise
-from tests.proxy import Proxy
 
 WAIT_S = 6
 """So long the client waits before it sends a record again: the abort comes first."""
@@ -65,22 +65,22 @@ def test_a_record_is_not_taken_for_one_that_the_broker_has_of_an_aborted_txn(
         "reconnect.backoff.max.ms": 100,
         "log_level": 0,
     }
-    producers: list[Producer] = []
+    clients: list[Producer] = []
 
     def make(*_: object) -> Producer:
-        producers.append(Producer(config))
-        return producers[-1]
+        clients.append(Producer(config))
+        return clients[-1]
 
     def send(value: bytes) -> None:
-        sink.send([OutRecord(topic, b"tx1", value, [])])
+        producer.send([OutRecord(topic, b"tx1", value, [])])
 
     def values(isolation: str) -> list[bytes | None]:
         return [record.value() for record in read_all(broker, topic, isolation)]
 
-    sink = TxnProducer(make, lambda: True, lambda: None)
-    initialise(sink)
+    producer = TxnProducer(make, lambda: True, lambda: None)
+    initialise(producer)
     send(b"answered")
-    assert producers[0].flush(10) == 0
+    assert clients[0].flush(10) == 0
     proxy.deaf = True
     send(b"not answered")
     wait_until(lambda: values("read_uncommitted") == [b"answered", b"not answered"])
@@ -90,11 +90,11 @@ def test_a_record_is_not_taken_for_one_that_the_broker_has_of_an_aborted_txn(
         proxy.open()
         time.sleep(2)  # until its connections are there again
         with pytest.raises(Abortable, match="send_offsets_to_transaction"):
-            sink.commit([TopicPartition(topic, 0, 1)], metadata)
+            producer.commit([TopicPartition(topic, 0, 1)], metadata)
     else:
         threading.Timer(0.5, proxy.open).start()
-    sink.abort()
-    initialise(sink)
+    producer.abort()
+    initialise(producer)
     send(b"the next one")
-    producers[-1].commit_transaction(10)
+    clients[-1].commit_transaction(10)
     assert values("read_committed") == [b"the next one"]

@@ -1,4 +1,4 @@
-"""The service with a consumer that stands still when it is asked to: `python -m tests.integration.standing_service`.
+"""The service with a consumer that hangs on request: `python -m tests.integration.standing_service`.
 
 A line on standard input makes the next consume() wait as librdkafka waits after the wall clock was set back by two
 hours: in C, for an absolute time of that clock, so that the main thread runs no signal handler. Ticks come ten times as
@@ -41,7 +41,7 @@ class StandingConsumer:
         return getattr(self._consumer, name)
 
     def consume(self, count: int, timeout_s: float) -> Any:  # noqa: ANN401
-        """As the real one does, until it is to stand."""
+        """As the real one does, until the test asks it to hang."""
         if self._stand.is_set():
             wait_for_the_clock(time.time() + BACK_S)
         return self._consumer.consume(count, timeout_s)

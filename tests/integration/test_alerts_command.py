@@ -53,7 +53,7 @@ def alerts(broker: Broker, names: Names, *arguments: str, **variables: str) -> s
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_what_is_no_alert_is_told_and_passed_over(broker: Broker, unique: Callable[[str], str], form: str) -> None:
+def test_what_is_no_alert_is_named_and_skipped(broker: Broker, unique: Callable[[str], str], form: str) -> None:
     names = Names(unique)
     create_topics(broker, names.alerts)
     strangers = [("x", b"rubbish"), ("x", b"{}"), ("x", b"\xff"), ("x", b"[" * 100_000), ("x", None)]

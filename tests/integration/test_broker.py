@@ -1,4 +1,4 @@
-"""The launcher of the real broker, which everything else here stands on."""
+"""The launcher of the real broker, which all other tests here need."""
 
 import hashlib
 import os
@@ -148,7 +148,7 @@ def _fetch(content: bytes) -> Callable[[Jar, Path, Advance], Path]:
 
 
 def _runs(pid: int) -> bool:
-    """A zombie, whose parent is dead and which nobody has buried yet, does not run."""
+    """A zombie process, which has ended and whose parent has not collected its exit code, does not run."""
     try:
         os.kill(pid, 0)
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

@@ -1,4 +1,4 @@
-"""How what both programs write is compressed, as it stands on the broker's disk."""
+"""How the output of both programs is compressed, read from the broker's disk."""
 
 import json
 import time

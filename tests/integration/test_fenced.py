@@ -19,22 +19,22 @@ from tests.inside import initialise
 def test_a_fenced_producer_tells_why_at_the_next_call(broker: Broker, unique: Callable[[str], str], how: str) -> None:
     topic, name = unique("alerts"), unique("one")
     create_topics(broker, topic)
-    producers: list[Producer] = []
+    clients: list[Producer] = []
 
     def make(*_: object) -> Producer:
         config: dict[str, Any] = {"bootstrap.servers": broker.bootstrap_servers, "transactional.id": name}
-        producers.append(Producer(config))
-        return producers[-1]
+        clients.append(Producer(config))
+        return clients[-1]
 
     def initialised() -> TxnProducer:
-        sink = TxnProducer(make, lambda: True, lambda: None)
-        initialise(sink)
-        return sink
+        producer = TxnProducer(make, lambda: True, lambda: None)
+        initialise(producer)
+        return producer
 
     record = OutRecord(topic, b"tx1", b"{}", [])
     older = initialised()
     older.send([record])
-    producers[0].flush(10)
+    clients[0].flush(10)
     initialised()
     older.send([record])
     problems: list[KafkaProblem] = []

@@ -9,9 +9,9 @@ from confluent_kafka.admin import AdminClient
 
 from brokerkit.broker import Broker
 from brokerkit.files import free_ports
+from brokerkit.proxy import Proxy
 from brokerkit.service_process import Names, ServiceProcess, running
 from service.kafka.guards.group_protocol import NEEDED, Lines, offered
-from tests.proxy import Proxy
 
 OFFERED = pack(">hhh", 68, 0, 1)
 """In an answer to ApiVersions: ConsumerGroupHeartbeat from version 0 to 1."""
@@ -43,7 +43,7 @@ def test_the_version_that_the_broker_offers_is_found(broker: Broker, unique: Cal
 def test_a_broker_that_offers_too_old_a_heartbeat_or_none_is_one_line_and_exit_2(
     broker: Broker, unique: Callable[[str], str], changed: bytes
 ) -> None:
-    """The client of such a broker reports no error, and waits for ever."""
+    """The client of such a broker reports no error and waits without an end."""
     with Proxy(free_ports(1)[0], broker.node.port) as proxy:
         proxy.changed[OFFERED] = changed
         with running(f"127.0.0.1:{proxy.port}", Names(unique)) as service:

@@ -41,9 +41,9 @@ def test_no_turn_is_longer_than_a_poll_and_a_commit(
         inside.turn_until(lambda: len(inside.board.status.partitions) == PARTITIONS)
         load.start()
         turn_for(4)
-        inside.source.rewind(map(Partition, range(1, PARTITIONS)))  # they start again while partition 0 is read
+        inside.consumer.rewind(map(Partition, range(1, PARTITIONS)))  # they start again while partition 0 is read
         turn_for(2)
-        assert not inside.source.restoring
+        assert not inside.consumer.restoring
     finally:
         ended.set()
         load.join()

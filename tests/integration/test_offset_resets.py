@@ -112,7 +112,7 @@ def test_an_offset_whose_record_has_expired_is_said(broker: Broker, names: Names
     assert run_until(broker, names, 3) == [(1, "expired", 1, 2)]
 
 
-def test_a_partition_that_was_added_is_told_from_a_group_without_offsets(broker: Broker, names: Names) -> None:
+def test_a_partition_that_was_added_is_distinguished_from_a_group_without_offsets(broker: Broker, names: Names) -> None:
     write(broker, names, 3)
     run_until(broker, names, 6)
     admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})

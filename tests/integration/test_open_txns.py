@@ -12,7 +12,9 @@ from tests.inside import Inside
 NOW_MS = 1_715_392_800_000
 
 
-def test_an_open_txn_is_told_and_an_aborted_one_is_committed_past(broker: Broker, unique: Callable[[str], str]) -> None:
+def test_an_open_txn_is_shown_and_an_aborted_one_is_committed_past(
+    broker: Broker, unique: Callable[[str], str]
+) -> None:
     names = Names(unique)
     create_topics(broker, names.transactions, names.alerts, names.aggregates, names.late, names.dead_letter)
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": unique("upstream")})

@@ -37,12 +37,12 @@ def test_a_partition_that_is_not_fetched_any_more_is_found_by_its_records(
         silent_until_s = time.monotonic() + 3
         inside.turn_until(lambda: time.monotonic() > silent_until_s)
         assert stuck() is None
-        inside.consumer.pause([TopicPartition(names.transactions, 1)])
+        inside.client.pause([TopicPartition(names.transactions, 1)])
         produce(broker, names.transactions, [(*record, (), 0), (*record, (), 1)])
         inside.turn_until(lambda: stuck() is not None)
         assert stuck() == "partition 1 is stuck at offset 1 although it has records"
         assert at(2, 1)()
-        inside.consumer.resume([TopicPartition(names.transactions, 1)])
+        inside.client.resume([TopicPartition(names.transactions, 1)])
         inside.turn_until(at(2, 2))
         inside.turn_until(lambda: stuck() is None)
     finally:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from brokerkit.broker import Broker
 from brokerkit.client import produce
@@ -60,7 +61,7 @@ def expressions() -> list[str]:
 
 @pytest.fixture(scope="module")
 def prometheus(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """It scrapes a service that has had good, late and bad records, anomalies, and a rebalance."""
+    """It scrapes a service with good, late and bad records, anomalies, and a rebalance."""
     folder = tmp_path_factory.mktemp("prometheus")
     names = Names(lambda name: f"prometheus.{name}")
     with running(broker, names) as service:
@@ -145,6 +146,15 @@ def test_each_alert_has_its_tests_and_its_paragraph() -> None:
         assert tests.count(f"alertname: {alert}\n        exp_alerts") == 1, alert
         assert tests.count(f"alertname: {alert}}}") >= 1, alert
         assert alert in headings
+
+
+def test_each_alert_links_to_its_paragraph_below_a_base_that_can_be_set() -> None:
+    rules = [rule for group in yaml.safe_load((RULES / "txwatch.yml").read_text())["groups"] for rule in group["rules"]]
+    links = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in rules if "alert" in rule}
+    form = re.compile(r"\{\{ or \$externalLabels\.runbooks \"(https://[^\"]+/docs/operations\.md)\" \}\}#(\w+)")
+    found = {alert: form.fullmatch(link) for alert, link in links.items()}
+    assert {alert: match and match[2] for alert, match in found.items()} == {alert: alert.lower() for alert in links}
+    assert len({match and match[1] for match in found.values()}) == 1
 
 
 def test_the_dashboard_is_what_its_program_writes() -> None:

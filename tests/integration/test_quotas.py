@@ -12,14 +12,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from brokerkit.broker import Broker
 from brokerkit.client import HasBootstrapServers, committed, create_topics, produce, read_all
 from brokerkit.service_process import Names, ServiceProcess, running, transaction, wait_until
+from histories.load import START_MS
+from histories.oracle import audit
 from service.kafka.guards.throttle import Throttle
 from service.kafka.producer import TxnProducer
 from service.loop.errors import Replaced, Retriable
 from service.wire.records import OutRecord
-from tests.exactly_once.load import START_MS
 from tests.inside import initialise
 from tests.integration.test_service import checkpointed
-from tests.oracle import audit
 from tests.quotas import set_quota
 
 ABORTED = 'txwatch_transactions_total{outcome="aborted"}'
@@ -141,22 +141,22 @@ def test_a_txn_that_a_quota_holds_up_for_longer_than_its_timeout_is_given_up_and
 
     consumer = Consumer({"bootstrap.servers": strict.bootstrap_servers, "group.id": unique("group"), "log_level": 0})
     offsets, metadata = [TopicPartition(topic, 0, 1)], consumer.consumer_group_metadata()
-    sink = TxnProducer(
+    producer = TxnProducer(
         make, lambda: True, lambda: None, throttled=lambda: throttle.active, txn_timeouts_ms=(8_000, longest_ms)
     )
-    initialise(sink)
+    initialise(producer)
     set_quota(strict, name, producer_byte_rate=25_000)
     records = [OutRecord(topic, b"tx1", os.urandom(1_000), []) for _ in range(500)]
-    sink.send(records)
+    producer.send(records)
     with pytest.raises(Replaced, match=f"longer than its timeout of 8 s, the next one may take {longest_ms // 1000} s"):
-        sink.commit(offsets, metadata)
+        producer.commit(offsets, metadata)
     if longest_ms == 70_000:
         with pytest.raises(Retriable, match="INVALID_TRANSACTION_TIMEOUT"):
-            sink.initialise()
+            producer.initialise()
         set_quota(strict, name, producer_byte_rate=None)
-    initialise(sink)
-    sink.send(records)
-    sink.commit(offsets, metadata)
+    initialise(producer)
+    producer.send(records)
+    producer.commit(offsets, metadata)
     assert len(read_all(strict, topic)) == len(records)
 
 

@@ -185,7 +185,7 @@ def test_a_time_that_no_calendar_holds_costs_its_row_and_none_of_those_before_it
 
 
 class Failing(Source):
-    """A file whose reading fails behind the rows of `numbered`, in a way that nobody had foreseen."""
+    """A file whose reading fails after the rows of `numbered`, with an error that no code expects."""
 
     def open_pass(self, start_row: int) -> CsvRows:
         rows = super().open_pass(start_row)
@@ -202,7 +202,7 @@ class Failing(Source):
         return rows
 
 
-def test_an_error_that_nobody_had_foreseen_loses_no_row_and_the_rest_comes_from_next_row_on(
+def test_an_unforeseen_error_loses_no_row_and_the_rest_comes_from_next_row_on(
     broker: Broker, topic: str, tmp_path: Path
 ) -> None:
     stop = Stop()

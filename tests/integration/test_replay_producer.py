@@ -290,7 +290,7 @@ def test_a_broker_that_stays_away_leaves_a_summary_that_resumes_without_a_loss(
         properties = json.dumps({"message.timeout.ms": 300_000 if stopped else 2000})
         pace = ("--pace", "rate", "--rate", "4000")
         with begin(broker, topic, path, *pace, KAFKA_PROPERTIES=properties) as process:
-            # Of the last rows in the topic the broker may not have told yet.
+            # The client may not have the broker's answer for the last rows in the topic yet.
             wait_for_records(broker, topic, 3000, process)
             broker.kill()
             if stopped:

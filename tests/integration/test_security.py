@@ -13,8 +13,8 @@ import pytest
 from brokerkit.client import committed, create_topics, produce, read_all
 from brokerkit.secured import PASSWORD, Acl, Secured, secured_broker
 from brokerkit.service_process import ROOT, Names, ServiceProcess, running, transaction, wait_until
+from histories.oracle import audit
 from tests import replay_process
-from tests.oracle import audit
 
 NOW_MS = 1_715_392_800_000
 SERVICE, REPLAY, READER = "User:service", "User:replay", "User:reader"
@@ -22,7 +22,7 @@ SERVICE, REPLAY, READER = "User:service", "User:replay", "User:reader"
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """One broker for all of these tests; nobody may do anything at first."""
+    """One broker for all of these tests. At first no user has a permission."""
     with secured_broker(tmp_path_factory.mktemp("tls")) as found:
         for principal in (SERVICE, REPLAY, READER):
             found.add_user(principal.removeprefix("User:"))
@@ -160,7 +160,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_who_is_refused_is_told_in_one_line_which_setting_is_wrong(
+def test_a_client_that_is_refused_says_in_one_line_which_setting_is_wrong(
     secured: Secured, names: Names, tmp_path: Path, what: str
 ) -> None:
     wrong = {k: str(secured.folder / v) if k == "ssl_ca_location" else v for k, v in REFUSED[what].items()}
@@ -230,7 +230,7 @@ def test_a_timeline_needs_to_read_what_it_draws(secured: Secured, names: Names, 
     assert output.exists()
 
 
-def test_a_reader_or_replay_without_permission_is_told_so(secured: Secured, names: Names, tmp_path: Path) -> None:
+def test_a_reader_or_replay_without_permission_says_so(secured: Secured, names: Names, tmp_path: Path) -> None:
     read = command({**secured.properties("reader"), "TOPICS_ALERTS": names.alerts}, "alerts")
     assert (read.returncode, read.stderr.count("\n")) == (1, 1)
     assert names.alerts in read.stderr

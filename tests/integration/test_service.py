@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from brokerkit.broker import Broker
 from brokerkit.client import committed, create_topics, produce, read_all
 from brokerkit.service_process import WINDOW_MS, Names, ServiceProcess, payloads, running, transaction, wait_until
-from tests.oracle import audit, headers_of
+from histories.oracle import audit, headers_of
 
 NOW_MS = 1_715_392_800_000
 
@@ -40,7 +40,7 @@ def service_broker(service: ServiceProcess) -> _At:
 
 
 def into_one_window() -> None:
-    """Sleep until a window has just begun, so that what is sent now lies in one."""
+    """Sleep until a window has just begun, so that what is sent now is in one window."""
     time.sleep((WINDOW_MS - time.time() * 1000 % WINDOW_MS) / 1000 + 0.05)
 
 
@@ -318,7 +318,9 @@ def test_it_stops_in_time_also_in_a_commit_that_cannot_be_done(unique: Callable[
         assert time.monotonic() - began < 15
 
 
-def test_missing_topics_are_not_created_when_told_so(broker: Broker, unique: Callable[[str], str]) -> None:
+def test_missing_topics_are_not_created_where_the_settings_forbid_it(
+    broker: Broker, unique: Callable[[str], str]
+) -> None:
     with running(broker, Names(unique), {"TOPICS_CREATE": "false"}) as service:
         assert service.process.wait(20) == 2
         assert "TOPICS_CREATE" in service.log[-1]["line"]

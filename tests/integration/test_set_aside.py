@@ -8,7 +8,7 @@ from confluent_kafka import Message
 from brokerkit.broker import Broker
 from brokerkit.client import Rec, create_topics, produce, read_all
 from brokerkit.service_process import Names, payloads, running, transaction, wait_until
-from tests.oracle import headers_of
+from histories.oracle import headers_of
 
 DAY_MS = 86_400_000
 NOW_MS = 1_715_392_800_000

@@ -1,4 +1,4 @@
-"""A service keeps its word to stop and to say that it stands, whatever its client and its reader do."""
+"""A service stops in time and says when it is stuck, also when its client or the reader of its log hangs."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ MARGIN_S = 2.0
 
 @contextlib.contextmanager
 def standing(broker: Broker, names: Names) -> Iterator[ServiceProcess]:
-    """A service whose loop stands in consume()."""
+    """A service whose loop does not return from consume()."""
     service = ServiceProcess(broker, names, module="tests.integration.standing_service")
     try:
         service.wait_ready(4)
@@ -58,7 +58,7 @@ def test_a_loop_that_stands_still_is_named_and_then_ended(broker: Broker, unique
         assert (last["event"], last["error"]) == ("fatal", "the loop has stood still for 60 s")
 
 
-def test_alerts_go_on_and_a_stop_is_in_time_where_nobody_reads_standard_error(
+def test_alerts_go_on_and_a_stop_is_in_time_where_standard_error_is_not_read(
     broker: Broker, unique: Callable[[str], str]
 ) -> None:
     names, port = Names(unique), free_ports(1)[0]

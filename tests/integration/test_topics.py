@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from brokerkit.broker import Broker
 from brokerkit.client import Rec, create_topics, librdkafka, produce, read_all
 from brokerkit.service_process import Names, payloads, running, transaction, wait_until
-from tests.oracle import audit, headers_of
+from histories.oracle import audit, headers_of
 
 NOW_MS = 1_715_392_800_000
 
@@ -41,7 +41,7 @@ def counted(broker: Broker, names: Names, prefix: str) -> int:
 
 @pytest.mark.parametrize("which", ["alerts", "dead_letter"])
 @pytest.mark.parametrize("used", [True, False])
-def test_an_output_topic_that_is_deleted_ends_the_service_and_the_next_start_makes_it_anew(
+def test_an_output_topic_that_is_deleted_ends_the_service_and_the_next_start_creates_it(
     broker: Broker, unique: Callable[[str], str], which: str, *, used: bool
 ) -> None:
     ends_and_starts_anew(broker, Names(unique), which, used=used)

@@ -1,4 +1,4 @@
-"""A replay driven by hand: the clock moves only when somebody waits, and the sink writes down what came when."""
+"""A replay driven by hand: the clock moves only during a wait, and the sink notes which row came when."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def csv_at(*times_ms: int) -> str:
 
 @dataclass
 class HandClock:
-    """Stands still until somebody waits; tells to stop at a time given."""
+    """A clock that moves only during a wait, and asks for a stop at a given time."""
 
     now_ns: int = 5 * NS_PER_S
     stop_at_ns: int | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
@@ -60,6 +62,34 @@ PLANTED: Final = {
     "within_reading": [("producer.reading.amounts", "producer.reading.source")],
 }
 
+# The packages around the two programs, and what each one must not import.
+AROUND: Final = {
+    "service": {"brokerkit", "histories", "tools", "bench", "tests"},
+    "producer": {"brokerkit", "histories", "tools", "bench", "tests"},
+    "brokerkit": {"histories", "tools", "bench", "tests"},
+    "histories": {"tools", "bench", "tests"},
+    "tools": {"histories", "tests"},
+    "bench": {"tests"},
+}
+
+
+def imported_by(package: Path) -> set[tuple[str, str]]:
+    """Each file of a package, and the package that it imports; a module that is named in a text counts, too."""
+    found = set()
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    modules = [name.name for name in names]
+                case ast.ImportFrom(module=str(module)):
+                    modules = [module]
+                case ast.Constant(value=str(text)) if re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", text):
+                    modules = [text]
+                case _:
+                    modules = []
+            found |= {(file.name, module.partition(".")[0]) for module in modules}
+    return found
+
 
 def lint(tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """What lint-imports says of a tree."""
@@ -106,6 +136,19 @@ def test_a_module_in_no_room_is_named(copy: Path) -> None:
 def test_nothing_is_planted_in_the_code_itself(copy: Path) -> None:
     done = lint(copy)
     assert (done.returncode, " 0 broken." in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("package", AROUND)
+def test_a_package_around_the_programs_imports_only_what_it_may(package: str) -> None:
+    found = imported_by(ROOT / package)
+    assert found, "the package has moved"
+    assert {(file, name) for file, name in found if name in AROUND[package]} == set()
+
+
+@pytest.mark.parametrize("line", ["import tests.oracle", "from tests import oracle", 'MODULE = "tests.asker"'])
+def test_an_import_of_the_tests_is_found(tmp_path: Path, line: str) -> None:
+    (tmp_path / "one.py").write_text(f"import sys\n\ndef f():\n    {line}\n", encoding="utf-8")
+    assert imported_by(tmp_path) == {("one.py", "sys"), ("one.py", "tests")}
 
 
 def test_the_seam_of_the_loop_loads_no_client() -> None:

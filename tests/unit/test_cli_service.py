@@ -89,7 +89,7 @@ def test_help_of_alerts_names_every_option(txwatch: Txwatch) -> None:
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["alerts"], ["config"], ["schema"]], ids=" ".join)
-def test_the_version_is_told_by_every_command(txwatch: Txwatch, command: list[str]) -> None:
+def test_every_command_prints_the_version(txwatch: Txwatch, command: list[str]) -> None:
     done = txwatch(*command, "--version")
     assert (0, "") == (done.code, done.err)
     assert __version__ in done.out
@@ -234,7 +234,7 @@ def test_a_wrong_value_stops_the_start(txwatch: Txwatch) -> None:
     assert "WINDOW_SIZE_MS" in txwatch("run", WINDOW_SIZE_MS="-1").complaint()
 
 
-def test_a_secret_written_wrong_is_not_told(txwatch: Txwatch) -> None:
+def test_a_secret_written_wrong_is_not_printed(txwatch: Txwatch) -> None:
     line = txwatch("run", KAFKA_PROPERTIES='{"sasl.password":"hunter2"').complaint()
     assert "KAFKA_PROPERTIES" in line
     assert "hunter2" not in line

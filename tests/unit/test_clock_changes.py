@@ -13,8 +13,8 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from histories.clock_oracle import Rules
 from service.core.model import ClockName, LatePolicy
-from tests.clock_oracle import Rules
 from tests.loop import FakeKafka, Loop, pay
 from tests.unit.test_clock_histories import EVENT, INGESTION, PARTITIONS, STEPS, Crash, History, Put, Step, Turn
 

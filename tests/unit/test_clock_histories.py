@@ -11,10 +11,10 @@ from typing import Any, Literal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from histories.clock_oracle import Rec, Rules, expect
 from service.core.model import ClockName, LatePolicy, Offset
 from service.loop.errors import Abortable, KafkaProblem, Retriable
 from service.wire.progress import decode_progress
-from tests.clock_oracle import Rec, Rules, expect
 from tests.driver import T0
 from tests.loop import TOPIC, FakeKafka, Loop, pay
 

@@ -1,4 +1,4 @@
-"""A file's bytes to rows: every row is sent, skipped or rejected, whatever is in the file and however it is cut."""
+"""A file's bytes to rows: every row is sent, skipped or rejected, for any content and any blocks."""
 
 from __future__ import annotations
 

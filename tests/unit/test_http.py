@@ -1,4 +1,4 @@
-"""The HTTP pages over a real socket: what they say, who is refused, and that nobody can hold them up."""
+"""The HTTP pages over a real socket: what they say, which requests are refused, and that no client can hold them up."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -101,7 +101,7 @@ def test_a_head_has_no_body_on_the_wire(site: Site) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-def test_other_methods_are_refused_and_told_which_are_not(site: Site, method: str) -> None:
+def test_other_methods_are_refused_with_the_allowed_ones(site: Site, method: str) -> None:
     with site.connect() as client, client.makefile("rb") as answer:
         client.sendall(f"{method} /metrics HTTP/1.1\r\nHost: txwatch\r\n\r\n".encode())
         head = answer.read().partition(b"\r\n\r\n")[0]
@@ -188,7 +188,7 @@ def test_the_status_says_why_it_is_not_ready_and_null_for_no_watermark(site: Sit
     assert {"ready": False, "reason": "starting", "throttled": None, "watermark": None, "partitions": []} == shown
 
 
-def test_the_versions_of_its_parts_are_nobodys_business(site: Site) -> None:
+def test_the_versions_of_its_parts_are_not_shown(site: Site) -> None:
     connection = site.connect()
     connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
     with connection.makefile("rb") as answer:
@@ -245,7 +245,7 @@ def test_one_connection_too_many_cuts_off_the_oldest_and_all_others_are_served()
 
 
 @pytest.mark.slow
-def test_a_crowd_that_says_nothing_keeps_nobody_out(site: Site) -> None:
+def test_a_crowd_of_silent_clients_keeps_no_other_out(site: Site) -> None:
     crowd = [site.connect() for _ in range(5 * MAX_CONNECTIONS)]
     began_s = time.monotonic()
     assert 200 == site.ask("/healthz")[0]
@@ -263,11 +263,11 @@ def test_a_place_that_is_left_can_be_taken_again(site: Site) -> None:
 
 
 class SlowClients:
-    """Two clients that mean no good, at the same time, and how long each of them was borne."""
+    """Two slow clients at the same time, and after how long each of them was cut off."""
 
     def __init__(self) -> None:
         self.site = Site()
-        self.borne_s: dict[str, float] = {}
+        self.cut_off_s: dict[str, float] = {}
         self._connected = threading.Barrier(3)
         clients = [threading.Thread(target=client) for client in (self._silent, self._dribbling)]
         for client in clients:
@@ -285,7 +285,7 @@ class SlowClients:
         with self.site.connect() as connection:
             self._connected.wait(30)
             connection.recv(1)
-        self.borne_s["silent"] = time.monotonic() - began_s
+        self.cut_off_s["silent"] = time.monotonic() - began_s
 
     def _dribbling(self) -> None:
         began_s = time.monotonic()
@@ -302,7 +302,7 @@ class SlowClients:
                     continue
                 except OSError:
                     break
-        self.borne_s["dribbling"] = time.monotonic() - began_s
+        self.cut_off_s["dribbling"] = time.monotonic() - began_s
 
 
 @pytest.fixture(scope="module")
@@ -313,14 +313,16 @@ def slow_clients() -> SlowClients:
 
 @pytest.mark.slow
 def test_a_client_that_says_nothing_is_cut_off(slow_clients: SlowClients) -> None:
-    assert REQUEST_TIMEOUT_S - 1 < slow_clients.borne_s["silent"] < CONNECTION_TIMEOUT_S - 1
+    assert REQUEST_TIMEOUT_S - 1 < slow_clients.cut_off_s["silent"] < CONNECTION_TIMEOUT_S - 1
 
 
+@pytest.mark.slow
 def test_a_client_that_dribbles_is_cut_off(slow_clients: SlowClients) -> None:
-    assert CONNECTION_TIMEOUT_S - 1 < slow_clients.borne_s["dribbling"] < CONNECTION_TIMEOUT_S + 2
+    assert CONNECTION_TIMEOUT_S - 1 < slow_clients.cut_off_s["dribbling"] < CONNECTION_TIMEOUT_S + 2
 
 
-def test_slow_clients_hold_up_nobody(slow_clients: SlowClients) -> None:
+@pytest.mark.slow
+def test_slow_clients_do_not_hold_up_others(slow_clients: SlowClients) -> None:
     assert 200 == slow_clients.others
     assert slow_clients.others_waited_s < REQUEST_TIMEOUT_S / 2
 
@@ -361,7 +363,7 @@ def has_ipv6() -> bool:
         ("::1", False, True),
     ],
 )
-def test_it_listens_where_it_is_told_and_nowhere_else(host: str, *, by_ipv4: bool, by_ipv6: bool) -> None:
+def test_it_listens_on_the_given_address_and_nowhere_else(host: str, *, by_ipv4: bool, by_ipv6: bool) -> None:
     if host == "::1" and not has_ipv6():
         with pytest.raises(OSError, match="Errno") as refused:
             Site(host)

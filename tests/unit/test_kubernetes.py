@@ -100,7 +100,7 @@ def test_the_settings_are_some_that_there_are() -> None:
     assert CONTAINER["envFrom"][0]["configMapRef"]["name"] == BASE["configMapGenerator"][0]["name"]
 
 
-def test_the_pod_is_nobody_and_writes_nowhere() -> None:
+def test_the_pod_is_not_root_and_writes_nowhere() -> None:
     user = re.search(r"^USER (\d+):(\d+)$", (kubernetes.ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert user is not None
     context = POD["securityContext"]

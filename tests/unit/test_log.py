@@ -1,4 +1,4 @@
-"""Logs: one line each, to standard error, whoever writes them."""
+"""Logs: one line each, to standard error, from the service and from libraries."""
 
 # ruff: noqa: SIM300 - expected == actual
 

@@ -1,4 +1,4 @@
-"""A loop that stands still is reported once, with its place, and ended after twice the time."""
+"""A loop that does not turn is reported once, with its place, and ended after twice the time."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -22,7 +22,7 @@ END = round(END_AFTER_S)
 
 
 class Watched:
-    """A board whose loop turns when told, and the watch over it."""
+    """A board whose loop turns when the test says so, and the watch over it."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

@@ -17,7 +17,7 @@ from service.core.model import Reason
 from service.observe.metrics import Metrics
 from service.observe.status import PartitionStatus, Status, StatusBoard
 
-CONTRACT = {
+DECLARED = {
     "txwatch_records": ("counter", {"topic", "partition"}),
     "txwatch_records_late": ("counter", {"topic", "partition"}),
     "txwatch_records_rejected": ("counter", {"reason"}),
@@ -81,9 +81,9 @@ def used() -> Shown:
     return shown
 
 
-@pytest.mark.parametrize("name", CONTRACT)
+@pytest.mark.parametrize("name", DECLARED)
 def test_a_metric_has_the_contracts_type_and_labels(name: str) -> None:
-    kind, labels = CONTRACT[name]
+    kind, labels = DECLARED[name]
     family = used().families()[name]
     assert kind == family.type
     assert family.samples
@@ -93,7 +93,7 @@ def test_a_metric_has_the_contracts_type_and_labels(name: str) -> None:
 
 def test_counters_end_in_total_in_both_formats() -> None:
     shown = used()
-    counters = {f"{name}_total" for name, (kind, _) in CONTRACT.items() if kind == "counter"}
+    counters = {f"{name}_total" for name, (kind, _) in DECLARED.items() if kind == "counter"}
     for text in (generate_latest(shown.registry).decode(), generate_openmetrics(shown.registry).decode()):  # type: ignore[no-untyped-call]
         assert counters <= {line.partition("{")[0].partition(" ")[0] for line in text.splitlines()}
 
@@ -104,17 +104,17 @@ def test_everything_has_the_prefix() -> None:
 
 
 def undeclared(registry: CollectorRegistry) -> list[str]:
-    """Metrics, and labels of metrics, that are not declared in CONTRACT or have too many values.
+    """Metrics, and labels of metrics, that are not declared in DECLARED or have too many values.
 
     A metric is asked for itself, too: one that has labels and was never used shows no sample.
     """
     found = {family.name: family for family in registry.collect()}
-    names = [name for name in found if name not in CONTRACT]
+    names = [name for name in found if name not in DECLARED]
     labels = [
         f"{name}{{{label}}}"
         for name, family in found.items()
         for label in sorted({label for sample in family.samples for label in sample.labels} - {"le"})
-        if label not in BOUNDED or label not in CONTRACT.get(name, ("", set()))[1]
+        if label not in BOUNDED or label not in DECLARED.get(name, ("", set()))[1]
     ]
     return names + labels
 
@@ -122,7 +122,7 @@ def undeclared(registry: CollectorRegistry) -> list[str]:
 def test_every_metric_and_every_label_is_declared() -> None:
     shown = used()
     assert [] == undeclared(shown.registry)
-    assert set(CONTRACT) == {family.name for family in shown.registry.collect()}
+    assert set(DECLARED) == {family.name for family in shown.registry.collect()}
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_the_guard_refuses_an_id_as_a_label_of_a_declared_metric(monkeypatch: py
     registry = CollectorRegistry()
     Counter("txwatch_records", "planted", ("topic", "transaction_id"), registry=registry).labels("transactions", "tx1")
     assert ["txwatch_records{transaction_id}"] == undeclared(registry)
-    monkeypatch.setitem(CONTRACT, "txwatch_records", ("counter", {"topic", "transaction_id"}))
+    monkeypatch.setitem(DECLARED, "txwatch_records", ("counter", {"topic", "transaction_id"}))
     assert ["txwatch_records{transaction_id}"] == undeclared(registry), "no declaration makes it one of few values"
 
 
@@ -221,7 +221,7 @@ ALWAYS = {"txwatch_build_info", "txwatch_ready"}
 def test_where_no_partition_is_assigned_no_gauge_of_one_is_left() -> None:
     shown = used()
     shown.board.status = Status(None)
-    gauges = [name for name, (kind, _) in CONTRACT.items() if kind == "gauge" and name not in ALWAYS]
+    gauges = [name for name, (kind, _) in DECLARED.items() if kind == "gauge" and name not in ALWAYS]
     families = shown.families()
     assert [] == [sample for name in gauges if name in families for sample in families[name].samples]
     assert 5 == shown.sample("records_total", topic="transactions", partition="0")

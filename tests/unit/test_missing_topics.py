@@ -9,7 +9,7 @@ from service.loop.output_topics import OutputTopics
 
 
 class Waiting:
-    """A search with a clock that is moved by hand."""
+    """A watch whose clock the test moves."""
 
     def __init__(self) -> None:
         self.now_s = 1_000.0

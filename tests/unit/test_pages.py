@@ -16,7 +16,7 @@ PAGES: Final = sorted(
     for path in ROOT.rglob("*.md")
     if not any(part.startswith(".") or part == "node_modules" for part in path.relative_to(ROOT).parts)
 )
-FOLDERS: Final = ("service", "producer", "tools", "brokerkit", "bench", "config", "tests")
+FOLDERS: Final = ("service", "producer", "tools", "brokerkit", "histories", "bench", "config", "tests")
 CODE: Final = re.compile(r"^(```|~~~).*?^\1[^\n]*$|^(?: {4}|\t)[^\n]*$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
 HEADING: Final = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
@@ -105,6 +105,65 @@ def test_every_decision_says_what_was_seen_what_we_do_and_when_it_can_go() -> No
                 assert re.search(r"^\*\*Seen\*\* \(20\d\d-\d\d-\d\d.*\)", decision, re.MULTILINE | re.DOTALL), title
                 assert "\n\n**We** " in decision, title
                 assert re.search(r"^\*\*(Can go\*\* |Stays\.\*\*)", decision, re.MULTILINE), title
+
+
+def guide() -> dict[str, str]:
+    """What CONTRIBUTING.md says about adding each thing."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    return dict(re.findall(r"^\| (?:a|an) \*\*(.+?)\*\*(.*) \|$", page, re.MULTILINE))
+
+
+def not_there(text: str) -> list[str]:
+    """The files, modules and names in backticks that a text mentions and the checkout does not have.
+
+    NAME and FAULT stand for the new file's own. A name must be in one of the files that the same text mentions.
+    """
+    folder, files, missing = ROOT, list[Path](), list[str]()
+    for mention in re.findall(r"`([^`\n]+)`", text):
+        if found := re.fullmatch(r"python -m ([\w.]+).*", mention):
+            path = ROOT / f"{found[1].replace('.', '/')}.py"
+        elif re.fullmatch(r"[\w./-]+/|[\w./-]+\.(?:py|toml|yml|md)", mention):
+            path = ROOT / mention if "/" in mention else folder / mention
+            folder = path.parent
+        else:
+            if (name := re.fullmatch(r"\w+", mention)) and not any(name[0] in file.read_text() for file in files):
+                missing.append(mention)
+            continue
+        if {"NAME", "FAULT"} & set(re.findall(r"[A-Z]+", path.name)):
+            path = path.parent
+        if not path.exists():
+            missing.append(mention)
+        elif path.is_file():
+            files.append(path)
+    return missing
+
+
+@pytest.mark.parametrize("kind", guide())
+def test_what_contributing_says_about_adding_something_is_there(kind: str) -> None:
+    assert not_there(guide()[kind]) == []
+
+
+def test_contributing_says_how_to_add_each_kind_of_thing() -> None:
+    assert {"setting", "metric", "log event", "detector", "detector with state", "input format", "command"} <= {
+        *guide()
+    }
+    for kind, text in guide().items():
+        assert re.search(r"`(service|histories)/", text), kind
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("`service/core/gone.py`", ["service/core/gone.py"]),
+        ("`service/core/task.py`: `PartitionTask`, `Gone`", ["Gone"]),
+        ("`tests/unit/test_pages.py`, `test_gone.py`", ["test_gone.py"]),
+        ("`service/gone/NAME.py`", ["service/gone/NAME.py"]),
+        ("`python -m tools.gone rules`", ["python -m tools.gone rules"]),
+        ("`service/core/detectors/NAME.py`, `python -m tools.kubernetes rules`, `docs/`", []),
+    ],
+)
+def test_a_place_that_is_not_there_is_found(text: str, missing: list[str]) -> None:
+    assert not_there(text) == missing
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""How both programs end: with their code and all that they printed, past whatever would run at exit."""
+"""How both programs end: with their code and all their output, without the handlers that Python runs at exit."""
 
 import subprocess
 import sys

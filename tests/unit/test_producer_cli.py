@@ -40,7 +40,7 @@ KEYS = [
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of this machine where nobody answers as long as the test runs."""
+    """A port of this machine on which no program listens while the test runs."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -281,7 +281,7 @@ def test_a_signal_while_it_is_loading_ends_with_0_and_a_summary(number: int) -> 
 
 
 @pytest.mark.parametrize(("where", "code"), [("gone", 0), ("/dev/full", 1)])
-def test_a_summary_that_nobody_takes_is_no_traceback(where: str, code: int) -> None:
+def test_a_summary_that_cannot_be_written_is_no_traceback(where: str, code: int) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     full = os.open("/dev/full", os.O_WRONLY)

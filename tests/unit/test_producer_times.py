@@ -31,7 +31,7 @@ EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  of local times
 
 
 def exact_ms(text: str, zone: ZoneInfo) -> int | None:
-    """Work it out anew: strptime, then the instant whose local time that is, the earlier of two; None for none."""
+    """By another way: strptime, then the instant whose local time that is, the earlier of two; None for none."""
     try:
         local = datetime.strptime(text, DEFAULT_FORMAT)  # noqa: DTZ007  a local time
     except ValueError:

@@ -13,6 +13,7 @@ import pytest
 
 from service.settings import NAMES
 from tools import log_events, reference, reference_samples
+from tools.reference_tables import MissingWordsError, check_words
 from tools.reference_words import EVENTS
 
 ROOT = reference.ROOT
@@ -28,13 +29,13 @@ def test_every_setting_is_on_the_page(name: str) -> None:
 
 
 def test_a_thing_without_a_sentence_is_named() -> None:
-    with pytest.raises(reference.MissingWordsError, match="does not say what a log event means: tea_is_ready"):
-        reference.check_words([*EVENTS, "tea_is_ready"], EVENTS, "a log event")
+    with pytest.raises(MissingWordsError, match="does not say what a log event means: tea_is_ready"):
+        check_words([*EVENTS, "tea_is_ready"], EVENTS, "a log event")
 
 
 def test_a_sentence_without_a_thing_is_named() -> None:
-    with pytest.raises(reference.MissingWordsError, match="explains a log event that does not exist: stopped"):
-        reference.check_words(set(EVENTS) - {"stopped"}, EVENTS, "a log event")
+    with pytest.raises(MissingWordsError, match="explains a log event that does not exist: stopped"):
+        check_words(set(EVENTS) - {"stopped"}, EVENTS, "a log event")
 
 
 @pytest.mark.parametrize(

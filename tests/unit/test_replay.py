@@ -110,7 +110,7 @@ def test_the_schedule_waits_for_a_topic_that_is_about_to_be_created() -> None:
     assert driven.times[0][1] >= 3000
 
 
-def test_a_topic_that_nobody_creates_ends_the_replay_with_nothing_sent() -> None:
+def test_a_topic_that_is_never_created_ends_the_replay_with_nothing_sent() -> None:
     driven = Driven(csv_at(0), topic=lambda _now_ns: TopicState.MISSING)
     with pytest.raises(TopicMissingError, match="the brokers know no such topic, after 10 s"):
         driven.run()
@@ -147,7 +147,7 @@ def test_without_continuing_each_pass_repeats_the_same_event_times() -> None:
     assert Driven(csv_at(1000, 2000), AsFast(), repeat=2).run().event_times == [1000, 2000, 1000, 2000]
 
 
-def test_for_ever_ends_when_told_to_and_at_once_on_a_file_without_rows() -> None:
+def test_endless_passes_end_at_a_stop_and_at_once_on_a_file_without_rows() -> None:
     clock = HandClock()
     clock.stop_at_ns = clock.now_ns + 10 * NS_PER_S
     assert len(Driven(csv_at(0, 1000), repeat=0, continues=True, clock=clock).run().numbers) == 10

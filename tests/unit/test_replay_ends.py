@@ -1,4 +1,4 @@
-"""How a replay ends: errors that nobody had foreseen, a last line being written, what is said of times."""
+"""How a replay ends: unforeseen errors, a last line that is still being written, and what is said of times."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ class Faulty(Text):
 
 @pytest.mark.parametrize("chunks", [1, 2, 5])
 @pytest.mark.parametrize("pace", [AsFast(), ByEventTime(), AtRate(100)])
-def test_an_error_that_nobody_had_foreseen_still_waits_for_reports_and_says_where_to_go_on(
-    chunks: int, pace: Pace
-) -> None:
+def test_an_unforeseen_error_still_waits_for_reports_and_says_where_to_go_on(chunks: int, pace: Pace) -> None:
     text = csv_at(*range(0, 1000, 10))
     driven = Driven(text, pace, source=Faulty(text, KeyError("x"), chunks), outstanding=7, reported_in_ms=300).run()
     assert isinstance(driven.session.failure, KeyError)

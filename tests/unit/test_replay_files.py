@@ -176,7 +176,7 @@ def reject_lines(path: Path) -> list[str]:
         return [record[0] for record in csv.reader(rejects)]
 
 
-def test_rejects_of_a_resumed_run_are_added_and_those_of_a_new_one_start_anew(tmp_path: Path) -> None:
+def test_rejects_of_a_resumed_run_are_added_and_those_of_a_new_one_replace_the_file(tmp_path: Path) -> None:
     path, rejects = file(tmp_path, HEADER + ROW + "b\n" + ROW + "d\n" + ROW), tmp_path / "rejects.csv"
     dry(path, "--rejects", rejects, "--start-row", "4")
     assert reject_lines(rejects) == ["line", "5"]

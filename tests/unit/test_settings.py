@@ -313,7 +313,7 @@ NAME_SETTINGS = {
 
 @pytest.mark.parametrize("variable", NAME_SETTINGS)
 @pytest.mark.parametrize("text", INVISIBLE, ids=ascii)
-def test_what_nobody_sees_at_an_end_of_a_name_is_refused(written: Written, variable: str, text: str) -> None:
+def test_what_is_invisible_at_an_end_of_a_name_is_refused(written: Written, variable: str, text: str) -> None:
     name = NAME_SETTINGS[variable]
     group, _, field = variable.lower().partition("_")
     for value in (text, text + name, name + text):

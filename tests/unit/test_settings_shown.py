@@ -46,7 +46,7 @@ def complaint(file: Path, **environment: str) -> str:
 
 # ---- secrets ------------------------------------------------------------------------------------------------
 
-SECRET = "hunter2hunter2"  # noqa: S105 - nobody's
+SECRET = "hunter2hunter2"  # noqa: S105 - no real one
 SECRETS = [
     "sasl.password",
     "ssl.key.password",
@@ -93,7 +93,7 @@ def test_what_is_no_secret_is_shown(name: str) -> None:
     ],
     ids=lambda text: text[:30],
 )
-def test_a_secret_is_not_told_when_it_is_written_wrong(text: str) -> None:
+def test_a_secret_is_not_printed_when_it_is_written_wrong(text: str) -> None:
     line = complaint(NO_FILE, KAFKA_PROPERTIES=text)
     assert line.startswith("KAFKA_PROPERTIES")
     assert "hunter2" not in line
@@ -108,7 +108,7 @@ def test_a_secret_is_not_told_when_it_is_written_wrong(text: str) -> None:
         "[kafka.properties]\n'sasl.password' = 'hunter2hunter2",
     ],
 )
-def test_a_secret_is_not_told_when_a_file_is_wrong(written: Written, text: str) -> None:
+def test_a_secret_is_not_printed_when_a_file_is_wrong(written: Written, text: str) -> None:
     assert "hunter2" not in complaint(written(text))
 
 

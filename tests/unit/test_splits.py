@@ -22,7 +22,7 @@ class Split(Loop):
         self.now = 0
 
     def window(self, *places: tuple[str, int], after_ms: int = 0) -> None:
-        """A window with a record of each of these ids in its partition, begun so long after the last one."""
+        """A window with a record of each of these ids in its partition, so long after the last one."""
         self.now += after_ms // WINDOW * WINDOW
         for key, partition in places:
             self.put(pay(self.now, key=key), partition=partition)

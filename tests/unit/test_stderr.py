@@ -1,4 +1,4 @@
-"""Standard error that nobody reads, reads slowly, or that is full or closed: nobody waits for it."""
+"""Standard error that is not read, is read slowly, is full or is closed: no thread of the service waits for it."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -30,7 +30,7 @@ FILLER: Final = "x" * 127 + "\n"
 QUIET_S: Final = 2.0
 """Nothing more comes then, on a busy machine either."""
 QUICK_S: Final = 10.0
-"""To hand over so many lines takes some hundredths of a second where nobody waits for a reader."""
+"""So many lines take some hundredths of a second where no thread waits for a reader."""
 
 
 class Pipe:
@@ -94,7 +94,9 @@ def test_a_slow_reader_gets_every_line_that_found_room(make_pipe: Callable[..., 
     assert [f"line {number}" for number in range(LINES)] == pipe.read_lines(pause_s=0.002)
 
 
-def test_nobody_waits_where_nobody_reads_and_what_has_no_room_is_counted(make_pipe: Callable[..., Pipe]) -> None:
+def test_a_writer_does_not_wait_where_it_is_not_read_and_what_has_no_room_is_counted(
+    make_pipe: Callable[..., Pipe],
+) -> None:
     pipe = make_pipe(most_bytes=10_000)
     fill(pipe.writing)
     assert pipe.say() < QUICK_S
@@ -243,7 +245,7 @@ WRITERS: Final = {
 
 
 @pytest.mark.parametrize("writer", sorted(WRITERS))
-def test_whatever_writes_there_the_process_ends_in_time_where_nobody_reads(writer: str) -> None:
+def test_whatever_writes_there_the_process_ends_in_time_where_it_is_not_read(writer: str) -> None:
     reading, writing = os.pipe()
     body = f"for n in range(3000):\n        {WRITERS[writer]}\n    return 3"
     began = time.monotonic()
@@ -312,7 +314,7 @@ def test_wrong_settings_end_it_with_2_where_standard_error_is_of_no_use(redirect
     assert (2, b"") == (done.returncode, done.stdout)
 
 
-def test_wrong_settings_end_it_with_2_where_nobody_reads_a_full_pipe() -> None:
+def test_wrong_settings_end_it_with_2_where_a_full_pipe_is_not_read() -> None:
     reading, writing = os.pipe()
     fill(writing)
     environment = {**os.environ, "WINDOW_SIZE_MS": "-1"}
@@ -322,28 +324,24 @@ def test_wrong_settings_end_it_with_2_where_nobody_reads_a_full_pipe() -> None:
     os.close(reading)
 
 
-def test_what_is_said_to_a_closed_standard_error_does_not_get_to_standard_output() -> None:
-    body = "print('err', file=sys.stderr); print('out'); return 0"
+@pytest.mark.parametrize(
+    ("body", "closed", "output"),
+    [
+        pytest.param("print('err', file=sys.stderr); print('out')", "2>&-", b"out\n", id="a line for it"),
+        pytest.param("print(open('/dev/null').fileno() > 2)", "<&- 2>&-", b"True\n", id="a file that is opened"),
+    ],
+)
+def test_a_closed_standard_error_is_neither_standard_output_nor_the_next_file(
+    body: str, closed: str, output: bytes
+) -> None:
     done = subprocess.run(
-        ["bash", "-c", 'exec "$@" 2>&-', "bash", *command(body)],  # noqa: S607
+        ["bash", "-c", f'exec "$@" {closed}', "bash", *command(f"{body}; return 0")],  # noqa: S607
         cwd=ROOT,
         stdout=subprocess.PIPE,
         timeout=60,
         check=False,
     )
-    assert (0, b"out\n") == (done.returncode, done.stdout)
-
-
-def test_a_file_that_is_opened_does_not_become_a_closed_standard_error() -> None:
-    body = "print(open('/dev/null').fileno() > 2); return 0"
-    done = subprocess.run(
-        ["bash", "-c", 'exec "$@" <&- 2>&-', "bash", *command(body)],  # noqa: S607
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        timeout=60,
-        check=False,
-    )
-    assert b"True\n" == done.stdout
+    assert (0, output) == (done.returncode, done.stdout)
 
 
 def test_the_interpreters_own_end_waits_for_the_last_lines() -> None:

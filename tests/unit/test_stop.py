@@ -1,4 +1,4 @@
-"""From a signal to the end of the process there is a bound, whatever the command does."""
+"""From a signal to the end of the process there is a bound, for every command."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 MARGIN_S: Final = 3.0
 
 STANDING: Final = {
-    "a write to standard output that nobody reads": "while True: print('x' * 1000, flush=True)",
+    "a write to standard output that no program reads": "while True: print('x' * 1000, flush=True)",
     "a call that comes back after each signal": "while True: time.sleep(1)",
     "a call of C that no signal ends": (
         "from tests.integration.standing_service import wait_for_the_clock; wait_for_the_clock(time.time() + 7200)"

@@ -14,7 +14,7 @@ from service.kafka.guards.throttle import Throttle, reasons
 
 
 class Heard:
-    """A client's throttle, with a clock that stands still."""
+    """A client's throttle, with a clock that does not move."""
 
     def __init__(self, client: str = "producer") -> None:
         self.now_s = 1_000.0

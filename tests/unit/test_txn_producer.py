@@ -1,4 +1,4 @@
-"""The transactional producer's states, and what becomes of the client's errors."""
+"""The transactional producer's states, and how it handles the client's errors."""
 
 # ruff: noqa: SIM300 - expected == actual
 
@@ -91,7 +91,7 @@ class Driven:
         """What the next looks for a throttle find; after them there is none."""
         self.timeouts_ms: list[int] = []
         """Of the txns of each producer."""
-        self.sink = TxnProducer(
+        self.txn_producer = TxnProducer(
             self._make,
             self._keep_going,
             self._missing_topic,
@@ -99,7 +99,7 @@ class Driven:
             txn_timeouts_ms=txn_timeouts_ms,
         )
         if initialised:
-            self.sink.initialise()
+            self.txn_producer.initialise()
             self.producer.calls.clear()
 
     def _make(self, undelivered: list[KafkaError], txn_timeout_ms: int) -> Producer:
@@ -136,11 +136,11 @@ class Driven:
 
     def commit(self) -> None:
         """Commit as the loop does."""
-        self.sink.commit(OFFSETS, "group")
+        self.txn_producer.commit(OFFSETS, "group")
 
     def send_and_commit(self) -> None:
         """All of a txn."""
-        self.sink.send([RECORD])
+        self.txn_producer.send([RECORD])
         self.commit()
 
 
@@ -174,17 +174,17 @@ def test_an_illegal_step_raises_and_changes_nothing(doing: str, broken: bool) ->
     if broken:
         driven.fail("init_transactions", FENCED)
         with pytest.raises(Fenced):
-            driven.sink.initialise()
+            driven.txn_producer.initialise()
         driven.producer.calls.clear()
     does: dict[str, Callable[[], None]] = {
-        "begin": driven.sink.begin,
+        "begin": driven.txn_producer.begin,
         "commit": driven.commit,
-        "send": lambda: driven.sink.send([RECORD]),
+        "send": lambda: driven.txn_producer.send([RECORD]),
     }
     with pytest.raises(RuntimeError):
         does[doing]()
     assert [] == driven.names()
-    assert not driven.sink.open
+    assert not driven.txn_producer.open
 
 
 # ---- the straight way ---------------------------------------------------------------------------------------
@@ -192,21 +192,21 @@ def test_an_illegal_step_raises_and_changes_nothing(doing: str, broken: bool) ->
 
 def test_initialising_asks_once_and_within_a_time() -> None:
     driven = Driven(initialised=False)
-    driven.sink.initialise()
+    driven.txn_producer.initialise()
     assert [("init_transactions", CALL_TIMEOUT_S)] == driven.producer.calls
 
 
 def test_the_first_send_begins_a_txn_and_the_second_does_not() -> None:
     driven = Driven()
-    driven.sink.send([RECORD])
-    driven.sink.send([RECORD])
+    driven.txn_producer.send([RECORD])
+    driven.txn_producer.send([RECORD])
     assert ["begin_transaction", "produce", "produce"] == driven.names()
-    assert driven.sink.open
+    assert driven.txn_producer.open
 
 
 def test_a_record_is_produced_with_all_it_has_and_the_time_is_left_to_the_client() -> None:
     driven = Driven()
-    driven.sink.send([RECORD, OutRecord("late", None, None)])
+    driven.txn_producer.send([RECORD, OutRecord("late", None, None)])
     assert [
         ("produce", "alerts", b"{}", b"tx1", {"headers": [("a", b"b")]}),
         ("produce", "late", None, None, {"headers": None}),
@@ -215,13 +215,13 @@ def test_a_record_is_produced_with_all_it_has_and_the_time_is_left_to_the_client
 
 def test_a_commit_sends_offsets_and_then_commits() -> None:
     driven = Driven()
-    driven.sink.send([RECORD])
+    driven.txn_producer.send([RECORD])
     driven.commit()
     assert [
         ("send_offsets_to_transaction", OFFSETS, "group", CALL_TIMEOUT_S),
         ("commit_transaction", CALL_TIMEOUT_S),
     ] == driven.producer.calls[-2:]
-    assert not driven.sink.open
+    assert not driven.txn_producer.open
 
 
 def test_a_commit_with_nothing_sent_begins_a_txn() -> None:
@@ -233,31 +233,31 @@ def test_a_commit_with_nothing_sent_begins_a_txn() -> None:
 def test_after_a_commit_the_next_send_begins_a_txn() -> None:
     driven = Driven()
     driven.commit()
-    driven.sink.send([])
+    driven.txn_producer.send([])
     assert "begin_transaction" == driven.names()[-1]
 
 
 def test_an_abort_without_a_txn_asks_nothing() -> None:
     driven = Driven()
-    driven.sink.abort()
+    driven.txn_producer.abort()
     assert [] == driven.names()
 
 
 def test_after_an_abort_a_new_producer_goes_on() -> None:
     """The old one may give sequence numbers to the next records that the broker knows already."""
     driven = Driven()
-    driven.sink.send([RECORD])
-    driven.sink.abort()
+    driven.txn_producer.send([RECORD])
+    driven.txn_producer.abort()
     assert ["begin_transaction", "produce", "abort_transaction"] == [call[0] for call in driven.calls_of(0)]
-    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
-    driven.sink.initialise()
-    driven.sink.send([RECORD])
+    assert (2, False, False) == (len(driven.producers), driven.txn_producer.ready, driven.txn_producer.open)
+    driven.txn_producer.initialise()
+    driven.txn_producer.send([RECORD])
     assert ["init_transactions", "begin_transaction", "produce"] == driven.names()
 
 
 def test_polling_serves_callbacks_without_waiting() -> None:
     driven = Driven()
-    driven.sink.poll()
+    driven.txn_producer.poll()
     assert [("poll", 0)] == driven.producer.calls
 
 
@@ -270,7 +270,7 @@ def test_a_retriable_commit_is_called_again_without_sending_the_offsets_again(er
     driven.fail("commit_transaction", error, error)
     driven.commit()
     assert ["send_offsets_to_transaction", *["commit_transaction"] * 3] == driven.names()[1:]
-    assert not driven.sink.open
+    assert not driven.txn_producer.open
 
 
 def test_retriable_offsets_are_sent_again() -> None:
@@ -282,9 +282,9 @@ def test_retriable_offsets_are_sent_again() -> None:
 
 def test_a_retriable_abort_is_called_again() -> None:
     driven = Driven()
-    driven.sink.send([RECORD])
+    driven.txn_producer.send([RECORD])
     driven.fail("abort_transaction", TIMED_OUT)
-    driven.sink.abort()
+    driven.txn_producer.abort()
     assert [("abort_transaction", CALL_TIMEOUT_S)] * 2 == driven.calls_of(0)[2:]
 
 
@@ -295,17 +295,17 @@ def test_told_to_stop_a_commit_gives_up_and_the_txn_is_still_open(call: str) -> 
     with pytest.raises(Retriable, match=call):
         driven.commit()
     assert 3 == driven.names().count(call)
-    assert driven.sink.open
+    assert driven.txn_producer.open
 
 
 def test_initialising_is_tried_once_and_may_be_tried_again() -> None:
     driven = Driven(initialised=False)
     driven.fail("init_transactions", TIMED_OUT)
     with pytest.raises(Retriable):
-        driven.sink.initialise()
-    driven.sink.initialise()
-    driven.sink.send([RECORD])
-    assert driven.sink.open
+        driven.txn_producer.initialise()
+    driven.txn_producer.initialise()
+    driven.txn_producer.send([RECORD])
+    assert driven.txn_producer.open
 
 
 @pytest.mark.parametrize("call", ["send_offsets_to_transaction", "commit_transaction"])
@@ -315,11 +315,11 @@ def test_what_no_retry_mends_is_abortable_and_the_abort_works(call: str, error: 
     driven.fail(call, error)
     with pytest.raises(Abortable, match=call):
         driven.commit()
-    assert driven.sink.open
-    driven.sink.abort()
-    driven.sink.initialise()
+    assert driven.txn_producer.open
+    driven.txn_producer.abort()
+    driven.txn_producer.initialise()
     driven.commit()
-    assert not driven.sink.open
+    assert not driven.txn_producer.open
 
 
 @pytest.mark.parametrize("call", ["begin_transaction", "produce", "send_offsets_to_transaction", "commit_transaction"])
@@ -331,23 +331,23 @@ def test_after_a_fatal_error_nothing_more_is_asked_of_it(
     driven.fail(call, error)
     with pytest.raises(problem):
         driven.send_and_commit()
-    assert not driven.sink.open
+    assert not driven.txn_producer.open
     asked = driven.names()
-    driven.sink.abort()
+    driven.txn_producer.abort()
     assert asked == driven.names()
 
 
 @pytest.mark.parametrize("how", ["poll", "send", "full"])
-def test_a_producer_that_is_done_for_tells_it_when_callbacks_are_served(how: str) -> None:
+def test_a_fatal_producer_says_so_when_callbacks_are_served(how: str) -> None:
     """As the client does where produce requests were refused in the background."""
     driven = Driven()
-    driven.sink.begin()
+    driven.txn_producer.begin()
     if how == "full":
         driven.fail("produce", BufferError())
     driven.fail("poll", FENCED)
     with pytest.raises(Fenced, match="a newer one"):
-        driven.sink.poll() if how == "poll" else driven.sink.send([RECORD])
-    assert not driven.sink.open
+        driven.txn_producer.poll() if how == "poll" else driven.txn_producer.send([RECORD])
+    assert not driven.txn_producer.open
 
 
 FORBIDDEN = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not you", txn_requires_abort=True)
@@ -363,21 +363,21 @@ FORBIDDEN = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not you", txn_req
 )
 def test_what_produce_does_not_say_is_asked_for(code: int, cause: KafkaError, problem: type[KafkaProblem]) -> None:
     driven = Driven()
-    driven.sink.begin()
+    driven.txn_producer.begin()
     driven.fail("produce", KafkaError(code, "Local: it just does not"))
     driven.fail("begin_transaction", cause)
     with pytest.raises(problem, match=f"produce to alerts: .*{cause.str()}"):
-        driven.sink.send([RECORD])
+        driven.txn_producer.send([RECORD])
 
 
 @pytest.mark.parametrize("answers", [(), (WRONG_STATE,)])
 def test_where_no_cause_is_known_it_says_what_produce_says(answers: tuple[KafkaError, ...]) -> None:
     driven = Driven()
-    driven.sink.begin()
+    driven.txn_producer.begin()
     driven.fail("produce", KafkaError(KafkaError._STATE, "Local: it just does not"))
     driven.fail("begin_transaction", *answers)
     with pytest.raises(Abortable, match="produce to alerts: Local: it just does not"):
-        driven.sink.send([RECORD])
+        driven.txn_producer.send([RECORD])
 
 
 NO_TXN = KafkaError(KafkaError.INVALID_TXN_STATE, "what txn?", fatal=True)
@@ -394,44 +394,44 @@ def test_where_client_and_broker_do_not_agree_on_what_was_done_a_new_producer_ta
     driven.fail(call, error)
     with pytest.raises(Replaced, match="what txn"):
         driven.send_and_commit()
-    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
-    driven.sink.abort()
-    driven.sink.initialise()
+    assert (2, False, False) == (len(driven.producers), driven.txn_producer.ready, driven.txn_producer.open)
+    driven.txn_producer.abort()
+    driven.txn_producer.initialise()
     driven.send_and_commit()
 
 
 @pytest.mark.parametrize("error", [WRONG_STATE, NO_TXN, DESYNCHRONISED])
 def test_an_abort_that_is_refused_is_left_to_a_new_producer(error: KafkaError) -> None:
     driven = Driven()
-    driven.sink.send([RECORD])
+    driven.txn_producer.send([RECORD])
     driven.fail("abort_transaction", error)
-    driven.sink.abort()
-    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
-    driven.sink.initialise()
+    driven.txn_producer.abort()
+    assert (2, False, False) == (len(driven.producers), driven.txn_producer.ready, driven.txn_producer.open)
+    driven.txn_producer.initialise()
     driven.commit()
     assert ["init_transactions", "begin_transaction", "send_offsets_to_transaction", "commit_transaction"] == (
         driven.names()
     )
 
 
-def test_a_producer_that_is_done_for_is_not_replaced_any_more() -> None:
+def test_a_fatal_producer_is_not_replaced_any_more() -> None:
     driven = Driven()
     driven.fail("begin_transaction", FENCED)
     with pytest.raises(Fenced):
         driven.send_and_commit()
     driven.fail("poll", NO_TXN)
     with pytest.raises(Fatal, match="what txn"):
-        driven.sink.poll()
+        driven.txn_producer.poll()
     assert 1 == len(driven.producers)
 
 
 @pytest.mark.parametrize(("error", "problem"), [(FENCED, Fenced), (FATAL, Fatal)])
 def test_an_abort_by_a_producer_that_is_of_no_more_use_is_fatal(error: KafkaError, problem: type[KafkaProblem]) -> None:
     driven = Driven()
-    driven.sink.send([RECORD])
+    driven.txn_producer.send([RECORD])
     driven.fail("abort_transaction", error)
     with pytest.raises(problem):
-        driven.sink.abort()
+        driven.txn_producer.abort()
 
 
 @pytest.mark.parametrize(
@@ -455,14 +455,14 @@ def test_what_a_topic_refuses_three_times_in_a_row_is_fatal(code: int, why: str)
     for _ in range(2):
         with pytest.raises(Abortable):
             refuse()
-        driven.sink.abort()
-        driven.sink.initialise()
+        driven.txn_producer.abort()
+        driven.txn_producer.initialise()
     driven.send_and_commit()  # in time: the count begins again
     for _ in range(2):
         with pytest.raises(Abortable):
             refuse()
-        driven.sink.abort()
-        driven.sink.initialise()
+        driven.txn_producer.abort()
+        driven.txn_producer.initialise()
     with pytest.raises(Fatal, match=why):
         refuse()
 
@@ -482,7 +482,7 @@ def test_a_commit_whose_records_are_not_delivered_says_why(
     cause: KafkaError, problem: type[KafkaProblem], text: str
 ) -> None:
     driven = Driven()
-    driven.sink.send([RECORD])
+    driven.txn_producer.send([RECORD])
     driven.undelivered += [cause, FATAL]
     driven.fail("commit_transaction", INCONSISTENT)
     with pytest.raises(problem, match=f"commit_transaction: .*{text}"):
@@ -492,7 +492,7 @@ def test_a_commit_whose_records_are_not_delivered_says_why(
 def test_what_was_not_delivered_in_an_earlier_txn_is_no_cause() -> None:
     driven = Driven()
     driven.undelivered.append(FATAL)
-    driven.sink.send([RECORD])
+    driven.txn_producer.send([RECORD])
     driven.fail("commit_transaction", INCONSISTENT)
     with pytest.raises(Abortable, match="see individual"):
         driven.commit()
@@ -500,11 +500,11 @@ def test_what_was_not_delivered_in_an_earlier_txn_is_no_cause() -> None:
 
 def test_what_a_producer_that_was_left_behind_reports_is_no_cause() -> None:
     driven = Driven()
-    driven.sink.begin()
+    driven.txn_producer.begin()
     old = driven.undelivered
-    driven.sink.abort()
-    driven.sink.initialise()
-    driven.sink.send([RECORD])
+    driven.txn_producer.abort()
+    driven.txn_producer.initialise()
+    driven.txn_producer.send([RECORD])
     old.append(FENCED)
     driven.fail("commit_transaction", INCONSISTENT)
     with pytest.raises(Abortable, match="see individual"):
@@ -527,7 +527,7 @@ def test_a_commit_that_waits_for_a_topic_that_is_gone_is_fatal() -> None:
     with pytest.raises(Fatal, match=r"look for topic late: .*a topic is missing"):
         driven.send_and_commit()
     assert 6 == driven.names().count("commit_transaction")
-    driven.sink.abort()
+    driven.txn_producer.abort()
     assert "abort_transaction" not in driven.names()
 
 
@@ -554,13 +554,13 @@ def test_an_initialisation_that_cannot_be_done_is_fatal() -> None:
     driven = Driven(initialised=False)
     driven.fail("init_transactions", KafkaError(KafkaError.UNKNOWN, "broken"))
     with pytest.raises(Fatal):
-        driven.sink.initialise()
+        driven.txn_producer.initialise()
 
 
 def test_a_full_queue_is_waited_for() -> None:
     driven = Driven()
     driven.fail("produce", BufferError(), BufferError())
-    driven.sink.send([RECORD])
+    driven.txn_producer.send([RECORD])
     assert 3 == driven.names().count("produce")
     assert 2 == driven.producer.calls.count(("poll", 0.1))
 
@@ -569,7 +569,7 @@ def test_told_to_stop_a_full_queue_is_not_waited_for() -> None:
     driven = Driven(patience=1)
     driven.fail("produce", *[BufferError()] * 9)
     with pytest.raises(Retriable, match="queue was full"):
-        driven.sink.send([RECORD])
+        driven.txn_producer.send([RECORD])
     assert 2 == driven.names().count("produce")
 
 
@@ -577,7 +577,7 @@ def test_a_record_that_the_client_refuses_names_its_topic() -> None:
     driven = Driven()
     driven.fail("produce", KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large"))
     with pytest.raises(Abortable, match="produce to alerts: too large"):
-        driven.sink.send([RECORD])
+        driven.txn_producer.send([RECORD])
 
 
 # ---- sorting ------------------------------------------------------------------------------------------------
@@ -653,9 +653,9 @@ def test_a_producer_that_hangs_is_replaced_and_the_new_one_initialised_before_an
     old.hangs.add(name)
     with pytest.raises(Replaced, match=f"{name}: the client's call did not return in .*; a new producer takes over"):
         driven.send_and_commit()
-    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
-    driven.sink.abort()
-    driven.sink.initialise()
+    assert (2, False, False) == (len(driven.producers), driven.txn_producer.ready, driven.txn_producer.open)
+    driven.txn_producer.abort()
+    driven.txn_producer.initialise()
     driven.send_and_commit()
     assert [
         "init_transactions", "begin_transaction", "produce", "send_offsets_to_transaction", "commit_transaction",
@@ -703,7 +703,7 @@ def test_after_a_hang_the_next_call_is_waited_for_longer() -> None:
         else:
             with pytest.raises(Replaced):
                 driven.send_and_commit()
-            driven.sink.initialise()
+            driven.txn_producer.initialise()
     assert 2 == len(driven.producers)
     driven.producers[0].released.set()
 
@@ -712,7 +712,7 @@ def test_after_a_hang_the_next_call_is_waited_for_longer() -> None:
 def test_a_fenced_producer_says_so_while_a_call_is_waited_for() -> None:
     driven = Driven()
     driven.producer.hangs.add("send_offsets_to_transaction")
-    driven.sink.send([RECORD])
+    driven.txn_producer.send([RECORD])
     driven.fail("poll", FENCED)
     with pytest.raises(Fenced, match="a newer one"):
         driven.commit()
@@ -732,8 +732,8 @@ def test_a_txn_that_takes_longer_than_its_timeout_is_given_up_and_the_next_one_g
     with pytest.raises(Replaced, match=f"{slow}.*: the txn takes longer than its timeout of 5 s"):
         driven.send_and_commit()
     assert [5_050, 900_000] == driven.timeouts_ms
-    assert (False, False) == (driven.sink.ready, driven.sink.open)
-    driven.sink.initialise()
+    assert (False, False) == (driven.txn_producer.ready, driven.txn_producer.open)
+    driven.txn_producer.initialise()
     driven.send_and_commit()
     driven.producers[0].released.set()
 
@@ -746,20 +746,20 @@ def test_where_the_brokers_do_not_allow_the_longer_timeout_the_usual_one_is_kept
     refused = KafkaError(KafkaError.INVALID_TRANSACTION_TIMEOUT, "too long", fatal=True)
     driven.fail("init_transactions", refused)
     with pytest.raises(Retriable, match="too long"):
-        driven.sink.initialise()
-    driven.sink.initialise()
+        driven.txn_producer.initialise()
+    driven.txn_producer.initialise()
     assert [5_000, 900_000, 5_000] == driven.timeouts_ms
-    driven.sink.begin()
+    driven.txn_producer.begin()
 
 
 @pytest.mark.usefixtures("_impatient")
 def test_an_abort_that_hangs_is_left_to_the_new_producer() -> None:
     driven = Driven()
-    driven.sink.send([RECORD])
+    driven.txn_producer.send([RECORD])
     driven.producer.hangs.add("abort_transaction")
     driven.producer.released.clear()
-    driven.sink.abort()
-    assert (2, False, False) == (len(driven.producers), driven.sink.ready, driven.sink.open)
+    driven.txn_producer.abort()
+    assert (2, False, False) == (len(driven.producers), driven.txn_producer.ready, driven.txn_producer.open)
     driven.producers[0].released.set()
 
 
@@ -768,9 +768,9 @@ def test_an_initialisation_that_hangs_is_tried_again_with_a_new_producer() -> No
     driven = Driven(initialised=False)
     driven.producer.hangs.add("init_transactions")
     with pytest.raises(Retriable):
-        driven.sink.initialise()
-    driven.sink.initialise()
-    assert driven.sink.ready
+        driven.txn_producer.initialise()
+    driven.txn_producer.initialise()
+    assert driven.txn_producer.ready
     driven.producers[0].released.set()
 
 
@@ -780,5 +780,5 @@ def test_told_to_stop_it_does_not_wait_for_a_client_that_hangs() -> None:
     driven.producer.hangs.add("commit_transaction")
     with pytest.raises(Retriable, match="stopped before"):
         driven.send_and_commit()
-    assert (1, False) == (len(driven.producers), driven.sink.open)
+    assert (1, False) == (len(driven.producers), driven.txn_producer.open)
     driven.producer.released.set()

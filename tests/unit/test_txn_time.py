@@ -10,7 +10,7 @@ USUAL_MS, LONGEST_MS = 70_000, 900_000
 
 
 class Timed:
-    """The time of txns, with a clock that stands still."""
+    """The time of txns, with a clock that does not move."""
 
     def __init__(self, *timeouts_ms: int) -> None:
         self.now_s = 1_000.0

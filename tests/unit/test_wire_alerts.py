@@ -91,7 +91,7 @@ def test_an_aggregate_is_the_alert_without_what_detectors_add() -> None:
     assert ("aggregates", b"tx1", None) == (record.topic, record.key, record.headers)
 
 
-def test_late_records_and_the_last_offset_are_told() -> None:
+def test_late_records_and_the_last_offset_are_in_the_alert() -> None:
     closed = closed_with(aggregate_of(1.0, 2.0, 3.0, offset=7, late=2))
     aggregate = to_the_digit(aggregate_record("aggregates", SOURCE, closed, "tx1", closed.aggregates["tx1"]))
     assert (3, 2) == (aggregate["count"], aggregate["late_count"])

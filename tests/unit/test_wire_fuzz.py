@@ -1,23 +1,20 @@
-"""Whatever bytes arrive: a transaction that says exactly what is written, or a verdict, and nothing else."""
+"""For any bytes: a transaction that says exactly what is written, or a rejection, and nothing else."""
 
 from __future__ import annotations
 
 import json
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from histories.decoder_oracle import TINY, agrees, exactly, outcome
 from service.core.model import OLDEST_TIMESTAMP_MS, Reason, Transaction
 from service.wire.decoder import Rejection
 from service.wire.transactions import JsonDecoder, decode, encode_transaction
-from tests.strategies import exactly
-
-TINY: Final = Fraction(1, 10**290)
-"""What is nearer to zero may become zero."""
 
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 TIMESTAMPS = st.integers(OLDEST_TIMESTAMP_MS, 2**63 - 1)
@@ -56,35 +53,6 @@ RECORDS = st.tuples(IDS, TIMESTAMPS, NUMBERS).flatmap(lambda parts: st.tuples(st
 GOOD_VALUES = st.tuples(IDS, TIMESTAMPS, st.integers(0, 10**12).map(lambda cents: f"{cents / 100:.2f}")).flatmap(
     lambda parts: spelt(*parts)
 )
-
-
-def outcome(value: bytes | None) -> Transaction | Rejection:
-    """The one or the other; anything else that is raised fails the test."""
-    try:
-        return decode(value)
-    except Rejection as caught:
-        verdict = caught
-    assert verdict.reason in set(Reason) - {Reason.LATE, Reason.TIMESTAMP_IN_FUTURE}
-    assert verdict.why.encode()
-    return verdict
-
-
-def _number(text: str) -> Decimal | str:
-    """A number, or its text where its exponent is beyond even a Decimal, as it may be in a field that is ignored."""
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return text
-
-
-def agrees(transaction: Transaction, value: bytes) -> None:
-    """What Python's own reader finds in the same text."""
-    # An ignored field may hold bytes that are no UTF-8.
-    expected = json.loads(value.decode(errors="replace"), parse_float=_number, parse_int=_number)
-    assert expected["transaction_id"] == transaction.transaction_id
-    assert expected["timestamp"] == transaction.timestamp
-    written = Fraction(expected["amount"])
-    assert written == exactly(transaction.amount) or abs(written) < TINY
 
 
 def test_an_absurd_number_in_a_field_that_is_replaced_is_none_of_our_business() -> None:

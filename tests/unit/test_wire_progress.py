@@ -144,7 +144,7 @@ def test_the_writer_is_written_down_and_found_again() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "rubbish", '{"by":"one"}', '{"txwatch":1,"watermark":5}', '{"txwatch":1,"by":3}'])
-def test_where_nobody_is_named_there_is_no_writer(text: str) -> None:
+def test_metadata_without_a_name_has_no_writer(text: str) -> None:
     assert writer_of(text) == ""
 
 

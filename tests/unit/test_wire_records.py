@@ -112,7 +112,7 @@ def test_what_does_not_fit_loses_the_end_of_its_value_and_says_so() -> None:
 
 @pytest.mark.parametrize("value", [None, b"", b"x" * 100])
 def test_a_record_whose_key_alone_is_too_large_fits_as_well(value: bytes | None) -> None:
-    """It fitted into the input topic; were it refused here for ever, the stream would stand still."""
+    """It fitted into the input topic. If it were refused here each time, the partition would be stuck."""
     assert set_aside(replace(ORIGINAL, key=b"k" * 1_900, value=value), max_bytes=2_000).size <= 2_000
 
 

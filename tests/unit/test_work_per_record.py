@@ -58,18 +58,18 @@ class Consumer:
 
 
 class Driven:
-    """The loop on the real source, whose consumer hands out what it is given."""
+    """The loop on the real consumer, whose client hands out the test's records."""
 
     def __init__(self, partitions: int) -> None:
-        self.consumer = Consumer()
-        status = ConsumerStatus(self.consumer, "transactions", is_member=lambda _: True)  # type: ignore[arg-type]
-        source = GroupConsumer(
-            self.consumer,  # type: ignore[arg-type]
+        self.client = Consumer()
+        status = ConsumerStatus(self.client, "transactions", is_member=lambda _: True)  # type: ignore[arg-type]
+        consumer = GroupConsumer(
+            self.client,  # type: ignore[arg-type]
             "transactions",
             deque(),
             lookup=StartLookup(
-                self.consumer,  # type: ignore[arg-type]
-                self.consumer,  # type: ignore[arg-type]
+                self.client,  # type: ignore[arg-type]
+                self.client,  # type: ignore[arg-type]
                 "transactions",
                 topic_id=lambda _: "",
                 edges=lambda _, asked: {one: Edges(Offset(0), Offset(1_000_000)) for one in asked},
@@ -78,10 +78,10 @@ class Driven:
             status=status,
             instance="one",
         )
-        self.loop = Loop(partitions=(), source=source, status=status)
-        self.consumer.on_assign(self.consumer, [TopicPartition("transactions", one) for one in range(partitions)])
+        self.loop = Loop(partitions=(), consumer=consumer, status=status)
+        self.client.on_assign(self.client, [TopicPartition("transactions", one) for one in range(partitions)])
         self.loop.clock.now_ms = WallTimeMs(T0 + 1)
-        while source.restoring:
+        while consumer.restoring:
             self.loop.worker.turn()
         self.offset = 0
 
@@ -93,7 +93,7 @@ class Driven:
             value = value[:-1] + b',"note":"' + b"x" * (size - len(value) - 10) + b'"}' if size else value
             batch.append(Message("transactions", 1, Offset(number), b"key", value, None, None, (1, 1)))
         self.offset += BATCH_RECORDS
-        self.consumer.batches.append(batch)
+        self.client.batches.append(batch)
 
     def steps(self, batches: int) -> int:
         """Turn once a batch, and count the interpreter's instructions."""

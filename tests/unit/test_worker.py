@@ -128,7 +128,7 @@ def test_markers_behind_the_last_record_are_committed_past() -> None:
     assert [{0: 2}] == loop.kafka.commits
 
 
-def test_offsets_with_gaps_are_told_as_they_are() -> None:
+def test_offsets_with_gaps_are_reported_as_they_are() -> None:
     loop = Loop()
     loop.put(pay(0))
     loop.kafka.put_marker(0)

@@ -168,7 +168,7 @@ def test_trouble_that_comes_while_callbacks_are_served_leads_back_to_what_is_com
     assert 1 == len(loop.records("dead"))
 
 
-def test_an_abort_that_is_told_to_give_up_says_so() -> None:
+def test_an_abort_that_gives_up_says_so() -> None:
     loop = with_a_full_window()
     loop.output.problems["commit"].append(Abortable("x"))
     loop.output.problems["abort"].append(Retriable("stopped"))

@@ -45,7 +45,7 @@ def test_partitions_that_wait_for_their_offsets_are_named() -> None:
     assert [0, 2] == [line["partition"] for line in loop.events("partition_started")]
 
 
-def test_while_committed_offsets_are_not_told_the_reason_says_why_and_nothing_is_well() -> None:
+def test_without_the_committed_offsets_the_reason_says_why_and_it_is_not_ready() -> None:
     """As with a broker that answers everything else: docs/decisions/client.md, "Stranded offsets"."""
     loop = Loop(partitions=())
     loop.input.problems["restore"] += [Retriable("no answer")] * 3
@@ -121,7 +121,7 @@ def test_where_commit_after_commit_fails_it_is_not_ready_until_one_works_or_the_
     assert loop.why_not_ready() is None
 
 
-def test_trouble_before_the_group_has_answered_is_told_with_it() -> None:
+def test_trouble_before_the_group_has_answered_is_in_the_reason() -> None:
     loop = Loop(partitions=())
     loop.input.problems["reach"] += [Retriable("connection refused")] * 2
     loop.input.stale = [Trouble("connection refused")]

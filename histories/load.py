@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from brokerkit.client import HasBootstrapServers
 from brokerkit.service_process import transaction
-from tests.oracle import Place
+from histories.oracle import Place
 
 START_MS: Final = 1_715_392_800_000
 BAD: Final = (b"rubbish", b"", b'{"transaction_id":"x"}', b'{"transaction_id":"x","timestamp":5,"amount":1}')
@@ -18,7 +18,7 @@ ABORTED: Final = 0.3
 
 
 class Load:
-    """A producer on a thread of its own; it knows each record that the broker took, and where it lies.
+    """A producer on a thread of its own. It knows each record that the broker took, with its partition and offset.
 
     Args:
         broker: where to write.
@@ -48,7 +48,7 @@ class Load:
                 "bootstrap.servers": broker.bootstrap_servers,
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
-                "message.timeout.ms": 0,  # a record that was given up would be in nobody's books
+                "message.timeout.ms": 0,  # a record that the client gives up might be in the topic all the same
                 "reconnect.backoff.max.ms": 500,
                 "topic.metadata.refresh.interval.ms": 1_000,
             },
@@ -139,7 +139,7 @@ class Load:
         return self
 
     def stop(self, timeout_s: float = 90) -> None:
-        """Write no more, and wait until the broker has taken everything."""
+        """Stop writing, and wait until the broker has acknowledged everything."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -150,8 +150,8 @@ class Load:
 
 
 def _quiet() -> logging.Logger:
-    """That the broker is away is what the history is about."""
-    logger = logging.getLogger("tests.load")
+    """A logger that drops its lines: in a history, a missing broker is no news."""
+    logger = logging.getLogger("histories.load")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
     return logger

@@ -3,7 +3,6 @@
 import base64
 import random
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from confluent_kafka import Producer
@@ -67,9 +66,3 @@ class Backlog:
             if number % 100 == 0:
                 producer.poll(0)
         producer.flush()
-
-
-def peak_mib(pid: int) -> float:
-    """The greatest resident size that a process has had."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024

@@ -1,6 +1,6 @@
-"""The service with a fault point in its commits, for tests alone: `python -m tests.exactly_once.held_service`.
+"""The service with a fault point in its commits, for tests alone: `python -m histories.held_service`.
 
-HOLD_AT names a step and HOLD_TXN the how manieth txn, counting from one. There the process writes the step's name to
+HOLD_AT names a step and HOLD_TXN the number of the txn, counted from one. There the process writes the step's name to
 standard output and waits for a line on standard input; in `during-commit` it writes and goes on at once.
 """
 
@@ -43,14 +43,14 @@ class HeldProducer:
             sys.stdin.readline()
 
     def begin_transaction(self) -> None:
-        """Two steps lie round it."""
+        """One step is before it and one after it."""
         self._txns += 1
         self._at("before-begin")
         self._producer.begin_transaction()
         self._at("after-begin")
 
     def send_offsets_to_transaction(self, *arguments: Any) -> None:  # noqa: ANN401 - as the client has it
-        """Two steps lie round it; the outputs are at the broker by the first."""
+        """One step is before it, when the broker has the outputs, and one after it."""
         if self._step == "after-send" and self._txns == self._until and not self._held:
             self._producer.flush(10)
         self._at("after-send")
@@ -58,7 +58,7 @@ class HeldProducer:
         self._at("after-offsets")
 
     def commit_transaction(self, *arguments: Any) -> None:  # noqa: ANN401 - as the client has it
-        """One step lies in it and one after it."""
+        """One step is in it and one after it."""
         self._at("during-commit")
         self._producer.commit_transaction(*arguments)
         self._at("after-commit")

@@ -12,7 +12,7 @@ LOOK_EVERY_S: Final = 0.02
 
 
 class Proxy:
-    """Forwards connections to `target_port` on this machine until it is told otherwise.
+    """Forwards connections to `target_port` on this machine.
 
     While `silent`, connections are accepted and stay open, and not a byte passes (as when a firewall drops packets);
     what was sent meanwhile arrives afterwards, as TCP has it. `delay_s` holds back each chunk in each direction.
@@ -42,7 +42,7 @@ class Proxy:
         return self
 
     def refuse(self) -> None:
-        """Listens no more and cuts what is open: new connections are refused until open()."""
+        """Stops listening and cuts every connection. New ones are refused until open()."""
         if self._listener is not None:
             with contextlib.suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)  # or accept() would go on
@@ -51,7 +51,7 @@ class Proxy:
         self.cut()
 
     def cut(self) -> None:
-        """Ends every open connection, with whatever is on its way."""
+        """Ends every open connection; bytes on their way are lost."""
         with self._lock:
             pairs, self._pairs = self._pairs, set()
         for pair in pairs:

@@ -1,4 +1,4 @@
-"""The kinds of history: each does something to the services or the broker, again and again, while the load runs."""
+"""The kinds of history: each repeats one fault of the services or the broker while the load runs."""
 
 import select
 import signal
@@ -13,32 +13,31 @@ from confluent_kafka.cimpl import NewPartitions
 from brokerkit.broker import Broker
 from brokerkit.client import committed
 from brokerkit.service_process import ServiceProcess, wait_until
-from tests.exactly_once.held_service import STEPS
-from tests.exactly_once.world import SESSION_S, World, fenced
+from histories.held_service import STEPS
+from histories.world import SESSION_S, World, fenced
 
-HELD: Final = "tests.exactly_once.held_service"
+HELD: Final = "histories.held_service"
 
 
 def sigkill(world: World) -> None:
     """Kill and start again."""
-    world.start().wait_for_event("checkpoint", timeout_s=60)
-    for _ in range(world.cycles):
-        world.pause(1.5)
-        world.kill()
-        since_s = time.time()
-        world.start()
-        world.recovered(since_s, "SIGKILL and a new process")
+    restarted(world, world.kill, "SIGKILL and a new process")
 
 
 def sigterm(world: World) -> None:
     """Stop and start again, as a rolling deployment does."""
+    restarted(world, world.stop, "SIGTERM and a new process")
+
+
+def restarted(world: World, end: Callable[[], None], what: str) -> None:
+    """End the service in one way, again and again, and start it at once."""
     world.start().wait_for_event("checkpoint", timeout_s=60)
     for _ in range(world.cycles):
         world.pause(1.5)
-        world.stop()
+        end()
         since_s = time.time()
         world.start()
-        world.recovered(since_s, "SIGTERM and a new process")
+        world.recovered(since_s, what)
 
 
 def takeover(world: World) -> None:
@@ -167,7 +166,7 @@ def partitions_added(world: World) -> None:
 
 
 def expired(world: World) -> None:
-    """Delete records below and above what is committed, while nobody reads and while somebody does."""
+    """Delete records below and above what is committed, while no service reads and while one does."""
     admin = AdminClient({"bootstrap.servers": world.broker.bootstrap_servers})
     topic = world.names.transactions
     world.start().wait_for_event("checkpoint", timeout_s=60)
@@ -199,7 +198,7 @@ def expired(world: World) -> None:
             offsets = committed(world.broker, world.names.group, topic, "read_uncommitted")
             return all(lows[p.partition] <= p.offset for p in offsets if p.partition in lows)
 
-        # A commit alone proves nothing: of what had been fetched before, one is always due.
+        # A commit alone proves nothing: it may be of records that were fetched before.
         wait_until(beyond, 60, name="commits beyond what expired")
         world.recoveries.append(time.time() - since_s)
         if reading:  # what it had in its queues when it was stopped was read all the same
@@ -223,13 +222,13 @@ def one_name(world: World) -> None:
 
 
 def quiet(world: World) -> None:
-    """Nothing happens but load; for inputs that are unusual in themselves."""
+    """No fault, only load: for unusual inputs."""
     world.start().wait_for_event("checkpoint", timeout_s=60)
     time.sleep(2.0 * world.cycles)
 
 
 def mixed(world: World) -> None:
-    """Whatever the dice say, one after the other and without waiting for recovery."""
+    """Random faults, one after the other, without waiting for recovery."""
     broker = one_broker(world)
     world.start().wait_for_event("checkpoint", timeout_s=60)
     for cycle in range(world.cycles):
@@ -282,7 +281,7 @@ def steps(world: World) -> list[str]:
 
 
 def held(world: World, step: str, least: int = 1) -> ServiceProcess:
-    """A service that stands at a step of one of its first commits, at the `least`-th or later."""
+    """A service that waits at a step of one of its first commits, of number `least` or later."""
     service = world.start(module=HELD, HOLD_AT=step, HOLD_TXN=str(world.dice.randrange(least, least + 3)))
     pipe = service.process.stdout
     if pipe is None or not select.select([pipe], [], [], 60)[0]:

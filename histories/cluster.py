@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from brokerkit.broker import Broker, Cluster
 from brokerkit.service_process import wait_until
-from tests.exactly_once.world import World
+from histories.world import World
 
 
 def lost_leader(world: World) -> None:

@@ -2,42 +2,44 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-from tests.exactly_once.kinds import held, release, steps
-from tests.exactly_once.world import World
-from tests.proxy import Proxy
+from brokerkit.proxy import Proxy
+from histories.kinds import held, release, steps
+from histories.world import World
 
 AWAY_S: Final = 4.0
 """How long the broker is away in each cycle; longer than the session, so that partitions are lost meanwhile."""
 
 
-def silence(world: World, away_s: float = AWAY_S) -> None:
+def silence(world: World) -> None:
     """Not a byte passes for a while, and what was sent meanwhile arrives afterwards."""
     proxy = proxy_of(world)
-    world.start().wait_for_event("checkpoint", timeout_s=60)
-    for _ in range(world.cycles):
-        world.pause(1.0)
-        world.note("silence")
-        proxy.silent = True
-        time.sleep(away_s)
-        proxy.silent = False
-        world.note("the network is back")
-        again(world, "silence")
+
+    def silent(*, now: bool) -> None:
+        proxy.silent = now
+
+    away(world, partial(silent, now=True), partial(silent, now=False), "silence")
 
 
-def refusal(world: World, away_s: float = AWAY_S) -> None:
+def refusal(world: World) -> None:
     """Connections are cut and new ones refused for a while."""
     proxy = proxy_of(world)
+    away(world, proxy.refuse, proxy.open, "refusal")
+
+
+def away(world: World, begin: Callable[[], object], end: Callable[[], object], what: str) -> None:
+    """Take the broker away in one way, again and again, and bring it back."""
     world.start().wait_for_event("checkpoint", timeout_s=60)
     for _ in range(world.cycles):
         world.pause(1.0)
-        world.note("refusal")
-        proxy.refuse()
-        time.sleep(away_s)
-        proxy.open()
+        world.note(what)
+        begin()
+        time.sleep(AWAY_S)
+        end()
         world.note("the network is back")
-        again(world, "refusal")
+        again(world, what)
 
 
 def delay(world: World) -> None:

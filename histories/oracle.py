@@ -17,7 +17,7 @@ from confluent_kafka import Message, TopicPartition
 
 from brokerkit.client import HasBootstrapServers, committed, read_all
 from brokerkit.service_process import Names, payloads
-from tests.clock_oracle import Rec, Rules, expect
+from histories.clock_oracle import Rec, Rules, expect
 
 Place = tuple[int, int]
 """Partition and offset of an input record."""
@@ -38,7 +38,7 @@ class Judged:
 
 @dataclass
 class Account:
-    """What was found, for a test to look into."""
+    """What the audit found."""
 
     records: int = 0
     aggregates: list[dict[str, Any]] = field(default_factory=list)
@@ -98,7 +98,7 @@ def audit(
         limit: the detector's.
         inputs: what was written, where the topic does not tell any more; by default what it holds.
         lateness_ms: the service's.
-        gone: records that nobody could read, for they had expired.
+        gone: records that expired before a service could read them.
     """
     there = read_all(broker, names.transactions)
     if inputs is None:
@@ -154,7 +154,7 @@ def audit_clock(broker: HasBootstrapServers, names: Names, rules: Rules, limit: 
                       for one in keys.values()]  # fmt: skip
         end = records[-1].offset + 1
         offset, read = progress.get(partition, (0, 0))
-        # Markers of txns take up offsets, too, and stand behind the last record where nothing is open.
+        # Markers of txns take up offsets, too. They come after the last record where no window is open.
         if read < end or offset != min(still_open, default=max(offset, end)):
             account.faults.append(f"partition {partition}: {offset} committed, {read} read, {still_open=}, {end=}")
     missing, surplus = Counter(map(_text, due)), Counter(map(_text, account.aggregates))

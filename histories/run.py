@@ -8,11 +8,11 @@ from typing import Final
 from brokerkit.broker import Broker, Cluster
 from brokerkit.files import ADDRESS, Node, free_ports
 from brokerkit.jars import KAFKA_VERSION
-from tests.clock_oracle import Rules
-from tests.exactly_once import cluster, network
-from tests.exactly_once.kinds import KINDS
-from tests.exactly_once.world import SESSION_S, World, group_settings, history, sessions
-from tests.proxy import Proxy
+from brokerkit.proxy import Proxy
+from histories import cluster, network
+from histories.clock_oracle import Rules
+from histories.kinds import KINDS
+from histories.world import SESSION_S, World, group_settings, history, sessions
 
 WINDOW_MS: Final = 500
 CLOCKS: Final = {
@@ -29,7 +29,7 @@ ALL: Final = {**KINDS, **network.KINDS, **cluster.KINDS}
 
 @dataclass(frozen=True)
 class Stage:
-    """A broker or cluster, and what lies between it and the services."""
+    """A broker or cluster, and the proxy between it and the services, if any."""
 
     broker: Broker | Cluster
     proxy: Proxy | None = None
@@ -61,7 +61,7 @@ def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = Non
     """One history, from an empty topic to the oracle.
 
     Raises:
-        HistoryError: it is not right; says where it was saved.
+        HistoryError: it has faults; the text says where it was saved.
     """
     settings = group_settings(on.kafka, on.session_s)
     if kind in cluster.KINDS:

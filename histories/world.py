@@ -19,11 +19,11 @@ from confluent_kafka import Message
 from brokerkit.broker import Broker, Cluster
 from brokerkit.client import HasBootstrapServers, committed, create_topics, read_all
 from brokerkit.jars import KAFKA_VERSION, group_protocol
+from brokerkit.proxy import Proxy
 from brokerkit.service_process import ROOT, Names, ServiceProcess, payloads, running, wait_until
-from tests.clock_oracle import Rules
-from tests.exactly_once.load import Load
-from tests.oracle import Account, Marks, Place, audit, audit_clock, headers_of, read_so_far
-from tests.proxy import Proxy
+from histories.clock_oracle import Rules
+from histories.load import Load
+from histories.oracle import Account, Marks, Place, audit, audit_clock, headers_of, read_so_far
 
 SAVED: Final = ROOT / ".histories"
 SESSION_S: Final = 2.0
@@ -50,11 +50,11 @@ def group_settings(kafka: str, session_s: float) -> dict[str, str]:
 
 
 QUICK: Final[Mapping[str, str | int]] = sessions(SESSION_S)
-"""With these, many cycles fit into a minute."""
+"""Short sessions, so that many faults fit into a minute."""
 
 
 class HistoryError(AssertionError):
-    """A history that is not right; the text says where it was saved."""
+    """A history with faults; the text says where it was saved."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class World:
     """What a history acts on. All that is random in it comes from `dice`.
 
     Args:
-        broker: a broker or cluster that nobody else needs.
+        broker: a broker or cluster of this history's own.
         kind: the history's name.
         seed: of everything random.
         cycles: how many faults.
@@ -133,9 +133,9 @@ class World:
         self.instances[name].kill()
 
     def stop(self, name: str = "one") -> None:
-        """SIGTERM, which is to end with 0, or by the signal itself if the interpreter had just begun to start.
+        """SIGTERM. It must end with 0, or by the signal itself while the interpreter starts.
 
-        Where another process of the name runs, that one may have been quicker to end it.
+        Where another process of the same name runs, that one may have fenced it first.
         """
         self.note(f"SIGTERM {name}")
         service = self.instances[name]
@@ -175,10 +175,10 @@ class World:
     # ---- the end --------------------------------------------------------------------------------------------
 
     def settle(self) -> Account:
-        """Write no more, let somebody commit everything, and hold the oracle against it.
+        """Write no more, wait until a service has committed everything, and let the oracle judge it.
 
         Raises:
-            HistoryError: the history is not right; says where it was saved and how to play it again.
+            HistoryError: the history has faults; the text says where it was saved and how to play it again.
         """
         self.load.stop()
         self._complete_books()
@@ -196,10 +196,10 @@ class World:
         return account
 
     def _complete_books(self) -> None:
-        """Enter what the load wrote without being told where: each of them is a record that counts.
+        """Enter the records whose offset the load's client does not know. Each of them counts.
 
-        Seen when a leader died. Its client sent a batch again that was there, and was told that it is, without its
-        offset; or it began its sequence numbers anew, and the batch was there twice.
+        Seen when a leader died. The client sent a batch again that the broker had, and the answer was without an
+        offset; or the client began new sequence numbers, and the topic had the batch twice.
         """
         unplaced = Counter(self.load.unplaced)
         for message in read_all(self.broker, self.names.transactions):
@@ -221,7 +221,7 @@ class World:
         return account
 
     def _account_by_clock(self, rules: Rules) -> Account:
-        """The oracle's, and what a service that nobody disturbs makes of the same input: both to the last bit."""
+        """The oracle's, and a comparison with an undisturbed service on the same input: both to the last bit."""
         self._wait_for_commit(self.names, 90)
         account = audit_clock(self.broker, self.names, rules)
         if account.records != len(self.load.inputs):
@@ -233,7 +233,7 @@ class World:
         for topic in ("aggregates", "alerts"):
             mine, undisturbed = (_lasting(self.broker, getattr(each, topic)) for each in (self.names, calm))
             if mine != undisturbed:
-                account.faults.append(f"{topic} are not those of a service that nobody disturbed")
+                account.faults.append(f"{topic} are not those of an undisturbed service")
         return account
 
     def _wait_for_commit(self, names: Names, timeout_s: float) -> None:
@@ -250,7 +250,7 @@ class World:
         wait_until(all_committed, timeout_s, every_s=0.3, name="everything committed")
 
     def unread(self) -> set[Place]:
-        """Records that are no longer there and stand in no output, though what was committed has passed them."""
+        """Records that have expired and are in no output, although the committed offset is beyond them."""
         inputs = self.load.inputs.copy()  # first of all: the load goes on, and what it adds from now on is not gone
         seen = {_source_of(m) for t in (self.names.dead_letter, self.names.late) for m in read_all(self.broker, t)}
         ranges: dict[tuple[int, str], list[tuple[int, int]]] = defaultdict(list)
@@ -267,7 +267,7 @@ class World:
         }
 
     def _wrong_starts(self) -> list[str]:
-        """Each partition that anyone started must have begun with the watermark of the offset where it began."""
+        """Each partition must have started with the watermark of the offset where it started."""
         marks = Marks(self.load.inputs, self.load.bad_places() | self.gone, 1_000)
         wrong = []
         for name, service in self.everyone():
@@ -275,11 +275,11 @@ class World:
                 partition, offset, found = entry["partition"], entry["read"], entry["watermark"]
                 due = marks.before(partition, offset)
                 if found != due:
-                    wrong.append(f"{name} began {partition} at {offset} with watermark {found} where {due} is due")
+                    wrong.append(f"{name} began {partition} at {offset} with watermark {found}, expected {due}")
         return wrong
 
     def _wrong_ends(self) -> list[str]:
-        """Nobody may have ended but by a signal or for being fenced."""
+        """A process may end by a signal or because it was fenced, and in no other way."""
         wrong = []
         for name, service in self.everyone():
             code = service.process.poll()
@@ -363,7 +363,7 @@ def history(world: World) -> Iterator[World]:
         world.settle()
     except HistoryError:
         raise
-    except Exception as error:  # whatever made the driver give up: keep what led to it
+    except Exception as error:  # any error of the driver: save the history that led to it, then fail
         raise HistoryError(world.save([f"{type(error).__name__}: {error}"])) from error
     finally:
         if not world.load.stopped:
