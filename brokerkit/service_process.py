@@ -80,6 +80,7 @@ class ServiceProcess:
         """
         servers = broker if isinstance(broker, str) else broker.bootstrap_servers
         self.names = names
+        self._port: int | None = None
         self._log = tempfile.NamedTemporaryFile(prefix="txwatch-", suffix=".log")  # noqa: SIM115 - lives as long as this
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("KAFKA_", "TOPICS_", "WINDOW_", "LOG_"))},
@@ -130,7 +131,9 @@ class ServiceProcess:
 
     def get(self, path: str, accept: str = "") -> tuple[int, str]:
         """Status and body of a page."""
-        port = self.wait_for_event("http_listening")["port"]
+        if self._port is None:
+            self._port = self.wait_for_event("http_listening")["port"]
+        port = self._port
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Accept": accept})
         try:
             with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310

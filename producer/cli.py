@@ -6,22 +6,61 @@ Exit codes: 0 done, a stop by SIGINT or SIGTERM included; 1 rows undelivered, al
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from producer import options
 from producer.app import StartError, replay
 from producer.display import PROGRAM, say
+from producer.environment import SettingOption
 from producer.reading_options import GroupedCommand, ReadingOption, reading_options
 from producer.stop import Stop
 from service import __version__
+from service.process.completion import fault_of_completion
 
 EXIT_USAGE = 2
 
 
-@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def complete_file(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+    """Let the shell complete the name of a file."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+class Program(click.Group):
+    """The commands. The error about a missing ``replay`` suggests it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first argument names."""
+        name = args[0]
+        is_file = "." in name or "/" in name or name == "-" or os.path.exists(name)  # noqa: PTH110  never raises
+        if is_file and self.get_command(ctx, name) is None:
+            raise click.UsageError(f"no such command {name!r}; did you mean: {PROGRAM} replay {shlex.quote(name)}")
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what stands before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            option = error.option_name
+            parameters = [one for command in self.commands.values() for one in command.params]
+            if any(option in {*one.opts, *one.secondary_opts} for one in parameters):
+                raise click.UsageError(f"{option} belongs after the command: {PROGRAM} replay FILE {option}") from None
+            raise
+
+
+@click.group(
+    cls=Program,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
     """Replay transactions from a CSV file into Kafka."""
@@ -29,9 +68,10 @@ def cli() -> None:
 
 @cli.command("replay", cls=GroupedCommand)
 @click.version_option(__version__, prog_name=PROGRAM)
-@click.argument("file")
+@click.argument("file", shell_complete=complete_file)
 @click.option(
     "--topic",
+    cls=SettingOption,
     default="transactions",
     envvar="TOPICS_TRANSACTIONS",
     show_envvar=True,
@@ -41,6 +81,7 @@ def cli() -> None:
 )
 @click.option(
     "--bootstrap-servers",
+    cls=SettingOption,
     default="localhost:9092",
     envvar="KAFKA_BOOTSTRAP_SERVERS",
     show_envvar=True,
@@ -59,7 +100,9 @@ def cli() -> None:
 @click.option("--rate", type=float, callback=options.read_positive, help="Pace rate: rows a second.")
 @click.option("--align", is_flag=True, help="Start just after the next multiple of WINDOW_SIZE_MS of the wall clock.")
 @click.option("--rebase", type=click.Choice(["now"]), help="Shift event times so that the first is now.")
-@click.option("--shuffle-ms", type=click.IntRange(0), help="Delay each row by up to so much event time, at random.")
+@click.option(
+    "--shuffle-ms", type=options.Milliseconds(0), help="Delay each row by up to so much event time, at random."
+)
 @click.option("--seed", type=int, help="Of the disorder: the same seed, the same order.  [default: 0]")
 @click.option(
     "--repeat",
@@ -78,6 +121,7 @@ def cli() -> None:
 @click.option(
     "--rejects",
     metavar="FILE",
+    shell_complete=complete_file,
     help="Malformed rows go there, as CSV: line, reason, raw. With --start-row above 1 they are added.",
 )
 @click.option("--strict", is_flag=True, help="Exit 1 if a row was rejected. The others are sent all the same.")
@@ -89,7 +133,7 @@ def cli() -> None:
     "--max-gap",
     metavar="SECONDS",
     cls=ReadingOption,
-    type=float,
+    type=options.Seconds(),
     callback=options.read_positive,
     help="Event-time pace: wait no longer than this from one row to the next.",
 )
@@ -105,8 +149,13 @@ def replay_command(stop: Stop, /, **values: Any) -> int:  # noqa: ANN401  click'
 
 def main(stop: Stop, arguments: Sequence[str] | None = None) -> int:
     """Run the command line until its end or the ``stop``; returns the exit code."""
+    if (fault := fault_of_completion(PROGRAM, os.environ)) is not None:
+        say(fault)
+        return EXIT_USAGE
     try:
         code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=stop)
+    except SystemExit:  # click's way to end after a shell's request, or where the reader of --help has gone
+        return 0
     except click.ClickException as error:
         say(" ".join(error.format_message().split()))
         return EXIT_USAGE

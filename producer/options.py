@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from producer.environment import setting
 from producer.properties import PropertiesError, Value, check_brokers, check_topic, parse_properties
 from producer.reading.layout import Layout
 from producer.reading.source import STDIN
 from producer.reading_options import layout_from
 from producer.replay import NS_PER_S, AsFast, AtRate, ByEventTime, Pace
+from service.wire.durations import as_milliseconds, fault_of_milliseconds
 
 DEFAULT_WINDOW_MS: Final = 10_000
 WINDOW_DIGITS_MAX: Final = 12
@@ -51,6 +53,32 @@ class Options:
     progress: bool | None
     metrics_host: str
     metrics_port: int | None
+
+
+class Milliseconds(click.IntRange):
+    """A number of milliseconds; a duration with a unit is refused with the number that is meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+        """Read it."""
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            if isinstance(value, str) and as_milliseconds(value) is not None:
+                self.fail(fault_of_milliseconds(value), param, ctx)
+            raise
+
+
+class Seconds(click.types.FloatParamType):
+    """A number of seconds; a duration with a unit is refused with the number that is meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Read it."""
+        try:
+            return float(super().convert(value, param, ctx))
+        except click.BadParameter:
+            if isinstance(value, str) and (meant_ms := as_milliseconds(value)) is not None:
+                self.fail(f"must be a number of seconds: write {meant_ms / 1000:g} instead of {value}", param, ctx)
+            raise
 
 
 def read_brokers(_context: click.Context, _option: click.Parameter, text: str) -> str:
@@ -108,7 +136,7 @@ def options_from(values: dict[str, Any]) -> Options:
         strict=values["strict"],
         dry_run=values["dry_run"],
         progress=values["progress"],
-        metrics_host=os.environ.get("HTTP_HOST") or DEFAULT_HTTP_HOST,
+        metrics_host=host.text if (host := setting("HTTP_HOST")) else DEFAULT_HTTP_HOST,
         metrics_port=values["metrics_port"],
     )
 
@@ -130,17 +158,25 @@ def _pace(name: str, speed: float | None, rate: float | None, max_gap_s: float |
 
 
 def _properties() -> dict[str, Value]:
+    found = setting("KAFKA_PROPERTIES")
+    if found is None:
+        return {}
     try:
-        return parse_properties(os.environ.get("KAFKA_PROPERTIES") or "{}")
+        return parse_properties(found.text)
     except PropertiesError as error:
-        raise click.UsageError(f"KAFKA_PROPERTIES: {error}") from error
+        raise click.UsageError(f"{found.where}: {error}") from error
 
 
 def _window_ms() -> int:
-    text = os.environ.get("WINDOW_SIZE_MS") or str(DEFAULT_WINDOW_MS)
-    if not (text.isascii() and text.isdigit() and len(text) <= WINDOW_DIGITS_MAX and int(text)):
-        raise click.UsageError(f"WINDOW_SIZE_MS: {text!r} is not a whole number of milliseconds above 0")
-    return int(text)
+    found = setting("WINDOW_SIZE_MS")
+    if found is None:
+        return DEFAULT_WINDOW_MS
+    text = found.text.strip()
+    if text.isascii() and text.isdigit() and len(text) <= WINDOW_DIGITS_MAX and int(text):
+        return int(text)
+    if found.path is None and as_milliseconds(text):
+        raise click.UsageError(f"{found.where}: {fault_of_milliseconds(text)}")
+    raise click.UsageError(f"{found.where}: must be a whole number of milliseconds above 0")
 
 
 def _is_file(path: str) -> bool:

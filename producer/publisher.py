@@ -19,6 +19,7 @@ from producer.encode import encode_rows
 from producer.ports import ConfigError, TopicState
 from producer.properties import Value
 from producer.replay import Batch, RowId
+from service.process.files import name_file
 from service.wire.client import settings_refused
 
 PARTITION_BY_KEY: Final = -1
@@ -82,7 +83,7 @@ class Publisher:
             shown = not properties.keys().isdisjoint({"debug", "log_level"})
             self._producer = Producer(config, logger=_client_log(shown=shown))
         except KafkaException as error:
-            raise ConfigError(_text(error.args[0])) from error
+            raise ConfigError(name_file(_text(error.args[0]), properties)) from error
         except (TypeError, ValueError) as error:  # what the binding takes for a callback or an object
             raise ConfigError(str(error)) from error
 

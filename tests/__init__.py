@@ -1,1 +1,1 @@
-"""Everything that checks txwatch, and the real broker that checks, demo and benchmarks share."""
+"""The tests of txwatch: `core` and `unit` need no broker, `integration` and `exactly_once` use a real one."""

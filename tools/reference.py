@@ -81,7 +81,10 @@ def _commands(program: str, group: click.Command) -> Iterator[str]:
 
 
 def _context(command: click.Command, name: str, parent: click.Context | None = None) -> click.Context:
-    return click.Context(command, parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+    names = command.context_settings.get("help_option_names")
+    return click.Context(
+        command, parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH, help_option_names=names
+    )
 
 
 def _reasons() -> Iterator[str]:

@@ -16,10 +16,18 @@ NO_BOUND: Final = 10**15
 _INTRODUCTION: Final = """\
 A setting has one name: `WINDOW_SIZE_MS` in the environment is `[window] size_ms` in the TOML file. The environment wins
 over the file, and the file over the default. The file is `--config FILE`, or `config/service.toml` where that exists.
-A name that does not exist stops the start. `txwatch config` prints what is in force and where it came from.
+`txwatch config` prints what is in force and where it came from.
+
+`WINDOW_SIZE_MS_FILE` names a file that holds the value, as Docker and Kubernetes hand over secrets. One newline at its
+end is removed. The variable and its file together are refused. No error shows what the file holds.
+
+An unknown name in one of the groups stops the start. So does a near miss, with the name that is meant: `TOPIC_ALERTS`,
+`DETECTOR_LIMIT`, `BOOTSTRAP_SERVERS`. Other programs' variables are left alone: `HTTP_PROXY`, `HTTPS_…`, `SMTP_…`,
+`SFTP_…`, `PORT`, `HOST`, `INSTANCE_ID`, and the links that Kubernetes sets for a Service.
 
 `txwatch-replay` reads `KAFKA_BOOTSTRAP_SERVERS`, `KAFKA_PROPERTIES`, `TOPICS_TRANSACTIONS`, `HTTP_HOST` (for
-`--metrics-port`) and `WINDOW_SIZE_MS` (for `--align`) from the environment, and no file.
+`--metrics-port`) and `WINDOW_SIZE_MS` (for `--align`) from the environment, or from the files that `…_FILE` names. It
+reads no TOML.
 """
 
 

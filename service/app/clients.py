@@ -13,6 +13,7 @@ from service.app.fetching import LEAST_BYTES, fetch_sizes
 from service.kafka.classify import kafka_error
 from service.loop.errors import Fatal
 from service.loop.output_topics import OutputTopics
+from service.process.files import name_file
 from service.settings import KafkaSettings, Settings, SettingsError
 
 _CONSUMER_ONLY: Final = (
@@ -174,6 +175,6 @@ def construct(make: Callable[[dict[str, Any]], Any], config: dict[str, Any]) -> 
     except KafkaException as exception:
         if kafka_error(exception).code() == KafkaError._CRIT_SYS_RESOURCE:  # noqa: SLF001
             raise Fatal(f"construct a Kafka client: {kafka_error(exception).str()}") from None
-        raise SettingsError(f"KAFKA_PROPERTIES: {kafka_error(exception).str()}") from None
+        raise SettingsError(f"KAFKA_PROPERTIES: {name_file(kafka_error(exception).str(), config)}") from None
     except (ValueError, TypeError) as error:
         raise SettingsError(f"KAFKA_PROPERTIES: {error}") from None

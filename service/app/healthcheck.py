@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 
+from service.process.environment import VariableError, variable
+
 TIMEOUT_S: Final = 3.0
 HERE: Final = "127.0.0.1"
 """A service that listens at every address answers here: `::` takes IPv4, too."""
@@ -22,8 +24,17 @@ HERE: Final = "127.0.0.1"
 
 def main(environment: Mapping[str, str]) -> int:
     """Ask at HTTP_HOST and HTTP_PORT, print the answer and return the exit code."""
-    host = one_address(environment.get("HTTP_HOST", ""))
-    port = int(environment.get("HTTP_PORT") or 8000)
+    try:
+        host, port = (
+            found.text if (found := variable(name, environment)) else "" for name in ("HTTP_HOST", "HTTP_PORT")
+        )
+    except VariableError as error:
+        print(error)  # noqa: T201 - see below
+        return 1
+    return _ask(one_address(host), int(port or 8000))
+
+
+def _ask(host: str, port: int) -> int:
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")

@@ -1,4 +1,4 @@
-"""`txwatch alerts`: what has been found."""
+"""`txwatch alerts`: prints the alerts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from service.cli.common import FAILED, OK, common_options, complain, say
+from service.cli.common import FAILED, OK, common_options, complain, say, servers_option
 from service.settings import load
 
 if TYPE_CHECKING:
@@ -19,28 +19,36 @@ if TYPE_CHECKING:
 
 SAY_EVERY_S: Final = 5.0
 REACH_S: Final = 15.0
-"""Without --follow there is no point in waiting for a broker for ever."""
+"""How long to wait for a broker without --follow."""
 
 Form = Literal["text", "json"]
 
 
 @click.command()
 @common_options
-@click.option("--follow", is_flag=True, help="Go on when all has been read; starts with what comes from now on.")
-@click.option("--from-beginning", is_flag=True, help="Start with the oldest alert, also under --follow.")
+@click.option("--follow", is_flag=True, help="Print alerts as they come, from now on.")
+@click.option("--from-beginning", is_flag=True, help="With --follow: start with the oldest alert.")
 @click.option("--max", "maximum", type=click.IntRange(min=1), metavar="N", help="End after N alerts.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@servers_option
 @click.pass_obj
 def alerts(
-    outer: Path | None, config: Path | None, *, follow: bool, from_beginning: bool, maximum: int | None, form: Form
+    outer: Path | None,
+    config: Path | None,
+    *,
+    follow: bool,
+    from_beginning: bool,
+    maximum: int | None,
+    form: Form,
+    servers: str | None,
 ) -> int:
-    """Print the committed alerts: all that are there, or with --follow those to come."""
+    """Print the committed alerts: all that there are, or with --follow the new ones."""
     # Late, so that --help and a wrong option answer at once.
     from service.app.reading import CommandReader  # noqa: PLC0415
     from service.loop.errors import KafkaProblem  # noqa: PLC0415
     from service.process.stop import stopped_by_signals  # noqa: PLC0415
 
-    settings = load(config or outer).settings
+    settings = load(config or outer, servers=servers).settings
     topic = settings.topics.alerts
     oldest_first, said_s = from_beginning or not follow, time.monotonic()
 
@@ -52,7 +60,7 @@ def alerts(
         if time.monotonic() - said_s >= SAY_EVERY_S:
             said_s = time.monotonic()
             complain(line, OK)
-        # The broker answered, so the topic does not exist yet: all that it will hold comes from now on.
+        # The broker answered, so the topic does not exist yet. Its first record will be new.
         oldest_first = oldest_first or not reader.unreachable
 
     with stopped_by_signals() as stop:
@@ -69,7 +77,7 @@ def alerts(
 
 
 def _lines(records: Iterable[StoredRecord], topic: str, form: Form) -> Iterator[str]:
-    """Each alert in its form. A record that is no alert is reported and passed over, unless it has no value."""
+    """Each alert as text or JSON. Other records are skipped, with a line; those without a value silently."""
     from service.wire.alerts import AlertPayload  # noqa: PLC0415 - see above
 
     for record in records:
@@ -78,6 +86,6 @@ def _lines(records: Iterable[StoredRecord], topic: str, form: Form) -> Iterator[
         try:
             alert = AlertPayload.from_json(record.value)
         except (ValueError, RecursionError):
-            complain(f"passed over a record of {topic} that is no alert", OK)
+            complain(f"skipped a record of {topic} that is no alert", OK)
         else:
             yield record.value.decode() if form == "json" else alert.text()

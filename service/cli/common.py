@@ -1,4 +1,4 @@
-"""What all commands share: their common options, exit codes and what goes to the terminal."""
+"""What all commands share: options, exit codes, and lines for the terminal."""
 
 from __future__ import annotations
 
@@ -26,6 +26,15 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="TOML settings; default config/service.toml where it exists.",
     )
     return config(click.version_option(__version__, prog_name="txwatch")(function))
+
+
+servers_option = click.option(
+    "--bootstrap-servers",
+    "servers",
+    metavar="HOSTS",
+    help="Brokers, host:port,host:port. Default: KAFKA_BOOTSTRAP_SERVERS, or the file's.",
+)
+"""For commands that only read. It wins over the environment and the file."""
 
 
 def say(text: str) -> None:

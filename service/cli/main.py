@@ -1,8 +1,9 @@
-"""The command line: every command, and what a wrong one is answered."""
+"""The command line: every command, and the one line about a wrong one."""
 
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -15,13 +16,15 @@ from service.cli.config import config
 from service.cli.run import run, run_service
 from service.cli.schema import schema
 from service.cli.timeline import timeline
+from service.process.completion import fault_of_completion
 from service.process.limits import LimitError
 from service.settings import SettingsError, load
 
 COMMANDS: Final = (run, alerts, timeline, config, schema)
+PROGRAM: Final = "txwatch"
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @common_options
 @click.pass_context
 def cli(context: click.Context, config: Path | None) -> None:
@@ -39,8 +42,12 @@ def main() -> int:
     """Run a command; returns the exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")  # as JSON and TOML are, whatever the locale
+    if (fault := fault_of_completion(PROGRAM, os.environ)) is not None:
+        return complain(fault, UNUSABLE)
     try:
-        code: int | None = cli.main(prog_name="txwatch", standalone_mode=False)
+        code: int | None = cli.main(prog_name=PROGRAM, standalone_mode=False)
+    except SystemExit:  # click's way to end after a shell's request, or where the reader of --help has gone
+        return OK
     except click.ClickException as error:
         return complain(error.format_message(), UNUSABLE)
     except (SettingsError, LimitError) as error:

@@ -21,7 +21,7 @@ def run(outer: Path | None, config: Path | None) -> int:
 
 
 def run_service(loaded: Loaded) -> int:
-    """Run it with these settings; returns the exit code."""
+    """Run the service with these settings; returns the exit code."""
     # Late, so that --help and a wrong setting answer at once.
     from service.app import bootstrap  # noqa: PLC0415
     from service.observe import log  # noqa: PLC0415

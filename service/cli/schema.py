@@ -1,26 +1,29 @@
-"""`txwatch schema`: what a payload looks like."""
+"""`txwatch schema`: the JSON Schemas of the payloads."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import click
 
 from service.cli.common import OK, common_options, say
 from service.settings import load
 
+Payload = Literal["transaction", "alert", "aggregate"]
+NAMES: Final = get_args(Payload)
 
-@click.command()
+
+@click.command(help=f"Print the JSON Schema of a payload. NAME is one of {', '.join(NAMES)}.")
 @common_options
-@click.argument("name", metavar="NAME", type=click.Choice(["transaction", "alert", "aggregate"]))
+@click.argument("name", metavar="NAME", type=click.Choice(NAMES))
 @click.pass_obj
-def schema(outer: Path | None, name: Literal["transaction", "alert", "aggregate"], config: Path | None) -> int:
+def schema(outer: Path | None, name: Payload, config: Path | None) -> int:
     """Print the JSON Schema of a payload."""
     from service.wire.schemas import json_schema  # noqa: PLC0415 - takes a while to load
 
-    if file := config or outer:  # not needed here, but every command refuses a file that cannot be used
+    if file := config or outer:  # this command needs no settings, but every command refuses an unusable file
         load(file)
     say(json.dumps(json_schema(name), indent=2))
     return OK

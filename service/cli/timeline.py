@@ -1,4 +1,4 @@
-"""`txwatch timeline`: records, watermark and windows as a picture."""
+"""`txwatch timeline`: draws records, watermark and windows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from service.cli.common import FAILED, OK, common_options, complain, say
+from service.cli.common import FAILED, OK, common_options, complain, say, servers_option
 from service.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -43,20 +43,32 @@ class _Moment(click.ParamType[int]):
 
 @click.command()
 @common_options
-@click.option("--from", "from_ms", type=_Moment(), default=0, help="Records stored in Kafka from then on.")
-@click.option("--to", "to_ms", type=_Moment(), default=2**63 - 1, help="And up to then. Default: all that is there.")
+@click.option(
+    "--from", "from_ms", type=_Moment(), default=0, help="The first record's time in Kafka. Default: the oldest."
+)
+@click.option("--to", "to_ms", type=_Moment(), default=2**63 - 1, help="The last record's time. Default: the newest.")
 @click.option("--max-records", "most", type=click.IntRange(min=1), default=200_000, show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.svg, .png or .pdf")
+@servers_option
 @click.pass_obj
-def timeline(outer: Path | None, config: Path | None, *, from_ms: int, to_ms: int, most: int, output: Path) -> int:
-    """Draw records, watermark and windows on the axes of time. Needs the extra txwatch[timeline]."""
+def timeline(
+    outer: Path | None,
+    config: Path | None,
+    *,
+    from_ms: int,
+    to_ms: int,
+    most: int,
+    output: Path,
+    servers: str | None,
+) -> int:
+    """Draw records, watermark and windows over time. Needs the extra txwatch[timeline]."""
     # Late, so that --help and a wrong option answer at once.
     from service.app.reading import CommandReader  # noqa: PLC0415
     from service.history.timeline.collect import Span, collect  # noqa: PLC0415
     from service.loop.errors import KafkaProblem  # noqa: PLC0415
     from service.process.stop import stopped_by_signals  # noqa: PLC0415
 
-    settings = load(config or outer).settings
+    settings = load(config or outer, servers=servers).settings
     with stopped_by_signals() as stop:
         try:
             from service.history.timeline.draw import FORMATS, draw  # noqa: PLC0415 - an extra
@@ -87,12 +99,12 @@ def timeline(outer: Path | None, config: Path | None, *, from_ms: int, to_ms: in
 
 
 def _results(settings: Settings) -> list[tuple[str, bool]]:
-    """Alerts last: where a window is in both, its alert is shown."""
+    """The topics of results. Alerts come last: where a window is in both, its alert is drawn."""
     return [(settings.topics.aggregates, False), (settings.topics.alerts, True)]
 
 
 class _Reads:
-    """Reads topics one after the other, and says on a terminal how far it is."""
+    """Reads one topic after the other, and shows the progress on a terminal."""
 
     def __init__(self, reader: CommandReader) -> None:
         self._reader = reader
@@ -105,7 +117,7 @@ class _Reads:
             try:
                 reader.start_at(topic, from_ms)
             except Retriable as problem:
-                if "UNKNOWN_TOPIC" in str(problem):  # to wait for its first record would be no use here
+                if "UNKNOWN_TOPIC" in str(problem):  # waiting for its first record would be of no use
                     raise Fatal(str(problem)) from problem
                 raise
 

@@ -3,15 +3,10 @@
 Only cli and app import this room; every other room gets plain values.
 """
 
-from service.settings.model import (
-    NAMES,
-    PROTECTED_PROPERTIES,
-    HttpSettings,
-    KafkaSettings,
-    Settings,
-    SettingsError,
-    TopicsSettings,
-)
+from service.settings.fields import SettingsError
+from service.settings.groups import HttpSettings
+from service.settings.kafka import PROTECTED_PROPERTIES, KafkaSettings, TopicsSettings
+from service.settings.model import NAMES, Settings
 from service.settings.read import load
 from service.settings.shown import MASK, Loaded, mask
 

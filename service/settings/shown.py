@@ -13,7 +13,7 @@ import tomli_w
 from service.settings.model import Settings
 
 _SECRET: Final = re.compile(
-    r"password|secret|token|credential|private|\.key|\.pem$|oauthbearer\.(config|assertion)|jaas"
+    r"pass|pasw|pwd|secret|token|credential|private|\.key|\.pem$|oauthbearer\.(config|assertion)|jaas"
 )
 MASK: Final = "********"
 

@@ -30,7 +30,7 @@ def first_bad_address(text: str) -> str | None:
 
 
 def fault_of_host(host: str) -> str | None:
-    """What is wrong with a host to listen at, or None. An IPv6 address has no brackets."""
+    """What is wrong with a host to listen at, to read on after its name, or None. An IPv6 address has no brackets."""
     if (fault := fault_of_name(host)) is not None:
         return fault
     text = host.partition("%")[0]
@@ -38,21 +38,21 @@ def fault_of_host(host: str) -> str | None:
         ipaddress.ip_address(text)
     except ValueError:
         if _HOST.fullmatch(host) is None:
-            return f"{host!r} is no host: it must be a name or an address (IPv6 without brackets)"
+            return "is no host: it must be a name or an address (IPv6 without brackets)"
     return None
 
 
 def fault_of_text(text: str) -> str | None:
-    """What is wrong with the characters of a name, or of a list of names, or None.
+    """What is wrong with the characters of a name, or of a list of names, to read on after it, or None.
 
     A space at an end is never meant, and the client takes a group of one space for none: that aborts the process.
     """
     if not text.strip():
         return "is blank"
     if any(unicodedata.category(end) in _UNSEEN for end in (text[0], text[-1])):
-        return f"{text!a} begins or ends with a space or an invisible character"
+        return "begins or ends with a space or an invisible character"
     if any(unicodedata.category(one) == "Cc" for one in text):
-        return f"{text!a} has a control character in it"
+        return "has a control character in it"
     return None
 
 

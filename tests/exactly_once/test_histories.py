@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,18 +16,9 @@ from brokerkit.service_process import ROOT
 from histories import cluster, network
 from histories.run import Stage, play, proxied_broker
 from histories.world import QUICK, SESSION_S
+from tests.exactly_once.conftest import Faults
 
 SEED = 20_261_123
-
-
-Faults = Callable[[tuple[int, int]], int]
-
-
-@pytest.fixture
-def faults(request: pytest.FixtureRequest) -> Faults:
-    """How many faults to play, of the two numbers of a history: for `./test`, and with --long."""
-    long: bool = request.config.getoption("--long")
-    return lambda cycles: cycles[long]
 
 
 @pytest.fixture(scope="module")

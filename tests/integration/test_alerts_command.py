@@ -62,9 +62,7 @@ def test_what_is_no_alert_is_named_and_skipped(broker: Broker, unique: Callable[
     printed = done.stdout.decode().splitlines()
     assert (done.returncode, len(printed)) == (0, 2)
     assert ["tx1" in printed[0], "tx2" in printed[1]] == [True, True]
-    assert (
-        done.stderr.decode().splitlines() == [f"txwatch: passed over a record of {names.alerts} that is no alert"] * 5
-    )
+    assert done.stderr.decode().splitlines() == [f"txwatch: skipped a record of {names.alerts} that is no alert"] * 5
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
@@ -76,3 +74,11 @@ def test_an_id_of_any_script_is_printed_under_any_locale(
     produce(broker, names.alerts, [alert("交易")])
     done = alerts(broker, names, "--format", form, PYTHONIOENCODING="ascii")
     assert (done.returncode, "交易" in done.stdout.decode()) == (0, True)
+
+
+def test_brokers_on_the_command_line_are_the_ones_that_are_asked(broker: Broker, unique: Callable[[str], str]) -> None:
+    names = Names(unique)
+    create_topics(broker, names.alerts)
+    produce(broker, names.alerts, [alert("tx1")])
+    done = alerts(broker, names, "--bootstrap-servers", broker.bootstrap_servers, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert (done.returncode, done.stdout.count(b"tx1"), done.stderr) == (0, 1, b"")

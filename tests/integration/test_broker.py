@@ -20,8 +20,6 @@ from brokerkit.jars import HOME, ROOT, Advance, BrokerError, Jar, download, ensu
 
 JAR = Jar("org.example", "example", "1.0", 5, hashlib.sha256(b"right").hexdigest())
 
-pytestmark = pytest.mark.alone
-
 
 def test_what_is_written_is_read_back(broker: Broker, unique: Callable[[str], str]) -> None:
     topic = unique("topic")

@@ -15,14 +15,13 @@ ALERTS = [
     "Anomaly detected: ('tx1', 1715392810000, 9000.0), current watermark: 1715392809000",
 ]
 
-pytestmark = pytest.mark.alone
-
 
 def _demo(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [str(ROOT / "demo"), *arguments]
     return subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.alone
 def test_the_example_gives_its_two_alerts_and_leaves_nothing_behind(tmp_path: Path) -> None:
     before = set((HOME / "run").glob("*"))
 

@@ -135,8 +135,10 @@ def test_a_full_queue_blocks_the_reader_and_loses_and_reorders_nothing(
     assert by_key == {f"tx{key}".encode(): list(range(key or keys, count + 1, keys)) for key in range(keys)}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("pace", [("--pace", "rate", "--rate", "2000"), ("--pace", "max")])
+@pytest.mark.parametrize(
+    ("number", "pace"),
+    [(signal.SIGINT, ("--pace", "rate", "--rate", "2000")), (signal.SIGTERM, ("--pace", "max"))],
+)
 def test_a_stopped_replay_resumed_at_its_next_row_delivers_each_row_once(
     broker: Broker, topic: str, tmp_path: Path, number: int, pace: tuple[str, ...]
 ) -> None:

@@ -117,6 +117,32 @@ def test_with_a_certificate_everything_works(secured: Secured, names: Names, tmp
     assert (read.returncode, read.stdout.count("Anomaly detected"), read.stderr) == (0, 1, "")
 
 
+def test_with_the_properties_in_a_file_everything_works_and_nothing_shows_them(
+    secured: Secured, names: Names, tmp_path: Path
+) -> None:
+    def in_a_file(user: str) -> dict[str, str]:
+        properties = secured.properties(user)
+        path = tmp_path / f"{user}.json"
+        path.write_text(properties.pop("KAFKA_PROPERTIES") + "\n")
+        return {**properties, "KAFKA_PROPERTIES_FILE": str(path), "LOG_LEVEL": "debug"}
+
+    secured.allow(SERVICE, *service_acls(names))
+    secured.allow(REPLAY, ("TOPIC", names.transactions, "WRITE"))
+    secured.allow(READER, ("TOPIC", names.alerts, "READ"))
+    with running(secured.secure, names, in_a_file("service")) as service:
+        alerts_are_there(secured, names)
+        done = replayed(tmp_path, names, in_a_file("replay"))
+        assert (done.code, done.summary["delivered"]) == (0, 1)
+        assert service.stop() == 0
+        said = json.dumps(service.log)
+    environment = {**in_a_file("reader"), "TOPICS_ALERTS": names.alerts}
+    read, shown = command(environment, "alerts"), command(environment, "config")
+    assert (read.returncode, read.stdout.count("Anomaly detected"), read.stderr) == (0, 1, "")
+    assert (shown.returncode, shown.stdout.count("# environment KAFKA_PROPERTIES_FILE")) == (0, 1)
+    for text in (said, done.out, done.err, read.stdout, shown.stdout):
+        assert PASSWORD not in text
+
+
 @pytest.mark.usefixtures("names")
 def test_with_permission_to_create_the_service_makes_its_topics(secured: Secured, unique: Callable[[str], str]) -> None:
     fresh = Names(lambda name: unique(f"fresh.{name}"))

@@ -40,6 +40,9 @@ def test_records_and_their_windows_are_drawn(broker: Broker, unique: Callable[[s
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{output}: 3 transactions, 3 windows\n"
     assert output.read_text().count("<path") > 10
+    there = ["--bootstrap-servers", broker.bootstrap_servers]
+    again = timeline(broker, names, "--output", str(output), *there, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert (again.returncode, again.stdout) == (0, done.stdout)
     empty = timeline(broker, names, "--to", "2001-01-01", "--output", str(output))
     assert (empty.returncode, empty.stderr) == (
         1,

@@ -39,8 +39,7 @@ def counted(broker: Broker, names: Names, prefix: str) -> int:
     return sum(one["count"] for one in found if one["transaction_id"].startswith(prefix))
 
 
-@pytest.mark.parametrize("which", ["alerts", "dead_letter"])
-@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize(("which", "used"), [("alerts", False), ("dead_letter", True)])
 def test_an_output_topic_that_is_deleted_ends_the_service_and_the_next_start_creates_it(
     broker: Broker, unique: Callable[[str], str], which: str, *, used: bool
 ) -> None:

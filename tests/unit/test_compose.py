@@ -16,7 +16,7 @@ from producer.disorder import Shuffled
 from producer.reading.rows import Rows
 from service import __version__
 from service.settings import NAMES, HttpSettings
-from service.settings.model import WatermarkSettings
+from service.settings.groups import WatermarkSettings
 from tests.replay_process import run
 from tools import compose_readme, dashboard, live_csv
 from tools.compose import Stack

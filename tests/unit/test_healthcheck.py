@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -35,6 +36,20 @@ def test_a_service_that_is_ready_is_healthy(
 
     assert ready.main({"HTTP_HOST": host, "HTTP_PORT": port}) == 0
     assert capsys.readouterr().out == "ready\n"
+
+
+def test_the_address_may_come_from_files(
+    board: StatusBoard, port: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board.status = Status(None)
+    (tmp_path / "port").write_text(f"{port}\n")
+
+    assert ready.main({"HTTP_PORT_FILE": str(tmp_path / "port")}) == 0
+    assert ready.main({"HTTP_PORT": port, "HTTP_PORT_FILE": str(tmp_path / "port")}) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "ready",
+        "HTTP_PORT and HTTP_PORT_FILE are both set: unset one of them",
+    ]
 
 
 def test_one_that_is_not_says_why(board: StatusBoard, port: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from brokerkit.service_process import ROOT
 
+pytestmark = pytest.mark.slow
+
 MODULE = """
 import os, pathlib, time, pytest
 

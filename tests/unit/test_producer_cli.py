@@ -51,7 +51,14 @@ def dry(*arguments: str | Path, text: str | bytes = "", **variables: str) -> Don
 
 
 def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
-    for arguments in (["--help"], ["replay", "--help"], ["replay", "--version"], ["--version"]):
+    for arguments in (
+        ["--help"],
+        ["-h"],
+        ["replay", "--help"],
+        ["replay", "-h"],
+        ["replay", "--version"],
+        ["--version"],
+    ):
         done = run(*arguments)
         assert (done.code, done.err) == (0, "")
         if "--version" in arguments:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
@@ -15,34 +14,8 @@ import pytest
 from pydantic import ValidationError
 
 from service.core.model import LatePolicy
-from service.settings import NAMES, PROTECTED_PROPERTIES, SettingsError, load
-
-Written = Callable[[str], Path]
-
-NO_FILE = Path(os.devnull)
-"""A TOML file without settings, so that the checkout's own is not read."""
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Written:
-    """Writes a TOML file."""
-
-    def write(text: str) -> Path:
-        path = tmp_path / "service.toml"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
-def complaint(file: Path, **environment: str) -> str:
-    """The one line that is said of settings that cannot be used."""
-    with pytest.raises(SettingsError) as caught:
-        load(file, environment)
-    line = str(caught.value)
-    assert [line] == line.splitlines()
-    return line
-
+from service.settings import NAMES, PROTECTED_PROPERTIES, load
+from tests.unit.settings_files import NO_FILE, Written, complaint
 
 # ---- where they come from -----------------------------------------------------------------------------------
 
@@ -134,95 +107,6 @@ def test_settings_cannot_be_changed() -> None:
     settings = load(NO_FILE, {}).settings
     with pytest.raises(ValidationError):
         settings.window.size_ms = 1  # type: ignore[misc]
-
-
-# ---- unknown names ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("variable", "meant"),
-    [
-        ("WINDOW_SIZE_SM", "WINDOW_SIZE_MS"),
-        ("KAFKA_BOOTSTRAP_SERVER", "KAFKA_BOOTSTRAP_SERVERS"),
-        ("DETECT_LIMITS", "DETECT_LIMIT"),
-        ("TOPICS_DEADLETTER", "TOPICS_DEAD_LETTER"),
-        ("LATE_POLICIES", "LATE_POLICY"),
-        ("HTTP_PROT", "HTTP_PORT"),
-    ],
-)
-def test_a_misspelt_variable_stops_the_start_and_is_corrected(variable: str, meant: str) -> None:
-    line = complaint(NO_FILE, **{variable: "1"})
-    assert line.startswith(variable)
-    assert meant in line
-
-
-@pytest.mark.parametrize("variable", ["window_size_ms", "Window_Size_Ms", "kafka_group_id"])
-def test_a_variable_in_small_letters_is_not_silently_ignored(variable: str) -> None:
-    assert variable.upper() in complaint(NO_FILE, **{variable: "1"})
-
-
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"HTTP_PROXY": "http://proxy:3128"},
-        {"http_proxy": "http://proxy:3128", "https_proxy": "http://proxy:3128", "HTTPS_PROXY": "x", "NO_PROXY": "x"},
-        {"PATH": "/bin", "HOME": "/root", "LANG": "C.UTF-8", "KAFKAESQUE": "x", "LOGNAME": "x", "WINDOWID": "7"},
-        {"KAFKA_HOME": "/opt/kafka", "KAFKA_HEAP_OPTS": "-Xmx1g"},
-    ],
-)
-def test_variables_of_other_programs_are_left_alone(environment: dict[str, str]) -> None:
-    assert 10_000 == load(NO_FILE, environment).settings.window.size_ms
-
-
-@pytest.mark.parametrize("service", ["KAFKA", "KAFKA_BROKER", "KAFKA_0", "LOG_STORE", "HTTP_GATEWAY", "WINDOW"])
-def test_the_links_kubernetes_sets_for_a_service_are_left_alone(service: str) -> None:
-    address = "tcp://10.96.0.11:9092"
-    links = {
-        f"{service}_SERVICE_HOST": "10.96.0.11",
-        f"{service}_SERVICE_PORT": "9092",
-        f"{service}_SERVICE_PORT_PLAIN_TEXT": "9092",
-        f"{service}_PORT": address,
-        f"{service}_PORT_9092_TCP": address,
-        f"{service}_PORT_9092_TCP_PROTO": "tcp",
-        f"{service}_PORT_9092_TCP_PORT": "9092",
-        f"{service}_PORT_9092_TCP_ADDR": "10.96.0.11",
-    }
-    assert 10_000 == load(NO_FILE, links).settings.window.size_ms
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("[window]\nsize_sm = 5", ["size_sm", "[window]", "WINDOW_SIZE_MS"]),
-        ("[windows]\nsize_ms = 5", ["windows", "window"]),
-        ("[window]\nSIZE_MS = 5", ["SIZE_MS"]),
-        ("window = 5", ["window"]),
-        ("size_ms = 5", ["size_ms"]),
-        ("[kafka]\nsasl.password = 'x'", ["sasl"]),
-        ("[window]\nsize_ms = ", []),
-        ("[window", []),
-        ("[window]\nsize_ms = 5\nsize_ms = 6", []),
-    ],
-)
-def test_what_is_wrong_in_a_file_is_named_with_the_file(written: Written, text: str, named: list[str]) -> None:
-    file = written(text)
-    line = complaint(file)
-    assert [] == [part for part in [str(file), *named] if part not in line]
-
-
-def test_a_file_that_was_asked_for_and_is_missing_is_named(tmp_path: Path) -> None:
-    line = complaint(tmp_path / "no.toml")
-    assert "--config" in line
-    assert "no.toml" in line
-
-
-def test_a_file_that_is_a_directory_is_named(tmp_path: Path) -> None:
-    assert str(tmp_path) in complaint(tmp_path)
-
-
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
-    (tmp_path / "service.toml").write_bytes(b"\xff\xfe\x00")
-    assert "service.toml" in complaint(tmp_path / "service.toml")
 
 
 # ---- wrong values -------------------------------------------------------------------------------------------

@@ -5,44 +5,15 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.core.model import LatePolicy
-from service.settings import MASK, PROTECTED_PROPERTIES, Loaded, SettingsError, load, mask
+from service.settings import MASK, PROTECTED_PROPERTIES, Loaded, load, mask
 from service.wire.names import fault_of_name, first_bad_address
-
-Written = Callable[[str], Path]
-
-NO_FILE = Path(os.devnull)
-"""A TOML file without settings, so that the checkout's own is not read."""
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Written:
-    """Writes a TOML file."""
-
-    def write(text: str) -> Path:
-        path = tmp_path / "service.toml"
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    return write
-
-
-def complaint(file: Path, **environment: str) -> str:
-    """The one line that is said of settings that cannot be used."""
-    with pytest.raises(SettingsError) as caught:
-        load(file, environment)
-    line = str(caught.value)
-    assert [line] == line.splitlines()
-    return line
-
+from tests.unit.settings_files import NO_FILE, Written, complaint
 
 # ---- secrets ------------------------------------------------------------------------------------------------
 
@@ -57,6 +28,10 @@ SECRETS = [
     "sasl.oauthbearer.assertion.private.key.pem",
     "sasl.oauthbearer.assertion.private.key.passphrase",
     "SASL.PASSWORD",
+    "sasl.passwrd",
+    "sasl.pasword",
+    "sasl.pwd",
+    "ssl.key.passphrase",
 ]
 OPEN = ["security.protocol", "sasl.mechanism", "sasl.username", "ssl.ca.location", "client.rack", "socket.timeout.ms"]
 

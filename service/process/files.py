@@ -1,0 +1,35 @@
+"""Files that the user names, in error lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def shown(path: str) -> str:
+    """The path as it is, or with escapes where a line cannot hold it."""
+    return path if path.isprintable() else ascii(path)
+
+
+def why(error: OSError | ValueError) -> str:
+    """Why a file cannot be opened."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def name_file(message: str, properties: Mapping[str, object]) -> str:
+    """The client's line about a property, with the file that the property names, and why it cannot be opened.
+
+    The client itself gives the property and a code of OpenSSL: "ssl.ca.location failed: error:05880020:…".
+    """
+    for name, path in properties.items():
+        if not isinstance(path, str) or not path or name not in message or not name.endswith((".location", ".file")):
+            continue
+        try:
+            with Path(path).open("rb"):
+                pass
+        except IsADirectoryError:
+            pass
+        except (OSError, ValueError) as error:
+            return f"{name}: {shown(path)}: {why(error)}"
+        return message.replace(f"{name} failed", f"{name}: {shown(path)}")
+    return message

@@ -1,0 +1,56 @@
+"""The types that settings are made of, and the errors of wrong ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from service.wire.names import TOPIC_NAME, fault_of_host, fault_of_name, fault_of_text
+
+LONGEST_SHOWN: Final = 100
+"""Characters of a refused value that an error line shows; a longer value is not shown."""
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the text is one line and names the setting."""
+
+
+class RefusedError(ValueError):
+    """A setting refuses a value. ``fault`` says why and does not show the value, which may be a secret from a file."""
+
+    def __init__(self, value: str, fault: str) -> None:
+        """``fault`` reads on after the value: "is blank"."""
+        super().__init__(f"{value!a} {fault}" if len(value) <= LONGEST_SHOWN else fault)
+        self.fault: Final = fault
+
+
+def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
+    def check(name: str) -> str:
+        if (fault := fault_of(name)) is not None:
+            raise RefusedError(name, fault)
+        return name
+
+    return AfterValidator(check)
+
+
+Name = Annotated[str, _refusing(fault_of_name)]
+Host = Annotated[str, _refusing(fault_of_host)]
+Servers = Annotated[str, _refusing(fault_of_text)]
+TopicName = Annotated[str, Field(pattern=f"^{TOPIC_NAME}$")]
+Milliseconds = Annotated[int, Field(ge=0, le=10**15)]
+
+
+class Group(BaseModel):
+    """A group of settings: a table of the TOML file, the first word of environment variables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic would read true as 1, and a window of 1 ms is not what the user meant.
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is int:
+            raise ValueError("input should be a valid integer")
+        return value
