@@ -143,7 +143,7 @@ def test_each_alert_has_its_tests_and_its_paragraph() -> None:
     headings = re.findall(r"^#+ (\w+)$", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
     assert len(alerts) >= 11
     for alert in alerts:
-        assert tests.count(f"alertname: {alert}\n        exp_alerts") == 1, alert
+        assert tests.count(f"alertname: {alert}\n        exp_alerts") >= 1, alert
         assert tests.count(f"alertname: {alert}}}") >= 1, alert
         assert alert in headings
 
