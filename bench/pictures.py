@@ -53,7 +53,7 @@ def main() -> int:
             names = Names(lambda name, clock=clock: f"{clock}.{name}")  # type: ignore[misc]
             names.transactions = "transactions"
             with running(broker, names, {"WINDOW_SIZE_MS": "1000", **settings}):
-                time.sleep(6)
+                time.sleep(20)  # for all windows to close, also on a busy machine
             environment = {**os.environ, **names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
             output = FOLDER / f"{clock}.svg"
             command = [sys.executable, "-m", "service", "timeline", "--output", str(output)]

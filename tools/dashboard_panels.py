@@ -32,7 +32,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Mark:
-    """An annotation: a mark on every time series while the expression is above zero."""
+    """An annotation: a mark on every time series while the expression is above 0, which Grafana looks at itself."""
 
     name: str
     colour: str
@@ -109,14 +109,14 @@ MARKS: Final = (
     Mark(
         "Anomalies",
         "red",
-        f"sum by (detector) (increase(txwatch_anomalies_total{{{CHOSEN}}}[{RATE}])) > 0",
+        f"sum by (detector) (increase(txwatch_anomalies_total{{{CHOSEN}}}[{RATE}]))",
         "Anomalies",
         "detector {{detector}}",
     ),
     Mark(
         "Rebalances",
         "blue",
-        f"sum by (kind) (increase(txwatch_rebalances_total{{{CHOSEN}}}[{RATE}])) > 0",
+        f"sum by (kind) (increase(txwatch_rebalances_total{{{CHOSEN}}}[{RATE}]))",
         "Rebalance",
         "partitions {{kind}}",
     ),
