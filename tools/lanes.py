@@ -32,12 +32,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the longest files first; within a file the order stays."""
+    """Put the longest files first; within a file the order stays.
+
+    pytest mixes files that share a fixture with parameters. A file in two pieces could be claimed only once.
+    """
     items.sort(key=lambda item: _place(file_of(config, item)))
 
 
-def _place(file: str) -> int:
-    return next((place for place, start in enumerate(LONGEST) if file.startswith(start)), len(LONGEST))
+def _place(file: str) -> tuple[int, str]:
+    return next((place for place, start in enumerate(LONGEST) if file.startswith(start)), len(LONGEST)), file
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool:

@@ -37,6 +37,14 @@ def test_it(number):
     assert number < 2 or "bad" not in __file__
 """
 
+SHARED = """
+import pytest
+
+@pytest.fixture(scope="session", autouse=True, params=[1, 2])
+def shared(request):
+    return request.param
+"""
+
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
@@ -93,3 +101,11 @@ def test_a_file_that_cannot_be_collected_fails_the_run(suite: Path) -> None:
         only.communicate(timeout=60)
     assert only.returncode not in {0, 5}
     assert not (suite / "ran").exists()
+
+
+def test_files_that_pytest_mixes_lose_no_test(suite: Path) -> None:
+    (suite / "conftest.py").write_text(SHARED, encoding="utf-8")
+    with run(suite) as whole:
+        whole.communicate(timeout=60)
+    done = [file for file, what, _ in ran(suite) if what in {"0", "1", "2"}]
+    assert [done.count(f"test_{name}") for name in ("a", "b", "bad", "c", "d")] == [6] * 5
