@@ -1,4 +1,4 @@
-"""Where the process begins: what a signal means, standard error, then the command line, which takes a while to load."""
+"""Where the process begins: standard error, what a signal means, then the command line, which takes a while to load."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def main() -> NoReturn:
     """Run the command line and exit with its code."""
     code = 1
     try:
+        stderr.install("txwatch-replay")  # first, or the stop's pipe would get the descriptor of a closed stream
         stop = Stop()
         stop.install()
-        stderr.install("txwatch-replay")
         from producer.cli import main as run  # noqa: PLC0415 - see above
 
         code = run(stop)

@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 from producer.disorder import FileOrder, Shuffled
-from producer.display import Bar, Display, Lines, View, print_last, say
+from producer.display import Bar, Display, Lines, View, print_last
 from producer.metrics import MetricsPortError, ReplayCollector, serve
 from producer.options import Options
 from producer.plan import Plan
@@ -22,7 +22,7 @@ from producer.session import Session
 from producer.stop import Stop
 from producer.topic import TopicMissingError
 from producer.unforeseen import one_line
-from service.process.limits import LimitError, shortage, try_threads
+from service.process.limits import LimitError, try_threads
 
 LINGER_MS: Final = {"event-time": 1, "rate": 5, "max": 50}
 """How long a row may wait for a batch: short where latency matters, long where throughput does."""
@@ -44,7 +44,7 @@ def replay(options: Options, stop: Stop) -> int:
         StartError: configuration or input file are wrong; nothing was sent.
     """
     sink = _sink(options)
-    _end_in_time(stop, sink)
+    stop.release = sink.purge
     source = Source(options.file, stop.wait_readable, options.layout)
     shown = sys.stderr.isatty() if options.progress is None else options.progress
     display: Display = Bar(source.name, options.zone) if shown else Lines()
@@ -98,18 +98,6 @@ def _report(options: Options, session: Session, schedule: Replay, display: Displ
     if unsaid is not None:
         display.say(unsaid)
     return unsaid
-
-
-def _end_in_time(stop: Stop, sink: Sink) -> None:
-    """Bound the time from a signal to the end of the process, whatever the client and a reader of our output do."""
-
-    def overdue() -> None:
-        say("the replay did not end in time after the signal; there is no summary")
-
-    try:
-        stop.end_in_time(sink.purge, overdue)
-    except RuntimeError as error:
-        raise StartError(shortage(error) or str(error)) from error
 
 
 def _rejects(options: Options, display: Display) -> Rejects:

@@ -22,8 +22,10 @@ from producer.reading_options import GroupedCommand, ReadingOption, reading_opti
 from producer.stop import Stop
 from service import __version__
 from service.process.completion import fault_of_completion
+from service.process.limits import shortage
+from service.process.stdout import fault_of_echo
 
-EXIT_USAGE = 2
+EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
 def complete_file(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
@@ -157,6 +159,7 @@ def main(stop: Stop, arguments: Sequence[str] | None = None) -> int:
         say(fault)
         return EXIT_USAGE
     try:
+        _end_in_time(stop)  # before the options are read: that opens files, and a FIFO may have no writer
         code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=stop)
     except SystemExit:  # click's way to end after a shell's request, or where the reader of --help has gone
         return 0
@@ -166,4 +169,17 @@ def main(stop: Stop, arguments: Sequence[str] | None = None) -> int:
     except StartError as error:
         say(str(error))
         return EXIT_USAGE
+    except OSError as error:
+        if (fault := fault_of_echo(error)) is None:
+            raise
+        say(fault)
+        return EXIT_FAILED
     return code if isinstance(code, int) else 0
+
+
+def _end_in_time(stop: Stop) -> None:
+    """Bound the time from a signal to the end of the process, whatever a file, the client or our output's reader do."""
+    try:
+        stop.end_in_time(lambda: say("the replay did not end in time after the signal; there is no summary"))
+    except RuntimeError as error:
+        raise StartError(shortage(error) or str(error)) from error

@@ -18,12 +18,18 @@ OVERDUE_S: Final = 1.5
 EXIT_FORCED: Final = 1
 
 
+def _nothing() -> None:
+    pass
+
+
 class Stop:
     """The first signal requests the stop, and a second one makes it urgent. Only the loop decides when to end."""
 
     def __init__(self) -> None:
         self.requested = False
         self.urgent = False
+        self.release: Callable[[], None] = _nothing
+        """Makes a call of the client that hangs return; called on a thread, so it must not block."""
         self._wake_fd, self._signal_fd = os.pipe()
         os.set_blocking(self._signal_fd, False)
 
@@ -37,23 +43,24 @@ class Stop:
         self.urgent = self.requested
         self.requested = True
 
-    def end_in_time(self, release: Callable[[], None], say: Callable[[], None]) -> None:
+    def end_in_time(self, say: Callable[[], None]) -> None:
         """Force the end of the process `FORCED_AFTER_S` after a signal, whatever the main thread does then.
 
         A wait of the client may hang for hours when the wall clock is set back, and no handler runs meanwhile.
-        ``release`` is called `OVERDUE_S` before the end: it should make such a call return, so that the main thread can
-        still end the process itself. ``say`` is called just before the end. Both run on a thread and must not block.
+        Opening a FIFO without a writer does not end by a signal either. `release` is called `OVERDUE_S` before the end,
+        so that the main thread can still end the process itself. ``say`` is called just before the end, on a thread,
+        and must not block.
 
         Raises:
             RuntimeError: the thread cannot be started.
         """
-        threading.Thread(target=self._force_end, args=(release, say), name="stop", daemon=True).start()
+        threading.Thread(target=self._force_end, args=(say,), name="stop", daemon=True).start()
 
-    def _force_end(self, release: Callable[[], None], say: Callable[[], None]) -> None:
+    def _force_end(self, say: Callable[[], None]) -> None:
         select.select([self._wake_fd], [], [])  # nothing reads the pipe, so the loop's waits see the byte, too
         time.sleep(FORCED_AFTER_S - OVERDUE_S)
         self.requested = self.urgent = True
-        release()
+        self.release()
         time.sleep(OVERDUE_S)
         say()
         end_at_once(EXIT_FORCED)

@@ -11,13 +11,14 @@ from typing import Final
 import click
 
 from service.cli.alerts import alerts
-from service.cli.common import OK, UNUSABLE, common_options, complain
+from service.cli.common import FAILED, OK, UNUSABLE, common_options, complain
 from service.cli.config import config
 from service.cli.run import run, run_service
 from service.cli.schema import schema
 from service.cli.timeline import timeline
 from service.process.completion import fault_of_completion
 from service.process.limits import LimitError
+from service.process.stdout import fault_of_echo
 from service.settings import SettingsError, load
 
 COMMANDS: Final = (run, alerts, timeline, config, schema)
@@ -46,12 +47,14 @@ def main() -> int:
         return complain(fault, UNUSABLE)
     try:
         code: int | None = cli.main(prog_name=PROGRAM, standalone_mode=False)
-    except SystemExit:  # click's way to end after a shell's request, or where the reader of --help has gone
+    except (SystemExit, click.Abort):  # click exits after a shell's request, or where the reader of --help has gone
         return OK
     except click.ClickException as error:
         return complain(error.format_message(), UNUSABLE)
     except (SettingsError, LimitError) as error:
         return complain(str(error), UNUSABLE)
-    except click.Abort:
-        return OK
+    except OSError as error:
+        if (fault := fault_of_echo(error)) is None:
+            raise
+        return complain(fault, FAILED)
     return code or OK

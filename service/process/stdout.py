@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 
 
 class OutputError(Exception):
@@ -29,3 +30,9 @@ def print_line(line: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         closed = isinstance(error, BrokenPipeError)
         raise OutputError(None if closed else f"standard output: {error.strerror}") from None
+
+
+def fault_of_echo(error: OSError) -> str | None:
+    """One line where click could not print --help, --version or a completion; None for an error from elsewhere."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return f"standard output: {error.strerror}" if frame.f_globals.get("__name__") == "click.utils" else None

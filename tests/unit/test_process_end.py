@@ -51,3 +51,26 @@ def test_a_bug_of_the_replay_is_one_line_that_names_it_and_ends_it_with_1() -> N
 def test_closed_streams_do_no_harm(program: str) -> None:
     done = ended(program, "import sys; sys.stdout = sys.stderr = None; return 2")
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize("command", ["service --help", "service run -h", "service --version", "producer replay --help"])
+def test_help_that_cannot_be_printed_is_one_line(command: str) -> None:
+    done = in_shell(f"{sys.executable} -m {command} >/dev/full")
+    assert done.returncode == 1
+    assert done.stderr.partition(": ")[2] == "standard output: No space left on device\n"
+
+
+def test_a_completion_script_that_cannot_be_printed_is_one_line() -> None:
+    done = in_shell(f"_TXWATCH_COMPLETE=bash_source {sys.executable} -m service >/dev/full")
+    assert (done.returncode, done.stderr) == (1, "txwatch: standard output: No space left on device\n")
+
+
+def test_a_closed_standard_input_is_an_empty_one() -> None:
+    done = in_shell(f"{sys.executable} -m producer replay - --dry-run <&-")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("txwatch-replay: standard input is empty")
+
+
+def in_shell(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell's command to its end, but no longer than a command without work may take."""
+    return subprocess.run(["/bin/sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)

@@ -106,6 +106,21 @@ def test_a_summary_without_a_reader_holds_a_stop_no_longer_than_its_deadline() -
     assert (process.returncode, err) == (1, OVERDUE)
 
 
+@pytest.mark.slow
+def test_a_file_of_a_setting_that_nobody_writes_holds_a_stop_no_longer_than_its_deadline(tmp_path: Path) -> None:
+    fifo = tmp_path / "servers"
+    os.mkfifo(fifo)
+    code = f"import os; os.environ['KAFKA_BOOTSTRAP_SERVERS_FILE'] = {str(fifo)!r}"
+    with started(EXAMPLE, "--dry-run", code=code) as process:
+        time.sleep(3)
+        assert process.poll() is None
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+        assert time.monotonic() - began < STOP_TIMEOUT_S + MARGIN_S
+    assert (process.returncode, out, err) == (1, b"", OVERDUE)
+
+
 HANGING: Final = """
 import sys, time
 import producer.app
