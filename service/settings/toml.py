@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from service.process.environment import SUFFIX
+from service.process.environment import MOST_BYTES, SUFFIX
 from service.settings.fields import SettingsError
 from service.settings.model import NAMES, Settings
 from service.settings.near import nearest
@@ -21,10 +21,14 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         with path.open("rb") as file:
-            content = tomllib.load(file, parse_float=Decimal)
+            data = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise SettingsError(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    if len(data) > MOST_BYTES:
+        raise SettingsError(f"--config {path}: has more than {MOST_BYTES} bytes")
+    try:
+        content = tomllib.loads(data.decode(), parse_float=Decimal)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{path}: {error}") from None
     for group, values in content.items():
         if group not in Settings.model_fields:

@@ -126,6 +126,15 @@ def test_a_file_without_an_end_is_named() -> None:
     assert "KAFKA_GROUP_ID_FILE: /dev/zero: has more than 1048576 bytes" == line
 
 
+def test_a_toml_file_without_an_end_is_named() -> None:
+    assert "--config /dev/zero: has more than 1048576 bytes" == complaint(Path("/dev/zero"))
+
+
+def test_a_toml_file_that_is_nested_too_deeply_is_named(written: Written) -> None:
+    path = written("a = " + "[" * 10_000)
+    assert complaint(path).startswith(f"{path}: maximum recursion depth exceeded")
+
+
 @pytest.mark.parametrize("path", ["", " ", "\t"], ids=ascii)
 def test_a_blank_path_is_refused(path: str) -> None:
     expected = "KAFKA_GROUP_ID_FILE: is blank; it must be the path of a file"
