@@ -126,8 +126,10 @@ def test_a_file_without_an_end_is_named() -> None:
     assert "KAFKA_GROUP_ID_FILE: /dev/zero: has more than 1048576 bytes" == line
 
 
-def test_a_toml_file_without_an_end_is_named() -> None:
-    assert "--config /dev/zero: has more than 1048576 bytes" == complaint(Path("/dev/zero"))
+def test_a_toml_file_is_not_read_without_a_limit(tmp_path: Path) -> None:
+    path = tmp_path / "large.toml"
+    path.write_bytes(b"#" * 1_048_577)
+    assert f"--config {path}: has more than 1048576 bytes" == complaint(path)
 
 
 def test_a_toml_file_that_is_nested_too_deeply_is_named(written: Written) -> None:
