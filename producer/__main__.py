@@ -1,4 +1,4 @@
-"""Where the process begins: what a signal means, standard error, then the command line, which takes a while to load."""
+"""The entry point. It sets up signals and standard error first, then loads the command line, which takes a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The running schedule: it starts once the topic is there, hands rows over when they are due, and waits in between."""
+"""Hands rows to the sink when they are due. It starts once the topic exists, and waits between rows."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Handover:
             self.turn()
 
     def turn(self) -> None:
-        """Send what is due, or wait for it, but no longer than a slice."""
+        """Send the rows that are due. If none is, wait for the next one, but no longer than `SLICE_S`."""
         batch = self._replay.due(self._now_ns())
         if batch is None:
             self._wait()

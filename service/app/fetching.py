@@ -1,4 +1,4 @@
-"""How many bytes one fetch may return.
+"""The sizes of a fetch: how many bytes the broker may return at once.
 
 librdkafka checks the bound of its queue only before a fetch, and decompresses the whole fetch at once. So we bound
 memory by the compressed bytes of a fetch. docs/decisions/consumer.md, "A fetch brings 128 KiB, as stored".

@@ -1,4 +1,4 @@
-"""The rules of a task."""
+"""The rules of a task: clock, window, lateness, detectors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TaskRules:
         return self.window_size_ms if self.clock is ClockName.PROCESSING else min(self.window_size_ms, COMMIT_WITHIN_MS)
 
     def of_earlier_owner(self, ahead: ReadAhead) -> TaskRules:
-        """These rules with those that an earlier owner applied to what it read ahead."""
+        """These rules, with the clock, window and limits that an earlier owner used when it read ahead."""
         return replace(
             self,
             clock=ahead.clock,

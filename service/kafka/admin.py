@@ -1,4 +1,4 @@
-"""Questions to the cluster about its topics and brokers."""
+"""Asks the cluster about its topics and brokers, and creates missing topics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings in a TOML file: unknown names are refused, and the name that is meant is suggested as it is in TOML."""
+"""Reads the settings in a TOML file: refuses unknown names, and suggests the right name in TOML's form."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _unknown_group(name: str, value: object) -> str:
 
 
 def _meant(group: str, name: str) -> str:
-    """The end of a line about a name that is not in its group: the setting that is meant, as it is in TOML."""
+    """The end of a line about an unknown name in a group: the setting that is probably meant, in TOML's form."""
     name = name.lower()
     field = name.removesuffix(SUFFIX.lower())
     if field != name and (group, field) in NAMES.values():

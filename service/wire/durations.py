@@ -1,4 +1,4 @@
-"""Durations as people write them: `10s`, `1m30s`, `500 ms`, `PT10S`."""
+"""Reads durations as people write them: `10s`, `1m30s`, `500 ms`, `PT10S`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def as_milliseconds(text: str) -> int | None:
 
 
 def fault_of_milliseconds(text: str) -> str:
-    """One clause about a text that is no whole number, with the number that is meant where that is clear."""
+    """Why a text is refused as a number of milliseconds, with the number that is meant where that is clear."""
     meant = as_milliseconds(text)
     if meant is None:
         return "must be a whole number of milliseconds"

@@ -92,7 +92,7 @@ def decode(value: bytes | None) -> Transaction:
 
 
 def _decode_each(values: Sequence[bytes | None], rejections: dict[int, Rejection]) -> list[Transaction | None]:
-    """Decode every value that can be; each other one is None in the list, and has its entry in ``rejections``."""
+    """Decode each value. A bad value is None in the list, and has its entry in ``rejections``."""
     found: list[Transaction | None] = []
     decoded = map(_decode, values)  # type: ignore[arg-type]
     while len(found) < len(values):
