@@ -17,7 +17,7 @@ from producer.topic import await_topic
 SLICE_S: Final = 0.1
 """The longest wait between two checks of delivery reports, progress and a pipe."""
 STOP_FLUSH_NS: Final = 5 * NS_PER_S
-"""How long a stopped replay waits for the reports of what it has sent."""
+"""How long a stopped replay waits for the delivery reports of the rows that it has sent."""
 LONG_WAIT_NS: Final = 60 * NS_PER_S
 """A longer wait for the next row gets a line of its own."""
 SHOWN_WAIT_NS: Final = NS_PER_S
@@ -97,7 +97,7 @@ class Handover:
             self.tick()
 
     def run_down_to(self, pending: int) -> None:
-        """Send rows as they fall due until no more than ``pending`` wait."""
+        """Send rows when they are due, until at most ``pending`` rows wait."""
         while self.going() and (self._replay.pending > pending or self._replay.next_due_ns() == 0):
             self.turn()
 

@@ -2,8 +2,8 @@
 
 Usage: `python -m tools.suite CALLER [--quick | --everything | ARGUMENT…]`; other arguments go to pytest alone.
 
---quick       core and unit tests but the slow ones, lint, format, types, arrows: for the loop of work
---everything  what CI runs: the same with more faults in each history. What needs more than Python would go here, too
+--quick       while you work: core and unit tests without the slow ones, lint, format, types, arrows
+--everything  what CI runs: every check with more faults in each history, and tests/everything, which needs Go
 
 Most tests wait for brokers and sessions, so several runs of pytest share the suite, and the other checks run beside
 them. Tests that measure time, or look at what all runs share, are marked `alone` and come after them.

@@ -20,7 +20,7 @@ LEAST_BYTES: Final = 1_000
 
 
 def fetch_sizes(brokers: int) -> dict[str, int]:
-    """The consumer's properties for a cluster of so many brokers: each has one fetch in progress.
+    """The consumer's properties for a cluster of ``brokers`` brokers: each has one fetch in progress.
 
     They do not depend on the number of partitions, so they hold after partitions are added.
     """

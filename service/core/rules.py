@@ -24,9 +24,9 @@ class TaskRules:
     """A record whose event time is further ahead of the wall clock is set aside; 0 turns the check off."""
     late_policy: LatePolicy
     margin_ms: int
-    """How far the broker's clock may be behind ours: ``ingestion`` waits so long after a window's end."""
+    """How far the broker's clock may be behind ours: ``ingestion`` waits this time after a window's end."""
     flush_after_ms: int
-    """``event`` closes all windows of a partition that is caught up and silent for so long; 0 turns that off."""
+    """``event`` closes all windows of a partition that is caught up and silent for this time; 0 turns that off."""
     detectors: tuple[Detector, ...]
 
     @property

@@ -1,4 +1,4 @@
-"""Which window a time belongs to, and the wall clock as windows need it."""
+"""Which window a time belongs to, and a wall clock without small steps back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the loop takes a checkpoint, and when it closes windows without a later record."""
+"""Decides when the loop takes a checkpoint, and when it closes windows without a later record."""
 
 from __future__ import annotations
 

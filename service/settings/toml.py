@@ -41,7 +41,7 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _unknown_group(name: str, value: object) -> str:
-    """A line about a name at the top of the file that is no group."""
+    """One line about a name at the top of the file that is not a group."""
     homes = [_shown(*home) for variable, home in NAMES.items() if name.lower() in {variable.lower(), home[1]}]
     group = nearest(name.lower(), Settings.model_fields)
     meant = " or ".join(homes) or (group and f"[{group}]")

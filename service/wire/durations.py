@@ -22,7 +22,7 @@ _MS: Final = {
 
 
 def as_milliseconds(text: str) -> int | None:
-    """How many milliseconds are meant by a text that is no plain number; None where that is not clear."""
+    """How many milliseconds a text like ``10s`` means; None where that is not clear."""
     text = text.strip().lower()
     if _GROUPED.fullmatch(text):
         return int(re.sub(r"\D", "", text))

@@ -21,7 +21,7 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 
 
 def first_bad_address(text: str) -> str | None:
-    """The first part of a list ``host:port,host:port`` that is no broker's address, or None if all are.
+    """The first part of a list ``host:port,host:port`` that is not a broker's address, or None if all are.
 
     Port 0 is refused: the client would try to connect without end.
     """

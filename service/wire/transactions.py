@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(_Incoming).decode
 _decode_positive = msgspec.json.Decoder(_Positive).decode
 
 SAFE_DIGITS: Final = 15
-"""No two decimals of at most so many digits share a float, so the float identifies the decimal."""
+"""No two decimals of at most this many digits share a float, so the float identifies the decimal."""
 MAX_EXPONENT_CHARS: Final = 5
 SAFE_SLACK: Final = 56 + SAFE_DIGITS
 """A record at most this much longer than its id has an amount of at most 15 characters, which a float keeps.

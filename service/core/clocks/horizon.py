@@ -15,7 +15,7 @@ from service.core.model import Offset, WallTimeMs
 from service.core.watermark import NEVER_MS
 
 MANY_STEPS: Final = 16
-"""After so many steps each one reaches twice as far as the last: all must fit into an offset's metadata."""
+"""After this many steps each one reaches twice as far as the last: all must fit into an offset's metadata."""
 
 
 class Horizon:
