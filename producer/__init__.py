@@ -2,5 +2,5 @@
 
 `replay` is pure: no files, no clock, no Kafka; the time is an argument.
 Only `publisher` and its two helpers, `client` and `outages`, import confluent_kafka.
-Of the service, the producer uses only `wire`, `core`, `process` and the version.
+Of the service, the producer may use only `wire`, `core`, `process` and the version.
 """
