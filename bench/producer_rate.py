@@ -41,7 +41,7 @@ FIRST: Final = datetime(2024, 5, 11, 10, tzinfo=UTC)
 
 
 def example(rows: int, path: Path) -> list[Record]:
-    """Write a CSV of so many rows; returns the records it stands for."""
+    """Write a CSV of so many rows; returns the records that they should become."""
     records = []
     with path.open("w") as file:
         file.write("transaction_id,timestamp,amount\n")

@@ -201,7 +201,7 @@ def expired(world: World) -> None:
         # A commit alone proves nothing: it may be of records that were fetched before.
         wait_until(beyond, 60, name="commits beyond what expired")
         world.recoveries.append(time.time() - since_s)
-        if reading:  # what it had in its queues when it was stopped was read all the same
+        if reading:  # it had read the records in its queues before they expired
             world.stop()
             world.gone = world.unread()
             world.start().wait_for_event("checkpoint", timeout_s=60)

@@ -27,7 +27,7 @@ class Load:
         rate: records per second, about.
         keys: how many different transaction ids.
         bad: the share of records that belong into the dead-letter topic.
-        transactional: write in txns, of which some are aborted; the topic ends with a txn's marker then.
+        transactional: write in txns and abort some of them; then the topic ends with a txn's marker.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Load:
                 "bootstrap.servers": broker.bootstrap_servers,
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
-                "message.timeout.ms": 0,  # a record that the client gives up might be in the topic all the same
+                "message.timeout.ms": 0,  # a record that the client gives up might still be in the topic
                 "reconnect.backoff.max.ms": 500,
                 "topic.metadata.refresh.interval.ms": 1_000,
             },

@@ -183,7 +183,7 @@ def _progress(broker: HasBootstrapServers, names: Names) -> Iterable[tuple[int, 
 
 
 def read_so_far(broker: HasBootstrapServers, names: Names) -> dict[int, int]:
-    """The first offset of each partition that has not been read for good."""
+    """The first offset of each partition that no commit says was read."""
     return {partition: read for partition, (_, read) in _progress(broker, names)}
 
 

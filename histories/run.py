@@ -45,7 +45,7 @@ def stage(kind: str, kafka: str = KAFKA_VERSION, session_s: float = SESSION_S) -
     Args:
         kind: of history.
         kafka: the brokers' version.
-        session_s: after so long the group takes a silent member for dead.
+        session_s: after this time the group takes a silent member for dead.
     """
     if kind in cluster.KINDS:
         with Cluster(3, properties=sessions(session_s), version=kafka) as brokers:

@@ -70,7 +70,7 @@ class World:
         settings: the services' settings besides a test's usual ones.
         proxy: what lies between the services and the broker.
         partitions: of the input topic at first.
-        transactional: the input is written in txns, some of which are aborted.
+        transactional: the input is written in txns, and some of them are aborted.
         rules: of the window clocks that are to give the same windows whatever happens; None is ``processing``.
         kafka: the brokers' version.
     """

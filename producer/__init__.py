@@ -1,7 +1,6 @@
 """Replays a CSV file into Kafka at the pace of its own timestamps.
 
-`reading` turns a file into rows and imports nothing else of the producer. `replay` is pure: no files, no clock, no
-Kafka; the time is an argument.
-Only `publisher` and its two helpers, `client` and `outages`, import confluent_kafka. Of the service, the producer uses
-only `wire`, `core`, `process` and the version.
+`replay` is pure: no files, no clock, no Kafka; the time is an argument.
+Only `publisher` and its two helpers, `client` and `outages`, import confluent_kafka.
+Of the service, the producer may use only `wire`, `core`, `process` and the version.
 """

@@ -1,4 +1,4 @@
-"""Where the process begins: standard error, what a signal means, then the command line, which takes a while to load."""
+"""The entry point. It sets up standard error and signals first, then loads the command line, which takes a while."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Program(click.Group):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read what stands before the command."""
+        """Read the options before the command. An error about an option of ``replay`` says that it belongs after it."""
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:

@@ -1,4 +1,4 @@
-"""Rows to the records that are sent, many at once."""
+"""Encodes rows as the records that are sent, many at once."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from service.process.environment import Variable, VariableError, variable
 
 
 def setting(name: str) -> Variable | None:
-    """The variable ``name``; None where it is not set or empty.
+    """Return the variable ``name``; None where it is not set or empty.
 
     Raises:
         click.UsageError: both ``name`` and ``NAME_FILE`` are set, or the file is empty or cannot be read.

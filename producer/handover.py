@@ -1,4 +1,4 @@
-"""The running schedule: it starts once the topic is there, hands rows over when they are due, and waits in between."""
+"""Hands rows to the sink when they are due. It starts once the topic exists, and waits between rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from producer.topic import await_topic
 SLICE_S: Final = 0.1
 """The longest wait between two checks of delivery reports, progress and a pipe."""
 STOP_FLUSH_NS: Final = 5 * NS_PER_S
-"""How long a stopped replay waits for the reports of what it has sent."""
+"""How long a stopped replay waits for the delivery reports of the rows that it has sent."""
 LONG_WAIT_NS: Final = 60 * NS_PER_S
 """A longer wait for the next row gets a line of its own."""
 SHOWN_WAIT_NS: Final = NS_PER_S
@@ -97,12 +97,12 @@ class Handover:
             self.tick()
 
     def run_down_to(self, pending: int) -> None:
-        """Send rows as they fall due until no more than ``pending`` wait."""
+        """Send rows when they are due, until at most ``pending`` rows wait."""
         while self.going() and (self._replay.pending > pending or self._replay.next_due_ns() == 0):
             self.turn()
 
     def turn(self) -> None:
-        """Send what is due, or wait for it, but no longer than a slice."""
+        """Send the rows that are due. If none is, wait for the next one, but no longer than `SLICE_S`."""
         batch = self._replay.due(self._now_ns())
         if batch is None:
             self._wait()

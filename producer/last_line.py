@@ -1,7 +1,7 @@
-"""A file's last line without an end: another program may still be writing it.
+"""What happens to a file's last line that has no line end: another program may still be writing it.
 
-The replay sends it and says so. If the file has grown since the pass began, the line is not sent, and the next replay
-reads it whole.
+The replay sends this line and reports it. If the file has grown since the pass began, the line is not sent, and the
+next replay reads all of it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from producer.replay import Batch, RowId
 
 
 class LastLine:
-    """The last line, and what happens to its row."""
+    """Decides whether the row of an unfinished last line is sent."""
 
     def __init__(self, grown: Callable[[], bool]) -> None:
         """Take a function that returns whether the file has grown since the pass began."""
@@ -53,7 +53,7 @@ class LastLine:
         return replace(batch, rows=batch.rows.part(0, at or 1))
 
     def said(self) -> str | None:
-        """Return a line about what happened to it; None where the last line has its end."""
+        """Return one line of text about what happened to the last line; None where it has its end."""
         if self.number is None:
             return None
         if self.withheld is None:

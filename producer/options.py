@@ -1,4 +1,4 @@
-"""Checks of the command line, before any file or connection is opened. Each message names its option or variable."""
+"""Checks the command line before any file or connection is opened. Each message names its option or variable."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Milliseconds(click.IntRange):
     """A number of milliseconds; a duration with a unit is refused with the number that is meant."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
-        """Read it."""
+        """Convert the text to an int."""
         try:
             return int(super().convert(value, param, ctx))
         except click.BadParameter:
@@ -74,7 +74,7 @@ class Seconds(click.types.FloatParamType):
     """A number of seconds; a duration with a unit is refused with the number that is meant."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
-        """Read it."""
+        """Convert the text to a float."""
         try:
             return float(super().convert(value, param, ctx))
         except click.BadParameter:
@@ -180,7 +180,7 @@ def _window_ms() -> int:
 
 
 def _is_file(path: str) -> bool:
-    """Whether it can be read from its end. True for a missing file, which gets its own message later."""
+    """Whether the input can be read from its end. True for a missing file, which gets its own message later."""
     try:
         return path != STDIN and not any(kind(os.stat(path).st_mode) for kind in _ENDLESS)  # noqa: PTH116
     except OSError:
@@ -188,7 +188,7 @@ def _is_file(path: str) -> bool:
 
 
 def _is_repeatable(path: str) -> bool:
-    """Whether it can be read twice. True for a missing file, which gets its own message later."""
+    """Whether the input can be read twice. True for a missing file, which gets its own message later."""
     try:
         return path != STDIN and not stat.S_ISFIFO(os.stat(path).st_mode)  # noqa: PTH116
     except OSError:

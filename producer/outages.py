@@ -1,4 +1,4 @@
-"""What the client reports about its connections: a line for each kind of error, until rows are delivered again."""
+"""Turns the client's connection errors into lines: one for each kind of error, until rows are delivered again."""
 
 from __future__ import annotations
 

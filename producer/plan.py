@@ -1,4 +1,4 @@
-"""What to replay, in plain values."""
+"""The plan of a replay, in plain values: pace, passes, and when to start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from producer.replay import Pace
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to replay: pace, passes, and when to start."""
+    """What to replay, how often, how fast, and from when on."""
 
     pace: Pace
     repeat: int
@@ -19,6 +19,6 @@ class Plan:
     align_ms: int | None
     """Start at the next multiple of this time of the wall clock."""
     rebase: bool
-    """Shift event times: the first row's becomes the time when it is due."""
+    """Whether to shift event times: that of the first row becomes the time when the row is due."""
     broker_wait_ns: int
     """How long the start waits for a first answer of a broker. After that, rows queue up."""

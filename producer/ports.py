@@ -129,7 +129,7 @@ class Sink(Protocol):
         ...
 
     def topic_state(self, wait_s: float) -> TopicState:
-        """Ask for the topic; raises ConfigError where waiting does not help."""
+        """Ask the brokers about the topic; raises ConfigError where waiting does not help."""
         ...
 
     def send(self, batch: Batch, keep_on: Callable[[], bool]) -> int:
@@ -172,12 +172,12 @@ class DryRun:
     failures: Mapping[str, int] = MappingProxyType({})
 
     def topic_state(self, wait_s: float) -> TopicState:
-        """Answer that it exists."""
+        """Return that the topic exists."""
         del wait_s
         return TopicState.EXISTS
 
     def send(self, batch: Batch, keep_on: Callable[[], bool]) -> int:
-        """Take all."""
+        """Take all rows of the batch."""
         del keep_on
         return len(batch.rows)
 

@@ -1,4 +1,4 @@
-"""Checks of the settings for the Kafka client, before the client is created."""
+"""Checks the properties for the Kafka client before the client is created."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Publisher:
         self._failed_blocks: list[_Block] = []
         self._refused: list[RowId] = []
         self.sent = 0
-        """Rows that librdkafka has taken, or refused for good."""
+        """Rows that librdkafka has accepted, or refused permanently."""
         self._all_reported_at = 0
         self.failures: Counter[str] = Counter()
         """How many rows were not delivered, for each reason."""
@@ -127,7 +127,7 @@ class Publisher:
                 break
 
     def purge(self) -> None:
-        """Let the client report every outstanding row as failed. It may be called from another thread.
+        """Make the client report every outstanding row as failed. Other threads may call this.
 
         The reports also end a wait of the client that hangs because the wall clock was set back.
         """

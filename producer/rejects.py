@@ -23,7 +23,7 @@ class Rejects(Protocol):
     """Takes malformed rows."""
 
     def open(self) -> None:
-        """Get ready, once the input is known to be good. More calls do nothing.
+        """Prepare to take rows, once the input is known to be a CSV of transactions. Later calls do nothing.
 
         Raises:
             RejectsFileError: the file cannot be used.
@@ -31,7 +31,7 @@ class Rejects(Protocol):
         ...
 
     def add(self, rejects: Sequence[Reject]) -> None:
-        """Keep or show them; raises RejectsFileError."""
+        """Keep the rows or show them; raises RejectsFileError."""
         ...
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class ShownRejects:
                 self._say(f"line {reject.line} rejected: {reject.reason}: {raw}{more}")
 
     def close(self) -> None:
-        """Say how many were not shown."""
+        """Print how many rows were not shown."""
         if self._count > SHOWN_REJECTS:
             self._say(f"{self._count - SHOWN_REJECTS} more rows rejected; --rejects FILE keeps them all")
 
@@ -115,7 +115,7 @@ class RejectsFile:
         return True
 
     def add(self, rejects: Sequence[Reject]) -> None:
-        """Write them at once, so that they are in the file whatever happens next."""
+        """Write the rows at once, so that they are in the file even if the process crashes."""
         self._write([(reject.line, reject.reason, reject.raw) for reject in rejects])
 
     def close(self) -> None:

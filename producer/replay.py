@@ -156,7 +156,7 @@ class Replay:
         return Batch(segment.rows.part(start, end), due_ns, segment.shift_ms, segment.pass_number)
 
     def advance(self, count: int) -> Chunk:
-        """Pass over ``count`` rows; returns the rejected and skipped rows that stood beside them in the file."""
+        """Pass over ``count`` rows; returns the rejected and skipped rows that were read together with them."""
         segment = self._segments[0]
         segment.at += count
         self.pending -= count

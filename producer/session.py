@@ -84,9 +84,12 @@ class Session:
     def run(self) -> str | None:
         """Replay until the file's end, a stop, or a failure that would repeat; then wait for what is outstanding.
 
-        1. Replay the passes. 2. Wait for the reports of what was sent. 3. Settle what stands before `next_row`.
-        If a step ends early, the next ones follow all the same: rows in the queue must not be lost.
-        Returns what is wrong with the input or the file of rejects, where that ended the replay early.
+        1. Replay the passes.
+        2. Wait for the delivery reports of the rows that were sent.
+        3. Count the rejected and skipped rows before `next_row`.
+
+        If a step fails, the next ones still run: rows in the queue must not be lost.
+        Returns what is wrong with the input or the file of rejects, if that ended the replay early, else None.
 
         Raises:
             TopicMissingError: before anything was sent.
@@ -105,7 +108,7 @@ class Session:
         return next((problem for problem in problems if problem is not None), None)
 
     def _problem_of(self, step: Callable[[], None]) -> str | None:
-        """Take a step; returns what is wrong with input or rejects, and keeps an unforeseen error as `failure`."""
+        """Run a step; returns what is wrong with input or rejects, or None. Keep an unforeseen error as `failure`."""
         try:
             step()
         except (InputFileError, RejectsFileError, TopicMissingError, ConfigError) as error:
@@ -157,7 +160,7 @@ class Session:
             self._say(line)
 
     def _settle_rest(self) -> None:
-        """Find the row to resume from, and settle the rejected and skipped rows before it, but no others."""
+        """Find the row to resume from, and count the rejected and skipped rows before it, but no others."""
         places = (*self._replay.unsent(), self._last_line.withheld, self.sink.first_failed())
         first = min((place for place in places if place is not None), default=None)
         self.next_row = self._read_next if first is None else first.number

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a flag, waits that they end early, and a deadline for the end of the process."""
+"""How SIGINT and SIGTERM stop a replay: they set a flag, end its waits, and start a deadline for the process."""
 
 from __future__ import annotations
 

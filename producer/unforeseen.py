@@ -1,4 +1,4 @@
-"""Unforeseen errors as one line."""
+"""Turns an unforeseen error into one line."""
 
 from __future__ import annotations
 

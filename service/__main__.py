@@ -1,4 +1,4 @@
-"""Where the process begins: what a signal means, standard error, then the command line, which takes a while to load."""
+"""The entry point. It sets up signals and standard error first, then loads the command line, which takes a while."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main() -> NoReturn:
         from service.cli.main import main as run  # noqa: PLC0415 - see above
 
         code = run()
-    except BaseException as error:  # noqa: BLE001 - told as the interpreter would, whose end is not ours
+    except BaseException as error:  # noqa: BLE001 - end_process skips the interpreter's end, which would show it
         if line := shortage(error):
             print(f"txwatch: {line}", file=sys.stderr)  # noqa: T201
         else:

@@ -44,7 +44,7 @@ class Smoke:
         self.grafana_health_only = grafana_health_only
 
     def does_what_readme_says(self) -> str:
-        """Its commands in their order, the first of which has to build the image."""
+        """Run README's commands in their order; the first one has to build the image."""
         self.stack.docker("image", "rm", self.stack.image)
         return Reader(self.stack).types(commands((self.stack.folder / "README.md").read_text()))
 

@@ -249,7 +249,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         ),
         Panel(
             "Commit time",
-            "One txn, from its begin to its commit.",
+            "From taking a checkpoint to its txn committed.",
             "s",
             _quantiles("txwatch_commit_seconds", 0.5, 0.99),
         ),
@@ -270,7 +270,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         ),
         Panel(
             "Log lines dropped",
-            "Lines that could not be written to standard error: nobody reads it, or it is full or closed.",
+            "Lines that could not be written to standard error: it has no reader, or is full or closed.",
             "count:lines",
             ((f"sum by (instance) (increase(txwatch_log_lines_dropped_total{{{CHOSEN}}}[{RATE}]))", "{{instance}}"),),
             alert="TxwatchLogLinesDropped",

@@ -1,6 +1,6 @@
 """A pytest plugin: several runs share one suite, and each takes the next test file that no other run has taken.
 
-    python -m pytest -p tools.lanes --claims FOLDER …
+    python -m pytest -p tools.lanes --claims=FOLDER …
 
 Every run collects the same tests and goes through them in the same order. A run claims a file by making an empty file
 in FOLDER, so what needs longest is begun first and no run stands idle before the last file is taken.

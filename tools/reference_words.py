@@ -39,11 +39,11 @@ EVENTS: Final = {
     ),
     "kafka_well_again": "Kafka answers again.",
     "log_lines_dropped": (
-        "So many log lines are missing at this place: standard error was not read, or was full or closed."
+        "`lines` log lines are missing at this place: standard error was not read, or was full or closed."
     ),
-    "loop_goes_on": "The loop turns again, after so many seconds.",
+    "loop_goes_on": "The loop turns again, after `stood_s` seconds.",
     "loop_stands_still": (
-        "The loop has not turned for so many seconds, and `waits_in` is where it waits. [What "
+        "The loop has not turned for `stood_s` seconds, and `waits_in` is where it waits. [What "
         "follows](operations.md#when-the-loop-stands-still)"
     ),
     "no_progress": "Partitions have records and do not move although Kafka answers. `/healthz` is 503.",
@@ -59,19 +59,19 @@ EVENTS: Final = {
     "partitions_assigned": "The group assigned these partitions to this instance.",
     "partitions_lost": "The group took these partitions away without asking: the session had ended.",
     "partitions_revoked": "These partitions go back to the group.",
-    "records_expired_unread": "Retention deleted so many records of this partition before they were read.",
+    "records_expired_unread": "Retention deleted `records` records of this partition before they were read.",
     "rewind": (
         "What was not committed is dropped, for this reason, and read again from the committed offsets. An open "
         "txn is aborted."
     ),
-    "started": "The service is ready to turn its loop, with these settings.",
+    "started": "The service begins its loop, with these settings.",
     "stop_forced": (
         "The process was asked to stop and did not end in time, so it ends at once. Nothing uncommitted counts."
     ),
     "stopped": "The process ends with exit 0.",
     "stopped_while_waiting": "The process was asked to stop while it waited for Kafka, for this reason.",
     "throttled": (
-        "Brokers throttle this client, for so many seconds in so many answers since the last such line. [What to "
+        "Brokers throttle this client: `times` answers since the last such line, `seconds` seconds in all. [What to "
         "do](operations.md#under-quotas)"
     ),
     "topic_compacted": "This output topic is compacted and would lose records. `command` changes it.",
@@ -92,7 +92,7 @@ EVENTS: Final = {
 LEVELS: Final = (
     ("info", "Normal work, and the first line of a wait that is usual at a start."),
     ("warning", "Something is slow or unusual. The service goes on by itself; some lines ask for a change."),
-    ("error", "Records are lost, or stand still. Somebody should look."),
+    ("error", "Records are lost or not read. An operator should look."),
     ("critical", "The process ends with exit 1."),
 )
 """Level, when it is used."""
@@ -173,8 +173,8 @@ HEADERS: Final = {
     "__connect.errors.exception.message": "what is wrong, in words",
     "txwatch.reason": "what is wrong, one of the [reasons](#reasons)",
     "txwatch.timestamp": "the record's own Kafka timestamp, epoch milliseconds. Absent where it had none",
-    "txwatch.truncated_from": "the value was cut to fit into the topic; it had so many bytes",
-    "txwatch.key_truncated_from": "the key was cut to fit into the topic; it had so many bytes",
+    "txwatch.truncated_from": "how many bytes the value had before it was cut to fit into the topic",
+    "txwatch.key_truncated_from": "how many bytes the key had before it was cut to fit into the topic",
     "txwatch.headers_dropped": (
         "the record's own headers did not fit and were dropped: how many, or `not_utf8` where a header's name is "
         "not UTF-8"

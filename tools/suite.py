@@ -2,8 +2,8 @@
 
 Usage: `python -m tools.suite CALLER [--quick | --everything | ARGUMENT…]`; other arguments go to pytest alone.
 
---quick       core and unit tests but the slow ones, lint, format, types, arrows: for the loop of work
---everything  what CI runs: the same with more faults in each history. What needs more than Python would go here, too
+--quick       while you work: core and unit tests without the slow ones, lint, format, types, arrows
+--everything  what CI runs: more faults in each history, and tests/everything, which needs more than Python
 
 Most tests wait for brokers and sessions, so several runs of pytest share the suite, and the other checks run beside
 them. Tests that measure time, or look at what all runs share, are marked `alone` and come after them.
@@ -159,7 +159,7 @@ def _lanes(jobs: Jobs, lanes: int, claims: str, python: tuple[str, ...], argumen
     """Runs of pytest that share the tests, the first one shown as it goes, and the checks."""
     for name in CHECKS:
         jobs.check(name)
-    shared = ("-p", "tools.lanes", "--claims", claims, *arguments)
+    shared = ("-p", "tools.lanes", f"--claims={claims}", *arguments)  # in one piece: pytest takes a folder for its root
     for lane in range(lanes):
         jobs.python("tests", *python, *shared, shown=not lane)
     with _timed("tests and checks"):

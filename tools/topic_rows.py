@@ -55,7 +55,7 @@ class TopicRows:
         self._consumer.assign([TopicPartition(TOPIC, partition, 0) for partition in partitions])
 
     def read(self, timeout_s: float) -> list[Row]:
-        """The next rows; waits so long for the first one."""
+        """The next rows; waits at most this time for the first one."""
         rows = []
         for message in self._consumer.consume(1000, timeout_s):
             if message.error() is None:

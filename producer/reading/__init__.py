@@ -1,5 +1,6 @@
-"""Turns a file into rows: encodings, CSV dialects, numbers, times. A row is good, skipped, or rejected with its line.
+"""Turns a file into rows: encodings, CSV dialects, numbers, times.
 
-Only `source` and `spool` open files. The others are pure: bytes and text are arguments.
-The room imports nothing else of the producer, so that every program that reads a CSV can use it.
+A row is good, skipped, or rejected with its line.
+Only `source` and `spool` open files; the other modules are pure.
+Nothing here imports the rest of the producer, so every program that reads a CSV can use this room.
 """

@@ -105,7 +105,7 @@ class Amounts(dict[str, str]):
         )
         self._separators = re.compile(between) if thousands else None
         self.plain = decimal == "." and not thousands and not accounting
-        """Whether amounts look like JSON numbers, or nearly."""
+        """Whether amounts are JSON numbers, apart from the small differences that `json_number` removes."""
         self._hints: dict[str, str] = {}
 
     def __missing__(self, text: str) -> str:

@@ -101,7 +101,7 @@ def pick_by_name(names: Sequence[str], columns: Columns, numbers: Amounts, name:
     """Find the columns in a header. An exact name comes before ``A+B`` and ``A-B``.
 
     Raises:
-        InputFileError: a column is missing, or its name stands twice in the header.
+        InputFileError: a column is missing, or the header has its name twice.
     """
     ids = _find(names, columns.transaction_id, "", name)
     times = _find(names, columns.timestamp, "+", name)

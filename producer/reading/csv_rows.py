@@ -16,7 +16,7 @@ from producer.reading.spool import Part, Spool
 
 
 def never() -> bool:
-    """Return that the input has not grown, for an input that cannot grow."""
+    """Return False: an input that cannot grow has not grown."""
     return False
 
 
@@ -143,7 +143,7 @@ class CsvRows:
         return judge.each(_single(records, part), careful=part.damaged or part.overlong), records.end
 
     def _put_down(self, spool: Spool, _judge: Judge, part: Part, at: int, final: bool) -> tuple[Chunk, int]:  # noqa: FBT001  see _taken
-        """Keep whole records in the temporary file, to be judged later."""
+        """Write whole records to the temporary file, to be judged later."""
         lines = part.lines[at : at + CHUNK_LINES]
         records, end = None, at + len(lines)
         if '"' in "".join(lines):

@@ -1,4 +1,4 @@
-"""Turns a file's bytes into UTF-8: gzip, other encodings, and advice about a file that is neither. Pure."""
+"""Turns a file's bytes into UTF-8. It unpacks gzip, decodes, and gives advice about a file of another kind. Pure."""
 
 from __future__ import annotations
 

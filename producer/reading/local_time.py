@@ -1,4 +1,4 @@
-"""Turns wall-clock times of a zone into epoch milliseconds, also times that occur twice or never. Pure."""
+"""Turns wall-clock times of a zone into epoch milliseconds, and finds times that occur twice or never. Pure."""
 
 from __future__ import annotations
 

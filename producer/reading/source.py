@@ -44,7 +44,7 @@ class Source:
         return CsvRows(blocks, self.name, self._layout, start_row=start_row, grown=self.grown)
 
     def grown(self) -> bool:
-        """Whether the file's size has changed since this pass began. An input that is no file never grows."""
+        """Whether the file's size has changed since this pass began. A pipe never grows."""
         if self.size is None:
             return False
         try:

@@ -1,5 +1,5 @@
 """The composition root: it reads the settings and builds everything from them.
 
 Only this room has both settings and clients; every other room gets plain values.
-Waiting for the broker, creating topics, signals and the end of the process belong here.
+Waiting for the broker, preparing the topics and running the loop belong here.
 """

@@ -1,4 +1,4 @@
-"""The composition root: it builds the service and runs it from start to end."""
+"""Builds the service and runs it from start to end."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Service:
             board=self._board,
             log=self._log,
         )
-        # What the start made lives to the end, so the collector need not look at it again.
+        # Objects of the start stay until the end, so the collector need not visit them again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)

@@ -40,7 +40,7 @@ def transactional_id(kafka: KafkaSettings, instance: str) -> str:
 
 
 def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
-    """The properties that all our clients share, with those of the user's that this kind of client knows."""
+    """The properties that all our clients share, and the user's properties that this kind of client knows."""
     others = {
         "any": (),
         "consumer": _PRODUCER_ONLY,
@@ -53,7 +53,7 @@ def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], 
         "logger": logging.getLogger("librdkafka"),
         "error_cb": errors,
         **{name: as_text(value) for name, value in settings.kafka.properties.items() if not name.startswith(others)},
-        "allow.auto.create.topics": "false",  # else a question about a deleted topic creates it
+        "allow.auto.create.topics": "false",  # otherwise a question about a deleted topic creates it
     }
 
 
@@ -63,7 +63,7 @@ def is_classic(settings: Settings) -> bool:
 
 
 def consumer_config(settings: Settings, errors: Callable[[KafkaError], None], brokers: int = 1) -> dict[str, Any]:
-    """The input's consumer. A user's property overrides what comes before the common part.
+    """The properties of the input's consumer. The user's properties override those above the common part.
 
     ``brokers`` is how many brokers the cluster has.
     """
@@ -91,7 +91,7 @@ def consumer_config(settings: Settings, errors: Callable[[KafkaError], None], br
 
 
 def reader_config(settings: Settings, purpose: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
-    """A consumer that reads topics and joins no group."""
+    """The properties of a consumer that reads topics and joins no group."""
     config = {
         **client_config(settings, "consumer", errors),
         "group.id": f"{settings.kafka.group_id}-{purpose}",  # the client insists on one
@@ -106,7 +106,7 @@ def reader_config(settings: Settings, purpose: str, errors: Callable[[KafkaError
 
 
 def offsets_config(settings: Settings, isolation: Literal["read_committed", "read_uncommitted"]) -> dict[str, Any]:
-    """A consumer that asks for our group's committed offsets and never joins the group.
+    """The properties of a consumer that asks for our group's committed offsets and never joins the group.
 
     With ``read_committed`` it waits for the end of open txns; with ``read_uncommitted`` it ignores them.
     """
@@ -129,7 +129,7 @@ def txn_timeouts_ms(settings: Settings) -> tuple[int, ...]:
 
 
 def producer_config(settings: Settings, errors: Callable[[KafkaError], None], topics: OutputTopics) -> dict[str, Any]:
-    """The transactional producer. Its batches are small enough for each of the topics."""
+    """The properties of the transactional producer. Its batches are small enough for each of the topics."""
     return {
         "linger.ms": 5,
         "compression.type": "none",  # some clients need another package to read lz4, snappy or zstd
@@ -144,7 +144,7 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
 
 
 def another_instance(kafka: KafkaSettings, instance: str) -> dict[str, Any]:
-    """The properties of a producer that only fences another instance's; we do not report its errors."""
+    """The properties of a producer that only fences the producer of another instance. Its errors are not logged."""
     return {"transactional.id": transactional_id(kafka, instance), "error_cb": lambda _: None, "log_level": 0}
 
 

@@ -1,4 +1,4 @@
-"""How many bytes one fetch may return.
+"""The sizes of a fetch: how many bytes the broker may return at once.
 
 librdkafka checks the bound of its queue only before a fetch, and decompresses the whole fetch at once. So we bound
 memory by the compressed bytes of a fetch. docs/decisions/consumer.md, "A fetch brings 128 KiB, as stored".
@@ -20,7 +20,7 @@ LEAST_BYTES: Final = 1_000
 
 
 def fetch_sizes(brokers: int) -> dict[str, int]:
-    """The consumer's properties for a cluster of so many brokers: each has one fetch in progress.
+    """The consumer's properties for a cluster of ``brokers`` brokers: each has one fetch in progress.
 
     They do not depend on the number of partitions, so they hold after partitions are added.
     """

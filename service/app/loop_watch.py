@@ -13,7 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from service.observe.status import STALLED_AFTER_S, StatusBoard
 
 END_AFTER_S: Final = 2 * STALLED_AFTER_S
-"""After so long the process ends, because only a restart helps."""
+"""After this time the process ends, because only a restart helps."""
 
 
 class LoopWatch:

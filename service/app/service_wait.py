@@ -67,7 +67,7 @@ class ServiceWait:
                 if isinstance(problem := classify(error, "connect"), Fatal):
                     raise problem
             self._board.status = Status(f"{event.replace('_', ' ')} {self._servers}: {why}")
-            if said_s < 0:  # a broker that starts, or is new, is no trouble yet
+            if said_s < 0:  # at first the broker may just be starting
                 said_s = time.monotonic()
                 self._log.info(event, bootstrap_servers=self._servers, error=why)
             elif time.monotonic() - said_s >= SAY_EVERY_S:

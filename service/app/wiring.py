@@ -43,7 +43,7 @@ from service.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ClientClasses:
-    """What constructs the transactional producers and the input's consumer; tests put others in."""
+    """The functions that construct the transactional producers and the input's consumer. Tests pass others."""
 
     producer: Callable[[dict[str, Any]], Producer] = Producer
     consumer: Callable[[dict[str, Any]], Consumer] = Consumer
@@ -110,7 +110,7 @@ class Wiring:
         )
 
     def input(self, topics: OutputTopics, admin: ClusterAdmin, brokers: int) -> tuple[GroupConsumer, Probe]:
-        """The input's consumer, which joins the group, and what the loop looks at besides.
+        """The input's consumer, which joins the group, and the probe: the other things that the loop asks Kafka.
 
         ``brokers`` is how many the cluster has.
         """

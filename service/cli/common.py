@@ -38,7 +38,7 @@ servers_option = click.option(
 
 
 def say(text: str) -> None:
-    """Print to standard output; a reader that has read enough and closed it, as head(1) does, ends the command well."""
+    """Print to standard output. Where its reader has closed it, as head(1) does, the command ends with exit code 0."""
     try:
         print_line(text)
     except OutputError as error:

@@ -1,4 +1,4 @@
-"""`txwatch config`: the effective settings."""
+"""`txwatch config`: prints the effective settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: every command, and the one line about a wrong one."""
+"""The command line: lists the commands, and turns an error into one line and an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`txwatch run`: the service itself."""
+"""`txwatch run`: runs the service."""
 
 from __future__ import annotations
 

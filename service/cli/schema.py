@@ -1,4 +1,4 @@
-"""`txwatch schema`: the JSON Schemas of the payloads."""
+"""`txwatch schema`: prints the JSON Schema of a payload."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ OLDEST_TIMESTAMP_MS: Final = 100_000_000_000
 """1973-03-03. A smaller timestamp is most likely in seconds, which reach this number only in the year 5138."""
 
 MAX_ID_CHARS: Final = 32_768
-"""A longer id could make an alert too large for any topic, and stop the stream for ever."""
+"""A longer id could make an alert that no topic accepts, and its partition would never advance."""
 
 
 class Transaction(msgspec.Struct, gc=False):

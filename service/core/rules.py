@@ -1,4 +1,4 @@
-"""The rules of a task."""
+"""The rules of a task: clock, window, lateness, detectors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class TaskRules:
     """A record whose event time is further ahead of the wall clock is set aside; 0 turns the check off."""
     late_policy: LatePolicy
     margin_ms: int
-    """How far the broker's clock may be behind ours: ``ingestion`` waits so long after a window's end."""
+    """How far the broker's clock may be behind ours: ``ingestion`` waits this time after a window's end."""
     flush_after_ms: int
-    """``event`` closes all windows of a partition that is caught up and silent for so long; 0 turns that off."""
+    """``event`` closes all windows of a partition that is caught up and silent for this time; 0 turns that off."""
     detectors: tuple[Detector, ...]
 
     @property
@@ -35,7 +35,7 @@ class TaskRules:
         return self.window_size_ms if self.clock is ClockName.PROCESSING else min(self.window_size_ms, COMMIT_WITHIN_MS)
 
     def of_earlier_owner(self, ahead: ReadAhead) -> TaskRules:
-        """These rules with those that an earlier owner applied to what it read ahead."""
+        """These rules, with the clock, window and limits that an earlier owner used when it read ahead."""
         return replace(
             self,
             clock=ahead.clock,

@@ -1,4 +1,4 @@
-"""Which window a time belongs to, and the wall clock as windows need it."""
+"""Which window a time belongs to, and a wall clock without small steps back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.core.model import TumblingWindow, WallTimeMs
 
 @dataclass(frozen=True, slots=True)
 class TumblingWindows:
-    """Assigns each time to one window of ``size_ms``. When a window is over is for the clocks to say.
+    """Assigns each time to one window of ``size_ms``. The clocks decide when a window is over.
 
     A clock and its recovery use only the starts that these methods return, and each open window's own end.
     """
@@ -47,7 +47,7 @@ def outside(window: TumblingWindow, now_ms: WallTimeMs) -> bool:
 
 
 class SteadyClock:
-    """The wall clock as windows need it: after a small step back it stands still until that time is reached again.
+    """The wall clock without small steps back: after one, it stands still until the wall clock has caught up.
 
     So a window that was closed stays closed, and all partitions are in the same window. A step back of more than
     ``window_size_ms`` is accepted. It ends the open windows, which would otherwise stay open until that time comes.

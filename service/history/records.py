@@ -1,4 +1,4 @@
-"""Records of the past."""
+"""The record that readers of a topic return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions to the cluster about its topics and brokers."""
+"""Asks the cluster about its topics and brokers, and creates missing topics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMEOUT_S: Final = 1.0
 CREATE_TIMEOUT_S: Final = 10.0
 REACH_TIMEOUT_S: Final = 2.0
 TOPIC_ID_TIMEOUT_S: Final = 0.5
-"""A commit waits so long for the id, and as long again for the list of brokers."""
+"""A commit waits at most this time for the id, and the same time again for the list of brokers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Questions on a thread of their own, so that the loop never waits for an answer."""
+"""Asks a question on a thread of its own, so that the loop never waits for the answer."""
 
 from __future__ import annotations
 
@@ -49,4 +49,4 @@ class Background(Generic[AboutT, AnswerT]):
         try:
             return future.result()
         finally:
-            del future  # else the traceback, which has this frame, would keep its own exception alive
+            del future  # otherwise the traceback, which has this frame, would keep its own exception alive

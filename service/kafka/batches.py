@@ -1,4 +1,4 @@
-"""From what one consume() returned to the loop's events."""
+"""Turns the messages of one consume() into the loop's events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of the input's consumer; no method waits for Kafka."""
+"""The status of the input's consumer. No method waits for Kafka."""
 
 from __future__ import annotations
 

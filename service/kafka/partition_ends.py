@@ -1,4 +1,4 @@
-"""Where partitions begin and end, by one question to all their leaders.
+"""Asks the leaders where partitions begin and end, in one question for all.
 
 We ask consumers that join nothing and fetch nothing, so no answer waits behind a fetch. The admin client has the same
 question, but may abort the process. docs/decisions/client.md, "Ends of partitions are not asked of the admin client".

@@ -1,4 +1,4 @@
-"""How many records a poll may return: the client counts records, and 500 of a megabyte each would be too much."""
+"""How many records a poll may return. The client counts records, and 500 of a megabyte each would be too much."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EVERY: Final = 16
 
 
 class PollSize:
-    """Bounds the bytes of a poll by the largest record of the poll before, of which it looks at every 16th."""
+    """Bounds the bytes of a poll by the largest record that it sampled in the poll before: every 16th is looked at."""
 
     def __init__(self) -> None:
         """Begin with the first poll's records."""

@@ -147,7 +147,7 @@ class TxnProducer:
             raise self._sorted(exception, "Kafka client") from exception
 
     def _replace(self) -> None:
-        self._producer.purge(blocking=False)  # else a producer that hangs would go on sending, at the cost of the quota
+        self._producer.purge(blocking=False)  # a producer that hangs would go on sending, at the cost of the quota
         self._undelivered = []
         self._producer = self._make_producer(self._undelivered, self._time.timeout_ms)
         self._step(TxnStep.REPLACED)

@@ -34,7 +34,7 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the cluster says of partitions that wait for their start."""
+    """What a look-up found out about partitions that wait for their start."""
 
     tickets: Mapping[Partition, int]
     """The tickets of the question: the answer to an earlier assignment or rewind is void."""
@@ -125,7 +125,8 @@ class StartLookup:
         Returns those that have started, each with its final reason for a reset. One that refuses the seek has not.
 
         Raises:
-            Retriable, Fatal: the client refuses the assignment, or a seek for good.
+            Retriable: the client refuses the assignment.
+            Fatal: the client cannot be used any more.
         """
         starts = [self._to_report(start, known_group=known_group) for start in starts]
         new = [start for start in starts if start.partition not in fetched]

@@ -1,4 +1,4 @@
-"""What one txn commits."""
+"""A checkpoint: what one txn commits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a poll of the input topic may return: one class for each kind of event."""
+"""The events that a poll of the input topic may return: one class for each kind."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ from service.observe.status import PartitionStatus, Status, StatusBoard
 
 POST_EVERY_MS: Final = 1_000
 LONG_TURN_MS: Final = 5_000
-"""If two looks are so far apart, the loop waited for a commit, and no partition could advance."""
+"""If two looks are at least this far apart, the loop waited for a commit, and no partition could advance."""
 UNABLE_AFTER: Final = 3
-"""After so many failed commits in a row the service is not ready."""
+"""After this many failed commits in a row the service is not ready."""
 OPEN_TXN: Final = "another producer's open txn in the input"
 """What a blocked partition waits for."""
 
@@ -166,5 +166,5 @@ class Health:
             )
         if self._failed_commits >= UNABLE_AFTER:
             return f"the last {self._failed_commits} commits failed: {self._why_failed}"
-        # A throttled consumer's questions wait, too, so a missing answer is no fault.
+        # A throttled consumer's questions wait, too, so a missing answer is not a fault.
         return None if self._status.throttled else self._trouble

@@ -1,4 +1,4 @@
-"""From fetched records to tasks: decode them, feed them, and set aside those that belong in no window."""
+"""Decodes fetched records, feeds them to tasks, and sets aside those that belong in no window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the loop needs of Kafka. Tests put fakes here."""
+"""The ports: what the loop needs of Kafka. `service.kafka` implements them; tests pass fakes."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the loop looks at besides reading and writing: the consumer's status, and questions to the cluster."""
+    """What the loop asks Kafka beside reading and writing: the consumer's status, and questions to the cluster."""
 
     status: InputStatus
     end_offsets: Question[Collection[Partition], dict[Partition, Offset]]

@@ -10,9 +10,9 @@ from service.core.model import Offset, Partition, WallTimeMs
 from service.loop.ports import Ends, Question
 
 ASK_AFTER_MS: Final = 10_000
-"""We ask for the end of a partition that has not advanced for so long, and again after each such time."""
+"""We ask for the end of a partition that has not advanced for this time, and again each time it passes."""
 STUCK_AFTER_MS: Final = 20_000
-"""A partition that is found behind its end, and does not advance for so long afterwards, is stuck."""
+"""A partition that is behind its end, and does not advance for this time afterwards, is stuck."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""When the loop takes a checkpoint, and when it closes windows without a later record."""
+"""Decides when the loop takes a checkpoint, and when it closes windows without a later record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLL_S: Final = 0.1
 ANSWER_POLL_S: Final = 0.01
 """The longest poll while the loop needs an answer to start partitions or to close windows."""
 PAUSE_MS: Final = 500
-"""After a question for the ends of partitions that failed."""
+"""The pause after a failed question for the ends of partitions."""
 DRAIN_COMMIT_MS: Final = 200
 """The least time between commits during a backlog whose windows close faster than that."""
 LOOK_MS: Final = 10
@@ -27,7 +27,7 @@ ASK_MS: Final = 100
 
 
 class CommitSchedule:
-    """Until when everything that was read must be committed; one time for all tasks."""
+    """Decides when everything that was read must be committed: one time for all tasks."""
 
     def __init__(self, commit_within_ms: int, batch_records: int) -> None:
         """Begin with nothing read. While each turn reads ``batch_records`` there is a backlog."""

@@ -13,9 +13,9 @@ from service.observe.metrics import Metrics
 
 SAY_EVERY_MS: Final = 3_600_000
 FORGET_AFTER_MS: Final = 3_600_000
-"""If there are more ids than can be watched, we choose others after this time."""
+"""If there are more ids than we can watch, we choose others after this time."""
 SETTLE_MS: Final = 360_000
-"""So long after partitions were added nothing is watched: producers may learn of them only after five minutes
+"""For this time after partitions were added nothing is watched: producers may learn of them after five minutes
 (``metadata.max.age.ms``)."""
 
 

@@ -16,7 +16,7 @@ from service.loop.ports import InputConsumer, OutputProducer, StartPoint
 from service.observe.metrics import Metrics
 
 PAUSE_MS: Final = 500
-"""After an attempt that failed."""
+"""The pause after a failed attempt."""
 WHY_RESET: Final = {
     ResetReason.BEYOND_END: "the committed offset is beyond the end: the topic was truncated or created again",
     ResetReason.EXPIRED: "the record at the committed offset has expired",

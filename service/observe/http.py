@@ -1,4 +1,4 @@
-"""GET /metrics, /healthz, /readyz and /status, on threads of their own."""
+"""Serves GET /metrics, /healthz, /readyz and /status, on threads of their own."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def configure(level: str, log_format: Literal["json", "console"]) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether librdkafka's line says more than ours: the wait for the transactional producer has the same reason."""
+    """Whether to keep a line of librdkafka: its GETPID line repeats our ``waiting_for_transaction_coordinator``."""
     line = record.getMessage()
     return not (line.startswith("GETPID ") and line.endswith(": retrying"))
 

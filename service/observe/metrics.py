@@ -54,7 +54,10 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
         )
         self.commit = Histogram(
-            "txwatch_commit_seconds", "One Kafka txn, begin to commit", registry=registry, buckets=LATENCY_BUCKETS
+            "txwatch_commit_seconds",
+            "From taking a checkpoint to its txn committed",
+            registry=registry,
+            buckets=LATENCY_BUCKETS,
         )
         self.txns = Counter("txwatch_transactions", "Kafka txns", ("outcome",), registry=registry)
         for outcome in ("committed", "aborted"):

@@ -41,7 +41,7 @@ class Status:
 
 
 STALLED_AFTER_S: Final = 30.0
-"""A loop without a turn for so long is stuck: a turn takes 0.1 s, and blocking calls return every few seconds."""
+"""A loop without a turn for this time is stuck: a turn takes 0.1 s, and blocking calls return every few seconds."""
 
 
 class StatusBoard:

@@ -1,4 +1,4 @@
-"""Shell completion: what a shell asks of a program through an environment variable."""
+"""Checks a request for shell completion, which a shell makes through an environment variable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 
 
 def fault_of_completion(program: str, environment: Mapping[str, str]) -> str | None:
-    """One line about a request that no shell makes, which click would answer by a traceback or by nothing.
+    """One line about a request that no shell makes, or None. Click would answer with a traceback or with nothing.
 
     ``_TXWATCH_COMPLETE=bash_source txwatch`` prints the script that a shell reads at its start. That script sets the
     other variables.

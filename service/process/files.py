@@ -1,4 +1,4 @@
-"""Files that the user names, in error lines."""
+"""How error lines name the files that the user gives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def why(error: OSError | ValueError) -> str:
 
 
 def name_file(message: str, properties: Mapping[str, object]) -> str:
-    """The client's line about a property, with the file that the property names, and why it cannot be opened.
+    """Add to the client's line about a property the file that the property names, and why it cannot be opened.
 
     The client itself gives the property and a code of OpenSSL: "ssl.ca.location failed: error:05880020:…".
     """

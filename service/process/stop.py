@@ -55,7 +55,7 @@ def end_at_once_by_signals() -> None:
 
 @contextmanager
 def stopped_by_signals(tick_s: float = TICK_S) -> Iterator[Stop]:
-    """SIGTERM and SIGINT set the flag; if the block does not end in time after that, the process ends with 0.
+    """Let SIGTERM and SIGINT set the flag. If the block does not end in time after that, the process ends with 0.
 
     A Python handler runs only after the main thread has returned from C, and the client may keep it there for hours.
     So the interpreter writes the signal's number to a pipe from C, and a thread reads the pipe.

@@ -1,4 +1,4 @@
-"""One line about a wrong value: it names the setting and where the value came from."""
+"""Turns pydantic's error about a wrong value into one line with the setting and where the value came from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Origin:
 
 
 def complaint(error: ValidationError, origins: Mapping[str, Origin]) -> str:
-    """The first error as one line. Only a name that was refused and a duration are shown: others may be secrets."""
+    """The first error as one line. It shows only refused names and durations: other values may be secrets."""
     detail = error.errors(include_url=False)[0]
     group, field = (*map(str, detail["loc"]), "")[:2]
     variable = f"{group}_{field}".upper().removesuffix("_") + ("" if field else "_*")

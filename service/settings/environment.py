@@ -1,4 +1,4 @@
-"""The settings in the environment: unknown names are refused, other programs' variables are left alone."""
+"""Reads the settings in the environment: refuses unknown names, ignores other programs' variables."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class RefusedError(ValueError):
     """A setting refuses a value. ``fault`` says why and does not show the value, which may be a secret from a file."""
 
     def __init__(self, value: str, fault: str) -> None:
-        """``fault`` reads on after the value: "is blank"."""
+        """``fault`` continues a sentence that begins with the value: "is blank"."""
         super().__init__(f"{value!a} {fault}" if len(value) <= LONGEST_SHOWN else fault)
         self.fault: Final = fault
 

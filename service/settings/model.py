@@ -1,4 +1,4 @@
-"""All settings. Their descriptions, bounds and defaults make docs/reference.md."""
+"""All settings. docs/reference.md is made from their descriptions, bounds and defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Near misses: names that differ from a setting's by so little that the setting is meant."""
+"""Finds the setting that a misspelt name means."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from service.process.environment import SUFFIX
 from service.settings.model import NAMES, Settings
 
 LONG: Final = 6
-"""A word of so many letters may differ by two edits, a shorter one by one."""
+"""A word with at least this many letters may differ by two edits, a shorter one by one."""
 FOREIGN_GROUPS: Final = ("HTTPS_", "SMTP_", "SFTP_")
-"""One or two edits from HTTP_, and other programs' variables."""
+"""Prefixes of other programs' variables that are one or two edits away from HTTP_."""
 UNMISTAKABLE: Final = (
     "KAFKA_BOOTSTRAP_SERVERS",
     "TOPICS_DEAD_LETTER",
@@ -26,10 +26,10 @@ UNMISTAKABLE: Final = (
 
 
 def misspelt(variable: str) -> str | None:
-    """The variable that is meant by one of a wrong name; None where it may be another program's.
+    """The variable that a misspelt name means; None where the name may be another program's.
 
     The group, the field or both differ by few edits, or a field of `UNMISTAKABLE` has no group. An edit adds, drops or
-    replaces a letter, or swaps two neighbours. The same with ``_FILE`` at the end.
+    replaces a letter, or swaps two neighbours. Names that end with ``_FILE`` are compared in the same way.
     """
     upper = variable.upper()
     if upper.startswith(FOREIGN_GROUPS):
@@ -57,7 +57,7 @@ def misspelt(variable: str) -> str | None:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The likeliest of some names, for one that is certainly wrong; None where none is like it."""
+    """The one of ``names`` that is most like ``name``, which is wrong; None where none is like it."""
     return next(iter(difflib.get_close_matches(name, list(names), 1)), None)
 
 
@@ -70,7 +70,7 @@ def _most(word: str) -> int:
 
 
 def _edits(word: str, meant: str, most: int) -> int | None:
-    """How many edits turn one into the other (optimal string alignment); None where it is more than ``most``."""
+    """How many edits turn ``word`` into ``meant`` (optimal string alignment); None where it is more than ``most``."""
     if abs(len(word) - len(meant)) > most:
         return None
     before, above = [0] * (len(meant) + 1), list(range(len(meant) + 1))

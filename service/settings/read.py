@@ -1,4 +1,4 @@
-"""Reading the settings: the command line over the environment over a TOML file over the defaults."""
+"""Merges the settings: the command line overrides the environment, a TOML file, and the defaults, in this order."""
 
 from __future__ import annotations
 

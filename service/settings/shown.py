@@ -1,4 +1,4 @@
-"""The effective settings for display: each with its origin, secrets masked."""
+"""Shows the effective settings: each with its origin, secrets masked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings in a TOML file: unknown names are refused, and the name that is meant is suggested as it is in TOML."""
+"""Reads the settings in a TOML file: refuses unknown names, and suggests the right name in TOML's form."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _unknown_group(name: str, value: object) -> str:
-    """A line about a name at the top of the file that is no group."""
+    """One line about a name at the top of the file that is not a group."""
     homes = [_shown(*home) for variable, home in NAMES.items() if name.lower() in {variable.lower(), home[1]}]
     group = nearest(name.lower(), Settings.model_fields)
     meant = " or ".join(homes) or (group and f"[{group}]")
@@ -56,7 +56,7 @@ def _unknown_group(name: str, value: object) -> str:
 
 
 def _meant(group: str, name: str) -> str:
-    """The end of a line about a name that is not in its group: the setting that is meant, as it is in TOML."""
+    """The end of a line about an unknown name in a group: the setting that is probably meant, in TOML's form."""
     name = name.lower()
     field = name.removesuffix(SUFFIX.lower())
     if field != name and (group, field) in NAMES.values():

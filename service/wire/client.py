@@ -1,4 +1,4 @@
-"""What both programs know about librdkafka: how users set properties, and which errors no retry helps."""
+"""What both programs know about librdkafka: how users set properties, and after which errors a retry is useless."""
 
 from __future__ import annotations
 

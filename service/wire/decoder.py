@@ -9,7 +9,7 @@ from service.core.model import Reason, Transaction
 
 
 class Rejection(Exception):  # noqa: N818 - it is a verdict on a record, and the header names it
-    """A record that is no transaction: the reason, and why in words."""
+    """A record is not a transaction: the reason, and why in words."""
 
     def __init__(self, reason: Reason, why: str) -> None:
         """``why`` is one line for people."""

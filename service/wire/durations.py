@@ -1,4 +1,4 @@
-"""Durations as people write them: `10s`, `1m30s`, `500 ms`, `PT10S`."""
+"""Reads durations as people write them: `10s`, `1m30s`, `500 ms`, `PT10S`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MS: Final = {
 
 
 def as_milliseconds(text: str) -> int | None:
-    """How many milliseconds are meant by a text that is no plain number; None where that is not clear."""
+    """How many milliseconds a text like ``10s`` means; None where that is not clear."""
     text = text.strip().lower()
     if _GROUPED.fullmatch(text):
         return int(re.sub(r"\D", "", text))
@@ -38,7 +38,7 @@ def as_milliseconds(text: str) -> int | None:
 
 
 def fault_of_milliseconds(text: str) -> str:
-    """One clause about a text that is no whole number, with the number that is meant where that is clear."""
+    """Why a text is refused as a number of milliseconds, with the number that is meant where that is clear."""
     meant = as_milliseconds(text)
     if meant is None:
         return "must be a whole number of milliseconds"

@@ -21,9 +21,9 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs"})
 
 
 def first_bad_address(text: str) -> str | None:
-    """The first part of a list ``host:port,host:port`` that is no broker's address, or None if all are.
+    """The first part of a list ``host:port,host:port`` that is not a broker's address, or None if all are.
 
-    Port 0 is none: the client would try to connect without end.
+    Port 0 is refused: the client would try to connect without end.
     """
     for broker in text.split(","):
         found = _BROKER.fullmatch(broker.strip())
@@ -49,7 +49,10 @@ def fault_of_topic(name: str) -> str | None:
 
 
 def fault_of_host(host: str) -> str | None:
-    """What is wrong with a host to listen at, to read on after its name, or None. An IPv6 address has no brackets."""
+    """What is wrong with a host to listen at, as the end of a sentence that begins with it, or None.
+
+    An IPv6 address has no brackets.
+    """
     if (fault := fault_of_name(host)) is not None:
         return fault
     text = host.partition("%")[0]
@@ -62,7 +65,7 @@ def fault_of_host(host: str) -> str | None:
 
 
 def fault_of_text(text: str) -> str | None:
-    """What is wrong with the characters of a name, or of a list of names, to read on after it, or None.
+    """What is wrong with the characters of a name or a list of names, as the end of a sentence about it, or None.
 
     A space at an end is always a mistake, and a group named by one space makes the client abort the process.
     """

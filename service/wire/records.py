@@ -93,7 +93,7 @@ def set_aside_record(topic: str, original: Original, reason: Reason, why: str, m
 
     A record that would be too large for the topic loses the end of its value, then of its key; the header
     ``txwatch.truncated_from`` says how many bytes it had. If its own headers are too large, they are dropped, and
-    ``txwatch.headers_dropped`` says how many. A record that no topic takes would stop the stream for ever.
+    ``txwatch.headers_dropped`` says how many. A record that its topic refuses would stop the partition.
     """
     headers: Headers = [
         ("__connect.errors.topic", original.source.topic.encode()),

@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(_Incoming).decode
 _decode_positive = msgspec.json.Decoder(_Positive).decode
 
 SAFE_DIGITS: Final = 15
-"""No two decimals of at most so many digits share a float, so the float identifies the decimal."""
+"""No two decimals of at most this many digits share a float, so the float identifies the decimal."""
 MAX_EXPONENT_CHARS: Final = 5
 SAFE_SLACK: Final = 56 + SAFE_DIGITS
 """A record at most this much longer than its id has an amount of at most 15 characters, which a float keeps.
@@ -92,7 +92,7 @@ def decode(value: bytes | None) -> Transaction:
 
 
 def _decode_each(values: Sequence[bytes | None], rejections: dict[int, Rejection]) -> list[Transaction | None]:
-    """Decode every value that can be; each other one is None in the list, and has its entry in ``rejections``."""
+    """Decode each value. A bad value is None in the list, and has its entry in ``rejections``."""
     found: list[Transaction | None] = []
     decoded = map(_decode, values)  # type: ignore[arg-type]
     while len(found) < len(values):

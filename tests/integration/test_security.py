@@ -31,7 +31,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
 
 @pytest.fixture
 def names(secured: Secured, unique: Callable[[str], str]) -> Iterator[Names]:
-    """Topics that are there, with two records of which one is bad; permissions are gone afterwards."""
+    """Topics that exist, with a good and a bad record; permissions are gone afterwards."""
     found = Names(unique)
     create_topics(secured, *topics_of(found), partitions=1)
     produce(secured, found.transactions, [transaction("tx1", NOW_MS, "9000"), ("tx1", "rubbish")])

@@ -43,15 +43,15 @@ def counted(broker: Broker, names: Names, prefix: str) -> int:
 def test_an_output_topic_that_is_deleted_ends_the_service_and_the_next_start_creates_it(
     broker: Broker, unique: Callable[[str], str], which: str, *, used: bool
 ) -> None:
-    ends_and_starts_anew(broker, Names(unique), which, used=used)
+    ends_and_starts_again(broker, Names(unique), which, used=used)
 
 
 def test_so_it_does_where_the_broker_would_create_topics_that_are_asked_for(unique: Callable[[str], str]) -> None:
     with Broker(properties={"auto.create.topics.enable": "true"}) as obliging:  # as Kafka comes
-        ends_and_starts_anew(obliging, Names(unique), "dead_letter", used=False)
+        ends_and_starts_again(obliging, Names(unique), "dead_letter", used=False)
 
 
-def ends_and_starts_anew(broker: Broker, names: Names, which: str, *, used: bool) -> None:
+def ends_and_starts_again(broker: Broker, names: Names, which: str, *, used: bool) -> None:
     """Delete a topic under a running service, which has written to it or not."""
     records = [transaction("tx1", NOW_MS, "9000"), ("tx1", "rubbish")]
     with running(broker, names) as service:

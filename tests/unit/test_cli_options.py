@@ -17,7 +17,7 @@ from service.settings import SettingsError, load
 from tests.unit.settings_files import NO_FILE
 from tests.unit.test_cli_service import Txwatch
 
-SECRET = "hunter2hunter2"  # noqa: S105 - nobody's
+SECRET = "hunter2hunter2"  # noqa: S105 - made up for the test
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def shared(request):
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
-    """Five files, one of which has a test that fails."""
+    """Five files; one has a test that fails."""
     for name in ("a", "b", "bad", "c", "d"):
         (tmp_path / f"test_{name}.py").write_text(MODULE, encoding="utf-8")
     (tmp_path / "claims").mkdir()

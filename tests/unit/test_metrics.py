@@ -71,7 +71,7 @@ class Shown:
 
 
 def used() -> Shown:
-    """Metrics of which every one has a sample."""
+    """Metrics that all have a sample."""
     shown = Shown(partition())
     shown.metrics.records.labels("transactions", "0").inc(5)
     shown.metrics.late.labels("transactions", "0").inc()

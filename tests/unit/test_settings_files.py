@@ -15,7 +15,7 @@ import pytest
 from service.settings import MASK, NAMES, load
 from tests.unit.settings_files import NO_FILE, Written, complaint
 
-SECRET = "hunter2hunter2"  # noqa: S105 - nobody's
+SECRET = "hunter2hunter2"  # noqa: S105 - made up for the test
 
 VALUES = {
     **{name: name.lower() for name in NAMES if name.startswith(("KAFKA_", "TOPICS_"))},

@@ -32,7 +32,7 @@ STEPS_PER_RECORD: Final = 84.8
 """Counted on CPython 3.11, whose compiler decides what a step is. 70 of them are the loop that adds to a window."""
 WITHIN: Final = 0.05 if sys.version_info[:2] == (3, 11) else 0.35
 BYTES_PER_KEY: Final = 264.6
-"""By the interpreter's own account; resident memory, of which at most 400 are allowed, is measured by bench/run."""
+"""Counted by the interpreter. bench/run measures resident memory: at most 400 bytes a key are allowed."""
 
 
 class Consumer:

@@ -1,4 +1,4 @@
-"""Makes a clock from its name. No other module looks at the name."""
+"""Makes a clock from its name. The task and the loop never look at the name."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class EventClock:
     def _closed(self, event_ms: int, start_ms: int, watermark_ms: int) -> str:
         if start_ms < self._windows.first_open_ms(watermark_ms):
             return f"{below_watermark(event_ms, watermark_ms)}, which has closed its window"
-        return f"timestamp {event_ms}: its window was closed by the wall clock, because no record had come for so long"
+        return f"timestamp {event_ms}: its window was closed by the wall clock while no record came"
 
     def tick(self, now_ms: WallTimeMs) -> None:
         """Do nothing: the wall clock does not advance event time."""

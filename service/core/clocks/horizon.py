@@ -1,4 +1,4 @@
-"""The bound on event times ahead of the wall clock, such that a record read again gets the same verdict.
+"""The bound on event times ahead of the wall clock. A record that is read again gets the same verdict.
 
 The wall clock decides, and it shows another time when the record is read again. So the bound moves in few steps,
 ``(offset, bound from there on)``, and the steps since the committed offset are committed. A step is made only for a
@@ -15,7 +15,7 @@ from service.core.model import Offset, WallTimeMs
 from service.core.watermark import NEVER_MS
 
 MANY_STEPS: Final = 16
-"""After so many steps each one reaches twice as far as the last, because all must fit into 4,096 bytes."""
+"""After this many steps each one reaches twice as far as the last: all must fit into an offset's metadata."""
 
 
 class Horizon:

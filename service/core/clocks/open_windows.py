@@ -1,4 +1,4 @@
-"""The open windows of one partition where several can be open: which are over, and where their records begin."""
+"""The open windows of a clock that has several: which of them are over, and where their records begin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds sums above a limit."""
+"""The threshold detector: finds sums above a limit."""
 
 from __future__ import annotations
 

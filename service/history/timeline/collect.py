@@ -1,4 +1,4 @@
-"""Reads topics and makes a picture of them."""
+"""Reads topics and collects what the timeline draws."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.wire.decoder import Rejection
 from service.wire.transactions import decode
 
 LATEST_MS: Final = 32_503_680_000_000
-"""The year 3000. A later time is no payment's (microseconds, most likely), and would leave the rest no room."""
+"""The year 3000. A later time is most likely in microseconds. Drawn, it would leave no room for the others."""
 
 Read = Callable[[str, int], Iterable[StoredRecord]]
 """Reads a topic, from records of a Kafka timestamp in epoch milliseconds on."""

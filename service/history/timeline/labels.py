@@ -1,4 +1,4 @@
-"""Keys as labels: written with the fonts that are there, escaped where none has the character."""
+"""Turns keys into labels. Characters that no installed font has are escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contents of a timeline."""
+"""The parts of a timeline's picture: points, lines and bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Axes of time: what a tick says depends on how far the data reach and how close the ticks are."""
+"""Axes of time. The text of a tick depends on the span of the data and on the distance of the ticks."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _Ticks(Formatter):
 
 
 def date_axis(axis: Any, times_ms: Sequence[int], label: str) -> None:  # noqa: ANN401 - XAxis or YAxis
-    """Make an axis one of time, in UTC; what all ticks have in common, date or year, stands in its label."""
+    """Make an axis one of time, in UTC. Its label has the date or year that all ticks share."""
     first, last = (datetime.fromtimestamp(pick(times_ms) / 1000, UTC) for pick in (min, max))
     ticks = _Ticks(first, last)
     axis.set_major_locator(dates.AutoDateLocator(minticks=3, maxticks=7))  # type: ignore[no-untyped-call]

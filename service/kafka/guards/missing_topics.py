@@ -15,7 +15,7 @@ from typing import Final
 
 EVERY_S: Final = 3.0
 LIMIT: Final = 3
-"""So many answers in a row prove that a topic is missing: a broker may not know a topic for a moment."""
+"""This many answers in a row prove that a topic is missing: a broker may not know a topic for a moment."""
 
 
 class MissingTopicWatch:

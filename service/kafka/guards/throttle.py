@@ -16,7 +16,7 @@ from confluent_kafka import ThrottleEvent
 from structlog.typing import FilteringBoundLogger
 
 AFTERWARDS_S: Final = 2.0
-"""So long after its end a throttle still explains a slow answer: the answer, or the next throttle, is on its way."""
+"""A throttle still explains a slow answer this time after its end: an answer or the next throttle is on its way."""
 SAY_EVERY_S: Final = 60.0
 
 

@@ -18,9 +18,9 @@ from typing import Final
 from service.kafka.guards import hanging_calls as calls
 
 MORE_PATIENCE: Final = 4
-"""After each hang in a row the next call may take so many times longer, so a slow call succeeds in the end."""
+"""After each hang in a row the next call may take this many times longer, so a slow call succeeds in the end."""
 MARGIN_S: Final = 5.0
-"""We give up a txn that is still open so shortly before its timeout."""
+"""We give up a txn that is still open this time before its timeout."""
 
 
 class TxnTime:
@@ -42,7 +42,7 @@ class TxnTime:
 
     @property
     def hang_s(self) -> float:
-        """After so many seconds a call counts as hung."""
+        """The number of seconds after which a call counts as hung."""
         return float(min(calls.HANG_S * MORE_PATIENCE**self._hangs, self.timeout_ms / 1_000))
 
     def begin(self) -> None:
