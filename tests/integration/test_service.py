@@ -80,16 +80,16 @@ def test_sums_are_exact_in_decimal(broker: Broker, unique: Callable[[str], str])
     with running(broker, names, {"WINDOW_SIZE_MS": "10000"}) as service:
         service.wait_ready(4)
         time.sleep((10_000 - time.time() * 1000 % 10_000) / 1000 + 0.05)
-        dimes = [transaction("dimes", NOW_MS, "0.10")] * 80_000
-        more = [*[transaction("more", NOW_MS, "0.10")] * 80_001, transaction("long", NOW_MS, "8000.00000000000000001")]
-        produce(broker, names.transactions, [*dimes, *more])
+        limit = [transaction("limit", NOW_MS, "0.80")] * 10_000  # as floats: 8000.000000001271
+        more = [*[transaction("more", NOW_MS, "0.80")] * 10_001, transaction("long", NOW_MS, "8000.00000000000000001")]
+        produce(broker, names.transactions, [*limit, *more])
         alerts = wait_until(lambda: len(found := payloads(broker, names.alerts)) == 2 and found)
         assert {a["transaction_id"]: str(a["amount"]) for a in alerts} == {
-            "more": "8000.1",
+            "more": "8000.8",
             "long": "8000.00000000000000001",
         }
         amounts = {a["transaction_id"]: str(a["amount"]) for a in payloads(broker, names.aggregates)}
-        assert amounts["dimes"] == "8000.0"
+        assert amounts["limit"] == "8000.0"
 
 
 BAD: list[tuple[str, bytes | None]] = [
