@@ -30,12 +30,16 @@ class Outages:
         self._most_delivered = 0
         self.refusal = ""
         """Why the brokers refuse this client as it is configured. Empty: they have not refused it."""
+        self.sending = False
+        """Whether rows have been handed over. Before that, the wait for the topic ends with a refusal."""
 
     def note(self, error: KafkaError) -> None:
         """Note an error of a connection. A callback of the client: never raises."""
         code = error.code()
         if settings_refused(error.name(), error.str()):
             self.refusal = text_of(error)
+            if not self.sending:
+                return  # one line says it: the error that the wait for the topic ends with
         if code not in _KINDS:
             self._last_error = text_of(error)
         elif code not in self._announced:

@@ -94,6 +94,7 @@ class Publisher:
     def send(self, batch: Batch, keep_on: Callable[[], bool]) -> int:
         """Hand rows over; returns how many were taken. If the queue is full, wait for room while ``keep_on()``."""
         produce, topic = self._producer.produce, self._topic
+        self._outages.sending = True
         on_delivery = _Block(self, batch).on_delivery
         taken = 0
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from service.process.files import shown, why
+from service.process.files import read_up_to, shown, why
 
 SUFFIX: Final = "_FILE"
 MOST_BYTES: Final = 1_048_576
@@ -67,8 +67,7 @@ def _content(name: str, path: str) -> str:
         raise VariableError(f"{name}: is blank; it must be the path of a file")
     where = f"{name}: {shown(path)}"
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_up_to(MOST_BYTES, Path(path))
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         raise VariableError(f"{where}: {why(error)}") from None
     if len(data) > MOST_BYTES:

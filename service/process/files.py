@@ -4,6 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
+
+PIECE_BYTES: Final = 16_384
+
+
+def read_up_to(most: int, path: Path) -> bytes:
+    """What a file holds, up to one byte more than ``most``: the caller refuses that.
+
+    It reads in pieces. One read of ``most`` bytes would need that much memory for the smallest file.
+
+    Raises:
+        OSError, ValueError: the file cannot be opened or read.
+    """
+    data = b""
+    with path.open("rb") as file:
+        while len(data) <= most and (piece := file.read(PIECE_BYTES)):
+            data += piece
+    return data[: most + 1]
 
 
 def shown(path: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.process.environment import MOST_BYTES, SUFFIX
+from service.process.files import read_up_to
 from service.settings.fields import SettingsError
 from service.settings.model import NAMES, Settings
 from service.settings.near import nearest
@@ -20,8 +21,7 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
         SettingsError: the file cannot be read, or a name in it is unknown.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        data = read_up_to(MOST_BYTES, path)
     except OSError as error:
         raise SettingsError(f"--config {path}: {error.strerror}") from None
     if len(data) > MOST_BYTES:

@@ -17,7 +17,7 @@ from brokerkit.broker import Broker
 from brokerkit.client import Rec, create_topics, produce, read_all, wait_for_topic
 from brokerkit.cluster import Cluster
 from brokerkit.download import Advance, download, ensure_jars
-from brokerkit.files import ADDRESS, RunFolder, free_ports
+from brokerkit.files import ADDRESS, RunFolder
 from brokerkit.jars import HOME, ROOT, BrokerError, Jar
 
 JAR = Jar("org.example", "example", "1.0", 5, hashlib.sha256(b"right").hexdigest())
@@ -71,9 +71,9 @@ def test_a_cluster_of_three_goes_on_without_one() -> None:
 
 def test_a_taken_port_is_one_clear_line() -> None:
     with socket.socket() as other:
-        (port,) = free_ports(1)
-        other.bind((ADDRESS, port))
+        other.bind((ADDRESS, 0))
         other.listen()
+        port = other.getsockname()[1]
         with pytest.raises(BrokerError) as caught:
             Broker(port=port).start()
     assert str(caught.value) == f"port {port} on 127.0.0.1 is taken by another program; choose another one"
