@@ -38,8 +38,6 @@ class Outages:
         code = error.code()
         if settings_refused(error.name(), error.str()):
             self.refusal = text_of(error)
-            if not self.sending:
-                return  # one line says it: the error that the wait for the topic ends with
         if code not in _KINDS:
             self._last_error = text_of(error)
         elif code not in self._announced:
@@ -54,6 +52,8 @@ class Outages:
 
     def take(self, delivered: int) -> list[str]:
         """Return the lines since the last call; ``delivered`` is how many rows the brokers have acknowledged."""
+        if self.refusal and not self.sending:
+            return []  # one line says it all: the error that the wait for the topic ends with
         if self._announced and delivered > self._most_delivered:
             self._announced.clear()
             self._lines.append("rows are delivered again")

@@ -12,7 +12,8 @@ AWAY = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
 
 def test_a_refusal_before_the_first_row_has_no_line_of_its_own() -> None:
     outages = Outages("transactions")
-    outages.note(WRONG_PASSWORD)
+    for error in (AWAY, WRONG_PASSWORD, AWAY):  # the client says of one attempt both that it failed and why
+        outages.note(error)
     assert [] == outages.take(0)
     assert "wrong password" in outages.refusal
 
