@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -146,7 +147,9 @@ def installed(tmp_path: Path) -> Path:
     """A folder with both programs as commands."""
     for program, package in PROGRAMS.items():
         path = tmp_path / program
-        path.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m {package} "$@"\n')
+        path.write_text(
+            f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m {package} "$@"\n'
+        )
         path.chmod(0o755)
     return tmp_path
 

@@ -1,5 +1,6 @@
 """How both programs end: with their exit code and all their output, and without any exit handler."""
 
+import shlex
 import subprocess
 import sys
 
@@ -55,18 +56,18 @@ def test_closed_streams_do_no_harm(program: str) -> None:
 
 @pytest.mark.parametrize("command", ["service --help", "service run -h", "service --version", "producer replay --help"])
 def test_help_that_cannot_be_printed_is_one_line(command: str) -> None:
-    done = in_shell(f"{sys.executable} -m {command} >/dev/full")
+    done = in_shell(f"{shlex.quote(sys.executable)} -m {command} >/dev/full")
     assert done.returncode == 1
     assert done.stderr.partition(": ")[2] == "standard output: No space left on device\n"
 
 
 def test_a_completion_script_that_cannot_be_printed_is_one_line() -> None:
-    done = in_shell(f"_TXWATCH_COMPLETE=bash_source {sys.executable} -m service >/dev/full")
+    done = in_shell(f"_TXWATCH_COMPLETE=bash_source {shlex.quote(sys.executable)} -m service >/dev/full")
     assert (done.returncode, done.stderr) == (1, "txwatch: standard output: No space left on device\n")
 
 
 def test_a_closed_standard_input_is_an_empty_one() -> None:
-    done = in_shell(f"{sys.executable} -m producer replay - --dry-run <&-")
+    done = in_shell(f"{shlex.quote(sys.executable)} -m producer replay - --dry-run <&-")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("txwatch-replay: standard input is empty")
 
