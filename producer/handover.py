@@ -83,7 +83,7 @@ class Handover:
             ConfigError: they and the properties do not fit together.
         """
         self._awaits_topic = True
-        self.tick()  # the progress shows at once what the replay waits for
+        self._on_tick()  # shows at once what the replay waits for; notices wait for the first question's answer
         await_topic(self._sink, self._clock, self._plan.broker_wait_ns, self._say, self.tick)
         start_ms, self._start_ns = self._clock.wall_ms(), self._clock.monotonic_ns()
         if self._plan.align_ms is not None:

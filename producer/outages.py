@@ -30,8 +30,6 @@ class Outages:
         self._most_delivered = 0
         self.refusal = ""
         """Why the brokers refuse this client as it is configured. Empty: they have not refused it."""
-        self.sending = False
-        """Whether rows have been handed over. Before that, the wait for the topic ends with a refusal."""
 
     def note(self, error: KafkaError) -> None:
         """Note an error of a connection. A callback of the client: never raises."""
@@ -52,8 +50,6 @@ class Outages:
 
     def take(self, delivered: int) -> list[str]:
         """Return the lines since the last call; ``delivered`` is how many rows the brokers have acknowledged."""
-        if self.refusal and not self.sending:
-            return []  # one line says it all: the error that the wait for the topic ends with
         if self._announced and delivered > self._most_delivered:
             self._announced.clear()
             self._lines.append("rows are delivered again")

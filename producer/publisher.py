@@ -94,7 +94,6 @@ class Publisher:
     def send(self, batch: Batch, keep_on: Callable[[], bool]) -> int:
         """Hand rows over; returns how many were taken. If the queue is full, wait for room while ``keep_on()``."""
         produce, topic = self._producer.produce, self._topic
-        self._outages.sending = True
         on_delivery = _Block(self, batch).on_delivery
         taken = 0
         try:
@@ -159,7 +158,12 @@ class Publisher:
         return min(found, default=None)
 
     def take_notices(self) -> list[str]:
-        """Return lines about the client's connections since the last call."""
+        """Return lines about the client's connections since the last call.
+
+        Before the first row, a refusal says all in one line: that of the error that topic_state() raises.
+        """
+        if self._outages.refusal and not self.sent and not self.broken:
+            return []
         return self._outages.take(self.delivered)
 
     def _count_failure(self, error: KafkaError) -> None:

@@ -130,6 +130,21 @@ def test_the_progress_is_drawn_before_the_brokers_are_asked() -> None:
     assert drawn_when_asked == [["waits for the topic"]]
 
 
+def test_no_error_of_a_connection_is_printed_before_the_brokers_are_asked() -> None:
+    """The answer may be that they refuse the client, which is one line."""
+    printed_when_asked: list[list[str]] = []
+
+    def topic(_now_ns: int) -> TopicState:
+        printed_when_asked.append([*driven.said])
+        return TopicState.EXISTS
+
+    driven = Driven(csv_at(0), topic=topic)
+    driven.sink.notices.append("TLS failed, still trying")
+    driven.run()
+    assert printed_when_asked == [[]]
+    assert "TLS failed, still trying" in driven.said
+
+
 def test_rebase_makes_the_first_event_time_the_time_when_the_first_row_is_due() -> None:
     driven = Driven(csv_at(500, 1500, 400), align_ms=10_000, rebase=True).run()
     first_ms = WALL_MS + driven.start_ms + driven.times[0][1]
