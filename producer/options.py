@@ -93,7 +93,7 @@ def read_brokers(_context: click.Context, _option: click.Parameter, text: str) -
 def read_topic(_context: click.Context, _option: click.Parameter, text: str) -> str:
     """Check --topic."""
     if (fault := fault_of_topic(text)) is not None:
-        raise click.BadParameter(fault)
+        raise click.BadParameter(f"{text!r} {fault}")
     return text
 
 

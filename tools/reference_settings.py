@@ -39,7 +39,12 @@ def settings() -> Iterator[str]:
         assert isinstance(model, type)  # noqa: S101
         assert issubclass(model, BaseModel)  # noqa: S101
         rows = [
-            (f"`{group}_{name}`".upper(), _default(one), _values(one), described(f"{group}.{name}", one.description))
+            (
+                f"`{group}_{name}`".upper(),
+                _default(one),
+                _values(group, one),
+                described(f"{group}.{name}", one.description),
+            )
             for name, one in model.model_fields.items()
         ]
         yield f"### [{group}]\n"
@@ -62,7 +67,7 @@ def _default(info: FieldInfo) -> str:
     return f"`{str(shown).lower() if isinstance(shown, bool) else shown}`"
 
 
-def _values(info: FieldInfo) -> str:
+def _values(group: str, info: FieldInfo) -> str:
     """What may be set, by type and bounds."""
     kind = info.annotation
     options = [one for part in (kind, *get_args(kind)) for one in get_args(part) if isinstance(one, str)]
@@ -77,7 +82,6 @@ def _values(info: FieldInfo) -> str:
         return "0 or more"
     if "ge" in bounds and "le" in bounds:
         return f"{bounds['ge']:,} to {bounds['le']:,}"
-    pattern = next((one.pattern for one in info.metadata if getattr(one, "pattern", None)), None)
-    if pattern:
+    if group == "topics" and kind is str:
         return "a topic's name"
     return "a number" if kind is Decimal else "text" if kind is str else "an object"

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from service.wire.names import TOPIC_NAME, fault_of_host, fault_of_name, fault_of_text
+from service.wire.names import fault_of_host, fault_of_name, fault_of_text, fault_of_topic
 
 LONGEST_SHOWN: Final = 100
 """Characters of a refused value that an error line shows; a longer value is not shown."""
@@ -38,7 +38,8 @@ def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
 Name = Annotated[str, _refusing(fault_of_name)]
 Host = Annotated[str, _refusing(fault_of_host)]
 Servers = Annotated[str, _refusing(fault_of_text)]
-TopicName = Annotated[str, Field(pattern=f"^{TOPIC_NAME}$")]
+TopicName = Annotated[str, _refusing(fault_of_topic)]
+OptionalTopicName = Annotated[str, _refusing(lambda name: fault_of_topic(name) if name else None)]
 Milliseconds = Annotated[int, Field(ge=0, le=10**15)]
 
 

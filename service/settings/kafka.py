@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
 
-from service.settings.fields import Group, Name, RefusedError, Servers, TopicName
+from service.settings.fields import Group, Name, OptionalTopicName, RefusedError, Servers, TopicName
 from service.wire.client import PROTECTED
-from service.wire.names import NO_TOPICS, TOPIC_NAME, first_bad_address
+from service.wire.names import first_bad_address
 
 PROTECTED_PROPERTIES: Final = PROTECTED | {
     "auto.offset.reset",
@@ -75,7 +75,7 @@ class TopicsSettings(Group):
 
     transactions: TopicName = Field("transactions", description="the input")
     alerts: TopicName = Field("alerts", description="where alerts are written")
-    aggregates: Annotated[str, Field(pattern=f"^({TOPIC_NAME})?$")] = Field(
+    aggregates: OptionalTopicName = Field(
         "", description="where each closed window's sum is written, one record for each id. Empty: off"
     )
     late: TopicName = Field("transactions.late", description="where late records go under `LATE_POLICY=divert`")
@@ -90,13 +90,6 @@ class TopicsSettings(Group):
     replication: Annotated[int, Field(ge=-1, le=100)] = Field(
         -1, description="replicas of a topic that is created. -1: the broker's default"
     )
-
-    @field_validator("transactions", "alerts", "aggregates", "late", "dead_letter", "state")
-    @classmethod
-    def _no_folder(cls, name: str) -> str:
-        if name in NO_TOPICS:
-            raise ValueError("Kafka has no topic of this name")
-        return name
 
     @field_validator("replication")
     @classmethod
