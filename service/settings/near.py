@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Final
 
@@ -58,6 +57,8 @@ def misspelt(variable: str) -> str | None:
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The one of ``names`` that is most like ``name``, which is wrong; None where none is like it."""
+    import difflib  # noqa: PLC0415 - needed only after a mistake
+
     return next(iter(difflib.get_close_matches(name, list(names), 1)), None)
 
 
