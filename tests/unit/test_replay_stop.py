@@ -94,15 +94,21 @@ def test_a_signal_is_obeyed_where_standard_error_has_no_reader() -> None:
     assert (process.returncode, summary["read"], summary["next_row"]) == (0, 21, 22)
 
 
+def stopped_while_it_waits(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Send SIGTERM to a replay that hangs, check that it ends within the deadline, and return what it wrote."""
+    time.sleep(3)
+    assert process.poll() is None
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    written = process.communicate(timeout=60)
+    assert time.monotonic() - began < STOP_TIMEOUT_S + MARGIN_S
+    return written
+
+
 @pytest.mark.slow
 def test_a_summary_without_a_reader_holds_a_stop_no_longer_than_its_deadline() -> None:
     with unread_pipe() as stdout, started(EXAMPLE, "--dry-run", stdout=stdout) as process:
-        time.sleep(3)
-        assert process.poll() is None
-        began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-        assert time.monotonic() - began < STOP_TIMEOUT_S + MARGIN_S
+        _, err = stopped_while_it_waits(process)
     assert (process.returncode, err) == (1, OVERDUE)
 
 
@@ -112,12 +118,7 @@ def test_a_file_of_a_setting_that_nobody_writes_holds_a_stop_no_longer_than_its_
     os.mkfifo(fifo)
     code = f"import os; os.environ['KAFKA_BOOTSTRAP_SERVERS_FILE'] = {str(fifo)!r}"
     with started(EXAMPLE, "--dry-run", code=code) as process:
-        time.sleep(3)
-        assert process.poll() is None
-        began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-        assert time.monotonic() - began < STOP_TIMEOUT_S + MARGIN_S
+        out, err = stopped_while_it_waits(process)
     assert (process.returncode, out, err) == (1, b"", OVERDUE)
 
 
