@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Self
 
+from service.core.detectors import ConfiguredDetector
 from service.core.detectors.threshold import Threshold
+from service.core.memory.partition import Memory
+from service.core.memory.table import Place
 from service.core.model import (
     Accepted,
     ClockName,
     EventTimeMs,
     LatePolicy,
     Offset,
+    Partition,
     Progress,
     Transaction,
     WallTimeMs,
@@ -37,9 +42,40 @@ def rules(**changed: Any) -> TaskRules:  # noqa: ANN401
         "late_policy": LatePolicy.INCLUDE,
         "margin_ms": 1_000,
         "flush_after_ms": 0,
-        "detectors": (Threshold(Decimal(8000)),),
     }
     return TaskRules(**{**defaults, **changed})
+
+
+LIMIT: Final = (ConfiguredDetector("threshold", Threshold(Decimal(8000))),)
+"""The default detector."""
+PLACE: Final = Place("transactions", Partition(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """The part of an alert that most tests look at."""
+
+    detector: str
+    transaction_id: str
+    limit: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedWindow(WindowClosed):
+    """A closed window, and what the detectors found in it."""
+
+    anomalies: list[Anomaly]
+
+
+def judged(task: PartitionTask) -> list[JudgedWindow]:
+    """Take a task's closed windows, and commit what the detectors find in them."""
+    found = []
+    for one in task.take_closed():
+        alerts = task.judge([one]).alerts
+        task.memory.committed()
+        anomalies = [Anomaly(alert.detector, alert.transaction_id, Decimal(alert.facts.limit)) for alert in alerts]
+        found.append(JudgedWindow(one.clock, one.window, one.watermark_ms, one.aggregates, anomalies))
+    return found
 
 
 def tx(at_ms: int, amount: float | Decimal = 1.0, key: str = "tx1") -> Transaction:
@@ -50,12 +86,22 @@ def tx(at_ms: int, amount: float | Decimal = 1.0, key: str = "tx1") -> Transacti
 class Driver:
     """Does what the loop does with one task. All times are milliseconds after T0."""
 
-    def __init__(self, *, now: int = 0, watermark: int | None = None, next_offset: int = 0, **changed: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        *,
+        now: int = 0,
+        watermark: int | None = None,
+        next_offset: int = 0,
+        detectors: tuple[ConfiguredDetector, ...] = LIMIT,
+        **changed: Any,  # noqa: ANN401
+    ) -> None:
         """Take over a partition at ``next_offset``; ``changed`` are rules other than the default ones."""
         self._clock = SteadyClock(changed.get("window_size_ms", 10_000))
         self.now_ms = self._clock.at(WallTimeMs(T0 + now))
         restored_ms = None if watermark is None else EventTimeMs(T0 + watermark)
-        self.task = PartitionTask(rules(**changed), self.now_ms, Progress(Offset(next_offset), restored_ms))
+        self.task = PartitionTask(
+            rules(**changed), self.now_ms, Progress(Offset(next_offset), restored_ms), Memory(detectors, PLACE)
+        )
 
     def at(self, now: int) -> Self:
         """Set the wall clock."""
@@ -74,14 +120,14 @@ class Driver:
             self.task.arrived(self.now_ms, Offset(taken[-1] + 1))
         return accepted
 
-    def tick(self, now: int) -> WindowClosed | None:
+    def tick(self, now: int) -> JudgedWindow | None:
         """Set the wall clock and let the task notice."""
         self.at(now).task.tick(self.now_ms)
-        closed = self.task.take_closed()
+        closed = judged(self.task)
         assert len(closed) < 2, "windows of the wall clock are over one by one"
         return closed[0] if closed else None
 
-    def close(self, now: int) -> WindowClosed:
+    def close(self, now: int) -> JudgedWindow:
         """Move the wall clock to where a window with records closes, and return that window."""
         closed = self.tick(now)
         assert closed is not None, "no window closed"

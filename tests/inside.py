@@ -14,6 +14,8 @@ from brokerkit.client import HasBootstrapServers
 from brokerkit.service_process import Names, wait_until
 from service.app.bootstrap import now_ms
 from service.app.clients import client_config, consumer_config, offsets_config, producer_config
+from service.core.memory.partition import Memory
+from service.core.memory.table import Place
 from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
 from service.kafka.consumer import GroupConsumer
@@ -22,13 +24,14 @@ from service.kafka.partition_ends import PartitionEnds
 from service.kafka.producer import TxnProducer
 from service.kafka.start_lookup import StartLookup
 from service.loop.errors import Retriable
+from service.loop.memories import Memories
 from service.loop.output_topics import OutputTopics
 from service.loop.ports import Probe
 from service.loop.worker import Worker
 from service.observe.metrics import Metrics
 from service.observe.status import StatusBoard
 from service.settings import load
-from tests.driver import rules
+from tests.driver import LIMIT, rules
 
 
 class Inside:
@@ -71,6 +74,9 @@ class Inside:
             ),
             topics=topics,
             rules=rules(window_size_ms=300, max_future_ms=0),
+            memories=Memories(
+                lambda partition: Memory(LIMIT, Place(names.transactions, partition)), kept_in_topic=False
+            ),
             clock=now_ms,
             metrics=Metrics(CollectorRegistry(), self.board, "0", "0"),
             board=self.board,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -17,17 +17,22 @@ import structlog
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
+from service.core.detectors import DAY_MS, ConfiguredDetector
+from service.core.memory.partition import Memory, keeps_state
+from service.core.memory.table import Place
 from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTimeMs
 from service.loop.errors import KafkaProblem, Replaced, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, PartitionEnd, Records, Revoked
+from service.loop.memories import Memories
 from service.loop.output_topics import OutputTopics
-from service.loop.ports import Ends, InputConsumer, InputStatus, Probe, StartPoint
+from service.loop.ports import Ends, InputConsumer, InputStatus, Probe, RestoredMemory, StartPoint
 from service.loop.worker import Worker
 from service.observe.metrics import Metrics
 from service.observe.status import PartitionStatus, StatusBoard
 from service.wire.progress import decode_progress, encode_progress
 from service.wire.records import Headers, OutRecord
-from tests.driver import T0, rules
+from service.wire.states import owner_of
+from tests.driver import LIMIT, PLACE, T0, rules
 
 TOPIC: Final = "transactions"
 
@@ -121,6 +126,9 @@ class FakeInputConsumer:
         """How many records a partition brings at most in one poll."""
         self.slow: set[int] = set()
         """Partitions whose records are on their way and do not arrive."""
+        self.read_back: list[Partition] = []
+        """The partitions whose states were read back, in turn."""
+        self.make_memory: Callable[[Partition], Memory] = lambda _: Memory(LIMIT, PLACE)
         self._positions: dict[int, int] = {}
         self._told_end: set[int] = set()
         self._due: set[Partition] = set()
@@ -172,7 +180,7 @@ class FakeInputConsumer:
     def rewind(self, partitions: Iterable[Partition]) -> None:
         self._due.update(partitions)
 
-    def restore(self) -> list[StartPoint]:
+    def restore(self, without_memory: Collection[Partition]) -> list[StartPoint]:
         if not self.problems["end_txns"]:
             self.asked_for_dead_owners.append(tuple(self._due))
             if self.dead:
@@ -188,11 +196,27 @@ class FakeInputConsumer:
         for partition in sorted(self._due):
             offset, _ = self.kafka.committed.get(partition, (0, None))
             progress = decode_progress(Offset(offset), self.kafka.metadata.get(partition))
-            starts.append(StartPoint(partition, replace(progress, offset=Offset(offset + self.skipped)), self.skipped))
+            restored = self._read_back(partition) if partition in without_memory else None
+            progress = replace(progress, offset=Offset(offset + self.skipped))
+            starts.append(StartPoint(partition, progress, self.skipped, restored=restored))
             self._positions[partition] = offset + self.skipped
             self._told_end.discard(partition)
         self._due.clear()
         return starts
+
+    def _read_back(self, partition: Partition) -> RestoredMemory:
+        """Read the committed states of a partition back, as service.kafka.state_reader does."""
+        self.read_back.append(partition)
+        states: dict[str, dict[str, bytes]] = defaultdict(dict)
+        records = [one for one in self.kafka.out if one.topic == "state" and one.partition == partition]
+        for record in records:
+            detector, key = owner_of(record.key or b"")
+            if record.value is None:
+                states[detector].pop(key, None)
+            else:
+                states[detector][key] = record.value
+        memory = self.make_memory(partition)
+        return RestoredMemory(memory, len(records), 0.0, memory.restore(states))
 
     def ask_membership(self) -> None:
         self.joined = self.joined or self.known_to_the_group
@@ -313,6 +337,8 @@ class Loop:
         late: str = "",
         aggregates: str = "aggregates",
         dead_letter_max_bytes: int = 2_097_152,
+        detectors: tuple[ConfiguredDetector, ...] = LIMIT,
+        forget_after_ms: int = 30 * DAY_MS,
         **changed: Any,  # noqa: ANN401
     ) -> None:
         """Start it, with these partitions running; ``changed`` are rules other than the default ones.
@@ -336,14 +362,25 @@ class Loop:
         log: FilteringBoundLogger = structlog.wrap_logger(
             None, processors=[logs], wrapper_class=structlog.make_filtering_bound_logger("debug")
         )
+        state = "state" if any(keeps_state(one) for one in detectors) else ""
+        names = {one.name: one.shadow for one in detectors}
+
+        def make_memory(partition: Partition) -> Memory:
+            count = len(partitions) if state else None
+            return Memory(detectors, Place(TOPIC, partition), forget_after_ms=forget_after_ms, partitions=count)
+
+        self.input.make_memory = make_memory
         self.worker = Worker(
             consumer or self.input,
             self.output,
             Probe(status or self.input, self.end_offsets, self.ends, self.reach),
-            topics=OutputTopics("alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes),
+            topics=OutputTopics(
+                "alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes, state, "shadow"
+            ),
             rules=rules(**changed),
+            memories=Memories(make_memory, kept_in_topic=bool(state)),
             clock=self.clock,
-            metrics=Metrics(self.registry, self.board, "1.2.3", "2.16"),
+            metrics=Metrics(self.registry, self.board, "1.2.3", "2.16", detectors=names),
             board=self.board,
             log=log,
         )

@@ -10,9 +10,12 @@ from prometheus_client import CollectorRegistry
 from producer.metrics import ReplayCollector
 from producer.ports import Sink
 from producer.report import Tally, summary_json
+from service.core.detectors import ConfiguredDetector
+from service.core.detectors.threshold import Threshold
+from service.core.memory.partition import Memory
+from service.core.memory.table import Place
 from service.core.model import (
     Aggregate,
-    Anomaly,
     ClockName,
     EventTimeMs,
     LatePolicy,
@@ -38,14 +41,15 @@ SOURCE: Final = Source("transactions", Partition(0))
 
 def alert() -> OutRecord:
     """The first alert of the example."""
-    aggregate = Aggregate(TIME, Offset(0))
+    aggregate = Aggregate(TIME, Offset(0), TIME, Offset(0))
     for amount in (3200.0, 6000.0, 2500.0):
         aggregate.add(amount)
     aggregate.count, aggregate.last_offset, aggregate.max_timestamp = 3, Offset(2), EventTimeMs(TIME + 9_000)
-    anomaly = Anomaly("threshold", "tx1", Decimal(8000))
     window = TumblingWindow(1_785_000_000_000, 1_785_000_010_000)
-    closed = WindowClosed(ClockName.PROCESSING, window, EventTimeMs(TIME + 8_000), {"tx1": aggregate}, [anomaly])
-    return alert_record("alerts", SOURCE, closed, anomaly, WallTimeMs(window.end_ms + 3))
+    closed = WindowClosed(ClockName.PROCESSING, window, EventTimeMs(TIME + 8_000), {"tx1": aggregate})
+    memory = Memory((ConfiguredDetector("threshold", Threshold(Decimal(8000))),), Place(SOURCE.topic, SOURCE.partition))
+    (found,) = memory.judge([closed], closed.watermark_ms, lambda _: None).alerts
+    return alert_record("alerts", SOURCE, found, WallTimeMs(window.end_ms + 3))
 
 
 def set_aside_headers() -> list[tuple[str, str]]:

@@ -18,16 +18,20 @@ from structlog.typing import FilteringBoundLogger
 import service
 from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
+from service.app.detectors import configured, detail_for
 from service.app.from_settings import description, task_rules
 from service.app.loop_watch import LoopWatch
 from service.app.service_wait import ServiceWait
 from service.app.topics import compaction_loses, prepare_topics
 from service.app.waiting import StoppedWaiting
 from service.app.wiring import ClientClasses, Wiring, make_throttles
-from service.core.model import WallTimeMs
+from service.core.memory.partition import Memory
+from service.core.memory.table import Place
+from service.core.model import Partition, WallTimeMs
 from service.kafka.consumer import GroupConsumer
 from service.kafka.guards.throttle import reasons
 from service.loop.errors import Fatal, Misconfigured, Retriable
+from service.loop.memories import Memories
 from service.loop.worker import Worker
 from service.observe import log as logs
 from service.observe.http import HttpServer, Pages, authority, why_not
@@ -79,7 +83,10 @@ class Service:
         settings = self._settings
         check_properties(settings)
         registry = CollectorRegistry()
-        metrics = Metrics(registry, self._board, service.__version__, confluent_kafka.libversion()[0], dropped_lines)
+        self._detectors = configured(settings)
+        names = {one.name: one.shadow for one in self._detectors}
+        client = confluent_kafka.libversion()[0]
+        metrics = Metrics(registry, self._board, service.__version__, client, dropped_lines, names)
         try:
             server = HttpServer(settings.http.host, settings.http.port, Pages(registry, self._board))
         except (OSError, UnicodeError) as error:  # UnicodeError: the name cannot be one in DNS
@@ -125,13 +132,20 @@ class Service:
         txn_producer = wiring.txn_producer(topics, admin, wait.keep_going)
         wait.until_done(txn_producer.initialise, "waiting_for_transaction_coordinator")
         brokers = wait.until_done(partial(admin.brokers, settings.topics.transactions), "waiting_for_broker")
-        group_consumer, probe = wiring.input(topics, admin, brokers)
+        forget_after_ms = settings.detect.forget_after_ms
+
+        def make_memory(partition: Partition, partitions: int | None = None) -> Memory:
+            place = Place(settings.topics.transactions, partition)
+            return Memory(self._detectors, place, forget_after_ms=forget_after_ms, partitions=partitions)
+
+        group_consumer, probe = wiring.input(topics, admin, brokers, make_memory)
         worker = Worker(
             group_consumer,
             txn_producer,
             probe,
             topics=topics,
-            rules=task_rules(settings),
+            rules=task_rules(settings, detail_for(self._detectors)),
+            memories=Memories(make_memory, kept_in_topic=bool(topics.state)),
             clock=now_ms,
             metrics=metrics,
             board=self._board,

@@ -118,6 +118,11 @@ def offsets_config(settings: Settings, isolation: Literal["read_committed", "rea
     }
 
 
+def states_config(settings: Settings) -> dict[str, Any]:
+    """The properties of the consumer that reads the state topic back. It uses our group's name, and never joins."""
+    return {**offsets_config(settings, "read_committed"), "fetch.queue.backoff.ms": 5, "fetch.wait.max.ms": 100}
+
+
 def txn_timeouts_ms(settings: Settings) -> tuple[int, ...]:
     """The usual transaction.timeout.ms, and the one for after a txn that took longer.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import service
-from service.core.detectors.threshold import Threshold
+from service.core.model import AggregateDetail
 from service.core.rules import TaskRules
 from service.settings import Settings
 
 
-def task_rules(settings: Settings) -> TaskRules:
-    """The rules by which tasks judge records: window, watermark, lateness, detectors."""
+def task_rules(settings: Settings, detail: AggregateDetail) -> TaskRules:
+    """The rules by which tasks judge records: window, watermark, lateness, what an aggregate carries."""
     return TaskRules(
         clock=settings.window.clock,
         window_size_ms=settings.window.size_ms,
@@ -21,7 +21,7 @@ def task_rules(settings: Settings) -> TaskRules:
         late_policy=settings.late.policy,
         margin_ms=settings.window.ingestion_margin_ms,
         flush_after_ms=settings.window.event_flush_after_ms,
-        detectors=(Threshold(settings.detect.limit),),
+        detail=detail,
     )
 
 

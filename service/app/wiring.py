@@ -20,8 +20,11 @@ from service.app.clients import (
     consumer_config,
     offsets_config,
     producer_config,
+    states_config,
     txn_timeouts_ms,
 )
+from service.core.memory.partition import Memory
+from service.core.model import Partition, Progress
 from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
 from service.kafka.consumer import GroupConsumer
@@ -34,11 +37,15 @@ from service.kafka.guards.txn_failure import with_reports
 from service.kafka.partition_ends import PartitionEnds
 from service.kafka.producer import TxnProducer
 from service.kafka.start_lookup import StartLookup
+from service.kafka.state_reader import StateReader
 from service.loop.output_topics import OutputTopics
-from service.loop.ports import Probe
+from service.loop.ports import Probe, RestoredMemory, RestoreProgress
 from service.observe.metrics import THROTTLED_CLIENTS, Metrics
 from service.process.stop import Stop
 from service.settings import Settings
+
+MakeMemory = Callable[[Partition, int | None], Memory]
+"""Makes an empty Memory; the arguments are the partition, and how many the input has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +116,12 @@ class Wiring:
             txn_timeouts_ms=txn_timeouts_ms(self._settings),
         )
 
-    def input(self, topics: OutputTopics, admin: ClusterAdmin, brokers: int) -> tuple[GroupConsumer, Probe]:
+    def input(
+        self, topics: OutputTopics, admin: ClusterAdmin, brokers: int, make_memory: MakeMemory
+    ) -> tuple[GroupConsumer, Probe]:
         """The input's consumer, which joins the group, and the probe: the other things that the loop asks Kafka.
 
-        ``brokers`` is how many the cluster has.
+        ``brokers`` is how many the cluster has; ``make_memory`` makes what the detectors remember of a partition.
         """
         topic, kafka, reads = self._topic, self._settings.kafka, self._throttles["consumer"]
         config = consumer_config(self._settings, self._errors.append, brokers)
@@ -121,6 +130,7 @@ class Wiring:
         uncommitted = construct(Consumer, offsets_config(self._settings, "read_uncommitted"))
         members = GroupMembers(self._make_admin, kafka.group_id)
         partition_ends = PartitionEnds(committed, uncommitted)
+        progress = RestoreProgress()
         status = ConsumerStatus(
             consumer,
             topic,
@@ -135,6 +145,7 @@ class Wiring:
             topic_id=admin.topic_id,
             edges=partition_ends.edges,
             end_txns=self._dead_owners(topics, members, LastCommits(uncommitted)).end_their_txns,
+            read_back=self._state_reader(topics, admin, partition_ends, make_memory, progress),
         )
         group_consumer = GroupConsumer(
             consumer, topic, self._errors, lookup=lookup, status=status, instance=kafka.instance_id
@@ -144,8 +155,30 @@ class Wiring:
             end_offsets=Background("end_offsets", partial(partition_ends.end_offsets, topic)),
             ends=Background("ends", partial(partition_ends.ends, topic)),
             reach=Background("reach", lambda _: admin.reach(topic)),
+            restore=progress,
         )
         return group_consumer, probe
+
+    def _state_reader(
+        self,
+        topics: OutputTopics,
+        admin: ClusterAdmin,
+        partition_ends: PartitionEnds,
+        make_memory: MakeMemory,
+        progress: RestoreProgress,
+    ) -> Callable[[Mapping[Partition, Progress]], dict[Partition, RestoredMemory]]:
+        if not topics.state:
+            return lambda _: {}
+        reader = StateReader(
+            construct(Consumer, states_config(self._settings)),
+            topics.state,
+            edges=partition_ends.edges,
+            make_memory=make_memory,
+            input_partitions=partial(admin.partition_count, self._topic),
+            grow=partial(admin.add_partitions, topics.state),
+            progress=progress,
+        )
+        return reader.read_back
 
     def _dead_owners(self, topics: OutputTopics, members: GroupMembers, last_commits: LastCommits) -> DeadOwners:
         kafka, config = self._settings.kafka, self._producer_config(topics)

@@ -12,6 +12,8 @@ from __future__ import annotations
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_FLOOR, Context, Decimal
 from typing import Final
 
+import msgspec
+
 SCALE: Final = 10_000.0
 ROUND: Final = 1.5 * 2**52
 """Adding and then subtracting it rounds a float below 2**51 to the nearest whole number."""
@@ -28,15 +30,11 @@ _ZERO: Final = Decimal(0)
 _SCALE: Final = Decimal(int(SCALE))
 
 
-class Total:
+class Total(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """A running sum: ``units`` ten-thousandths plus ``rest``, which is exact."""
 
-    __slots__ = ("rest", "units")
-
-    def __init__(self) -> None:
-        """Start at zero."""
-        self.units = 0.0
-        self.rest = _ZERO
+    units: float = 0.0
+    rest: Decimal = _ZERO
 
     def add(self, amount: float | Decimal) -> None:
         """Add any amount exactly. The hot loops (add_records and EventClock.accept) do the common case inline."""
@@ -64,6 +62,22 @@ class Total:
 
     def _whole(self) -> Decimal:
         return EXACT.divide(Decimal(int(self.units)), _SCALE)
+
+
+def number_text(value: Decimal | float) -> str:
+    """A number as JSON writes it, without artefacts: ``9000.0``, ``8000.1``, never ``9E+3`` or ``8000.1000``."""
+    if not isinstance(value, Decimal):
+        return repr(value)
+    if not value:
+        return "0.0"
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int), "sums are finite"  # noqa: S101
+    if exponent >= 0:
+        return str(Decimal((sign, (*digits, *(0,) * (exponent + 1)), -1)))
+    kept = len(digits)
+    while exponent < -1 and digits[kept - 1] == 0:
+        kept, exponent = kept - 1, exponent + 1
+    return str(Decimal((sign, digits[:kept], exponent)))
 
 
 def whole_units(limit: Decimal) -> float:

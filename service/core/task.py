@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from service.core.clocks import AppendTimes, UnjudgedWindow, WindowClock
+from service.core.clocks import AppendTimes, WindowClock
 from service.core.clocks.by_name import clock_for
+from service.core.memory.alerts import Judgement
+from service.core.memory.partition import Memory
 from service.core.model import Accepted, EventTimeMs, Offset, Progress, Transaction, WallTimeMs, WindowClosed
 from service.core.rules import TaskRules
 from service.core.watermark import BoundedOutOfOrderness, Idleness
@@ -14,12 +17,15 @@ from service.core.watermark import BoundedOutOfOrderness, Idleness
 class PartitionTask:
     """Watermark, open windows and next offset of one partition. A revoke drops all of it.
 
+    What the detectors remember is not the task's own: it outlives a rewind, which makes another task.
+
     Records that an earlier owner read beyond the committed offset are read again by that owner's rules. They are not
     counted or set aside a second time. Records from ``read`` on are new.
     """
 
-    def __init__(self, rules: TaskRules, now_ms: WallTimeMs, progress: Progress) -> None:
-        """Start where the last owner committed."""
+    def __init__(self, rules: TaskRules, now_ms: WallTimeMs, progress: Progress, memory: Memory) -> None:
+        """Start where the last owner committed, with the states that were committed then."""
+        self.memory = memory
         ahead = progress.ahead
         self.next_offset = progress.offset
         self.read = progress.offset if ahead is None else max(progress.offset, ahead.read)
@@ -61,14 +67,14 @@ class PartitionTask:
         return self._rereading and self._rules_changed
 
     @property
-    def has_closed(self) -> bool:
-        """Whether there are closed windows."""
-        return bool(self._clock.closed)
+    def has_output(self) -> bool:
+        """Whether there are closed windows, or silences to report."""
+        return bool(self._clock.closed) or self.memory.has_due
 
     @property
     def to_commit(self) -> bool:
-        """Whether there are closed windows that can be committed while others are open."""
-        return bool(self._clock.closed) and self._clock.commits_while_open
+        """Whether there is such output that can be committed while windows are open."""
+        return self._clock.commits_while_open and self.has_output
 
     def caught_up(self) -> bool:
         """Whether everything up to the partition's last known end has been read."""
@@ -81,6 +87,8 @@ class PartitionTask:
     def arrived(self, now_ms: WallTimeMs, next_offset: Offset) -> None:
         """Note that records below ``next_offset`` came at ``now_ms``, good and bad. accept() gets the good ones."""
         self._idleness.last_arrival_ms = now_ms
+        if self.memory.silences.any and next_offset > self.read:
+            self.memory.silences.arrived(now_ms)
         self._advance(next_offset)
 
     def reached_end(self, end_offset: Offset) -> None:
@@ -115,6 +123,8 @@ class PartitionTask:
         Raises:
             AssertionError: a window of the wall clock should have been closed; call tick() first.
         """
+        if self.memory.silences.any and transactions and offsets[-1] >= self.read:
+            self.memory.silences.good_record(transactions[-1].timestamp, offsets[-1])
         if not self._rereading:
             return self._clock.accept(now_ms, offsets, transactions, append_times)
         known = sum(1 for offset in offsets if offset < self.read)
@@ -130,26 +140,28 @@ class PartitionTask:
 
     def waits_for_end(self, now_ms: WallTimeMs) -> bool:
         """Whether a window will close as soon as everything up to now is known to have been read."""
-        return self._clock.waits_for_end(now_ms, self._idleness.last_arrival_ms) and self.caught_up()
+        return self.caught_up() and (
+            self._clock.waits_for_end(now_ms, self._idleness.last_arrival_ms) or self.memory.silences.waits(now_ms)
+        )
 
     def at_end(self, now_ms: WallTimeMs, end_offset: Offset) -> None:
         """Note that the partition ended at ``end_offset``, at ``now_ms`` or later."""
         if self.next_offset >= end_offset and not self._rereading:
             self._clock.at_end(now_ms, self._idleness.last_arrival_ms)
+            self.memory.silences.at_end(now_ms)
 
     def take_closed(self) -> list[WindowClosed]:
-        """Return the closed windows, each once, earliest first, with the detectors' findings."""
+        """Return the closed windows, each once, earliest first."""
         closed, self._clock.closed = self._clock.closed, []
-        return [self._judged(one) for one in closed]
+        return closed
 
-    def _judged(self, window: UnjudgedWindow) -> WindowClosed:
-        anomalies = [
-            anomaly
-            for transaction_id, aggregate in window.aggregates.items()
-            for detector in self._rules.detectors
-            if (anomaly := detector.judge(transaction_id, aggregate)) is not None
-        ]
-        return WindowClosed(window.clock, window.window, window.watermark_ms, window.aggregates, anomalies)
+    def judge(self, closed: list[WindowClosed]) -> Judgement:
+        """Let the detectors judge windows that take_closed() returned, while they are being written.
+
+        Raises:
+            DetectorError: a detector raised an exception.
+        """
+        return self.memory.judge(closed, self.watermark_ms, self._clock.open_aggregate)
 
     def progress(self) -> Progress:
         """Return what to commit together with the windows that take_closed() has returned.
@@ -157,4 +169,5 @@ class PartitionTask:
         Raises:
             AssertionError: a window of the wall clock is open.
         """
-        return self._clock.progress(self.next_offset)
+        progress, partitions = self._clock.progress(self.next_offset), self.memory.partitions
+        return progress if partitions is None else replace(progress, partitions=partitions)

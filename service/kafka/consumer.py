@@ -8,7 +8,7 @@ docs/decisions/client.md, "Only poll() and the commit wait for Kafka", has the r
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
@@ -21,7 +21,7 @@ from service.kafka.batches import events_of
 from service.kafka.classify import classify, fatal_on_error, kafka_error
 from service.kafka.consumer_status import ConsumerStatus
 from service.kafka.poll_size import PollSize
-from service.kafka.start_lookup import Found, StartLookup
+from service.kafka.start_lookup import Asked, Found, StartLookup
 from service.loop.errors import Fatal, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, OutOfRange, PartitionEnd, Revoked, Trouble
 from service.loop.ports import StartPoint
@@ -62,7 +62,7 @@ class GroupConsumer:
         gets to know when the group answers. ``instance`` goes into the metadata of each committed offset.
         """
         self._lookup = lookup
-        self._look_up: Background[Mapping[Partition, int], Found] = Background("look_up", lookup.look_up)
+        self._look_up: Background[Asked, Found] = Background("look_up", lookup.look_up)
         self._status = status
         self._leaving = False
         """Whether partitions of a topic that was deleted are still to be handed back."""
@@ -154,8 +154,10 @@ class GroupConsumer:
         """Let restore() start these again at their committed offsets."""
         self._state.make_due(p for p in partitions if p in self._state.fetched)
 
-    def restore(self) -> list[StartPoint]:
+    def restore(self, without_memory: Collection[Partition]) -> list[StartPoint]:
         """Start the due partitions whose committed offsets are known, and ask for those of the others.
+
+        Of those ``without_memory`` the detectors' states are read back first.
 
         1. Take the answer of the look-up, without what it says of earlier assignments.
         2. Where the topic has been created again, leave the group and join it again.
@@ -168,7 +170,7 @@ class GroupConsumer:
         state = self._state
         if not state.due or self._leaving:
             return []
-        self._look_up.ask(dict(state.due))
+        self._look_up.ask(Asked(dict(state.due), frozenset(without_memory)))
         found = self._look_up.answer()
         if found is None:
             return []

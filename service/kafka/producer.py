@@ -156,7 +156,7 @@ class TxnProducer:
         watch = None
         while True:
             try:
-                self._producer.produce(record.topic, record.value, record.key, headers=record.headers)
+                self._producer.produce(record.topic, record.value, record.key, record.partition, headers=record.headers)
             except BufferError:
                 if not self._keep_going():
                     raise Retriable("produce: stopped while the local queue was full") from None

@@ -17,7 +17,7 @@ from service.core.model import Offset, Partition, Progress, ResetReason
 from service.kafka.classify import classify, kafka_error, query
 from service.kafka.guards.topic_id import TopicIdentity
 from service.loop.errors import Fatal, Retriable
-from service.loop.ports import StartPoint
+from service.loop.ports import RestoredMemory, StartPoint
 from service.wire.progress import decode_progress
 
 COMMITTED_TIMEOUT_S: Final = 1.0
@@ -46,6 +46,15 @@ class Found:
     """Whether the group has an offset for any partition of the topic; asked only if one of these has none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a look-up is asked."""
+
+    tickets: Mapping[Partition, int]
+    without_memory: frozenset[Partition]
+    """Those of these partitions whose detectors' states are read back."""
+
+
 class StartLookup:
     """Looks up where partitions of one topic start, and starts them there."""
 
@@ -58,13 +67,15 @@ class StartLookup:
         topic_id: Callable[[str], str | None],
         edges: Callable[[str, Collection[Partition]], dict[Partition, Edges]],
         end_txns: Callable[[str, Iterable[Partition]], list[str]],
+        read_back: Callable[[Mapping[Partition, Progress]], dict[Partition, RestoredMemory]] = lambda _: {},
     ) -> None:
         """Ask nothing yet.
 
         ``consumer`` is the group's. ``offsets`` is another consumer of the same group that joins nothing and reads
         committed: the look-up's thread uses it, since committed() of a consumer waits while consume() runs.
         ``topic_id`` asks a broker for a topic's id (None without an answer), ``edges`` asks the leaders for partitions'
-        first and last offsets, and ``end_txns`` ends what dead owners of partitions left open.
+        first and last offsets, ``end_txns`` ends what dead owners of partitions left open, and ``read_back`` reads
+        what the detectors remember of partitions that start at this progress.
         docs/decisions/consumer.md, "Committed offsets are asked of a consumer that joins nothing".
         """
         self._consumer = consumer
@@ -73,6 +84,7 @@ class StartLookup:
         self.identity: Final = TopicIdentity(topic, topic_id)
         self._edges = edges
         self._end_txns = end_txns
+        self._read_back = read_back
         self._last: dict[Partition, tuple[Offset | None, Offset]] = {}
         """The committed offset and the first one read, at the last start of each partition of this topic."""
 
@@ -81,7 +93,7 @@ class StartLookup:
         if self.identity.begin_with(topic_id):
             self._last.clear()
 
-    def look_up(self, tickets: Mapping[Partition, int]) -> Found:
+    def look_up(self, asked: Asked) -> Found:
         """Find out where partitions start: where the group committed, or at the earliest record if it never did.
 
         Runs on a thread of its own, because each question may wait for a broker that is away.
@@ -89,25 +101,29 @@ class StartLookup:
         1. End the txns that dead owners left open: the next answers would wait for them.
         2. Ask for the topic's id, before the offsets: so we notice a topic that is created again in between.
         3. Ask for the committed offsets with their metadata, and for the first and last offsets.
+        4. Read back what the detectors remember. It fits the offsets, because nobody else can commit any more.
 
         Raises:
             Retriable: the broker does not answer.
             Fatal: the broker refuses.
         """
-        partitions = sorted(tickets)
+        partitions = sorted(asked.tickets)
         dead_owners: list[str] = []
         with suppress(Retriable):  # a later attempt, or their own timeout, ends these txns
             dead_owners = self._end_txns(self._topic, partitions)
         topic_id = self.identity.ask()
-        asked = [TopicPartition(self._topic, partition) for partition in partitions]
+        wanted = [TopicPartition(self._topic, partition) for partition in partitions]
         with query("start at the committed offsets"):
-            committed = self._offsets.committed(asked, COMMITTED_TIMEOUT_S)
+            committed = self._offsets.committed(wanted, COMMITTED_TIMEOUT_S)
             edges = self._edges(self._topic, partitions)
             starts = [_start(answer, edges[Partition(answer.partition)]) for answer in committed]
         known = any(start.committed is not None for start in starts)
         if not known and any(start.reset is ResetReason.NO_OFFSET for start in starts):
             known = self._group_has_an_offset()
-        return Found(tickets, dead_owners, topic_id, starts, known)
+        progress = {one.partition: one.progress for one in starts if one.partition in asked.without_memory}
+        restored = self._read_back(progress)
+        starts = [replace(one, restored=restored.get(one.partition)) for one in starts]
+        return Found(asked.tickets, dead_owners, topic_id, starts, known)
 
     def _group_has_an_offset(self) -> bool:
         """Whether the group has an offset for any partition of the topic; False where the broker does not answer."""
@@ -171,9 +187,10 @@ def _start(committed: TopicPartition, edges: Edges) -> StartPoint:
     if at is None:
         # Without records there is nothing to read again.
         reset = ResetReason.NO_OFFSET if edges.end > edges.first else None
-        return StartPoint(partition, Progress(edges.first, progress.watermark_ms), 0, None, reset)
+        return StartPoint(partition, replace(progress, offset=edges.first, ahead=None), 0, None, reset)
     if at > edges.end:
-        return StartPoint(partition, Progress(edges.first, progress.watermark_ms), 0, at, ResetReason.BEYOND_END)
+        progress = replace(progress, offset=edges.first, ahead=None)
+        return StartPoint(partition, progress, 0, at, ResetReason.BEYOND_END)
     ahead = progress.ahead
     if ahead is not None and ahead.read > edges.end:  # the topic lost its end, so records there are new
         ahead = replace(ahead, read=edges.end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -19,6 +20,8 @@ LONG_TURN_MS: Final = 5_000
 """If two looks are at least this far apart, the loop waited for a commit, and no partition could advance."""
 UNABLE_AFTER: Final = 3
 """After this many failed commits in a row the service is not ready."""
+RESTORE_EVERY_MS: Final = 2_000
+"""The time between log lines while the detectors' states are read back."""
 OPEN_TXN: Final = "another producer's open txn in the input"
 """What a blocked partition waits for."""
 
@@ -40,6 +43,7 @@ class Health:
         self._why_failed = ""
         self._next_post_ms = 0
         self._looked_ms = WallTimeMs(0)
+        self._restore_reported_ms = WallTimeMs(0)
 
     def report_trouble(self, why: str) -> None:
         """Note an error after which the caller tries again."""
@@ -78,9 +82,19 @@ class Health:
         self._check_trouble()
         if not self._status.joined:
             self._status.ask_membership()
+        self._report_restore(now_ms)
         lags = self._lags(tasks)
         self._check_progress(now_ms, tasks, lags)
         self._post(now_ms, tasks, lags)
+
+    def _report_restore(self, now_ms: WallTimeMs) -> None:
+        """Log now and then how far the detectors' states are read back."""
+        progress = self._probe.restore
+        if not progress.of:
+            self._restore_reported_ms = now_ms
+        elif now_ms - self._restore_reported_ms >= RESTORE_EVERY_MS:
+            self._restore_reported_ms = now_ms
+            self._log.info("states_being_restored", read=progress.read, records=progress.of)
 
     def _check_trouble(self) -> None:
         """Ask whether the broker answers: the client reports errors, but not their end."""
@@ -152,18 +166,25 @@ class Health:
                     task.open_keys,
                     blocked_ms,
                     None if blocked_ms is None else OPEN_TXN,
+                    None if task.memory.partitions is None else task.memory.keys,
                 )
             )
-        self._board.status = Status(self._not_ready(), tuple(partitions), self._verdict.stuck)
+        episodes: Counter[str] = Counter()
+        for task in tasks.values():
+            episodes.update(task.memory.open_episodes)
+        self._board.status = Status(self._not_ready(), tuple(partitions), self._verdict.stuck, episodes)
 
     def _not_ready(self) -> str | None:
         if not self._status.joined:
             return "waiting to join the consumer group" + (f": {self._trouble}" if self._trouble else "")
         if self._consumer.restoring:
             waiting = ", ".join(map(str, sorted(self._consumer.restoring)))
-            return f"waiting for the committed offsets of partition {waiting}" + (
-                f": {self._trouble}" if self._trouble else ""
-            )
+            states = str(self._probe.restore)
+            return (
+                f"partition {waiting}: {states}"
+                if states
+                else f"waiting for the committed offsets of partition {waiting}"
+            ) + (f": {self._trouble}" if self._trouble else "")
         if self._failed_commits >= UNABLE_AFTER:
             return f"the last {self._failed_commits} commits failed: {self._why_failed}"
         # A throttled consumer's questions wait, too, so a missing answer is not a fault.

@@ -16,10 +16,17 @@ class OutputTopics:
     least_max_bytes: int
     late_max_bytes: int
     dead_letter_max_bytes: int
+    state: str = ""
+    """Where detectors keep what they remember; empty where none does."""
+    shadow: str = ""
+    """Where alerts of shadow detectors go; empty where there is none."""
+    rules: str | None = None
+    """The hash of the configured detectors, which each alert carries; None for the default detector."""
     compacted: tuple[str, ...] = ()
     """The compacted ones of these topics: they lose records."""
 
     @property
     def names(self) -> list[str]:
         """Every topic that the service writes to."""
-        return [name for name in (self.alerts, self.aggregates, self.late, self.dead_letter) if name]
+        names = (self.alerts, self.aggregates, self.late, self.dead_letter, self.shadow, self.state)
+        return [name for name in names if name]

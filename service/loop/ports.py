@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from service.core.memory.partition import Memory
 from service.core.model import Offset, Partition, Progress, ResetReason
 from service.loop.events import Event
 from service.wire.records import OutRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredMemory:
+    """What was read back from the state topic for one partition."""
+
+    memory: Memory
+    records: int
+    seconds: float
+    """How long it took, for all partitions that were read back together."""
+    not_kept: Mapping[tuple[str, str], int]
+    """How many states will be removed from the topic, by detector and reason."""
+
+
+@dataclass(slots=True)
+class RestoreProgress:
+    """How far the states are read back. The thread that reads them writes this; other threads read it."""
+
+    read: int = 0
+    of: int = 0
+    """How many records there are to read; 0 where nothing is read back."""
+
+    def __str__(self) -> str:
+        """As the service's status shows it; empty where nothing is read back."""
+        return f"reading the detectors' states back: {self.read:,} of {self.of:,} records" if self.of else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +49,8 @@ class StartPoint:
     """The group's committed offset; None where it has none."""
     reset: ResetReason | None = None
     """Why reading starts at the earliest record; None where that is expected, or was reported before."""
+    restored: RestoredMemory | None = None
+    """What the detectors remember of it; None where restore() was not asked for that."""
 
 
 About_contra = TypeVar("About_contra", contravariant=True)
@@ -46,8 +74,11 @@ class InputConsumer(Protocol):
     def rewind(self, partitions: Iterable[Partition]) -> None:
         """Let restore() start these again."""
 
-    def restore(self) -> list[StartPoint]:
-        """Start the waiting partitions whose committed offsets are known by now."""
+    def restore(self, without_memory: Collection[Partition]) -> list[StartPoint]:
+        """Start the waiting partitions whose committed offsets are known by now.
+
+        For those in ``without_memory`` read back first what the detectors remember.
+        """
 
     def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[Any], Any]:
         """Offsets and group metadata for OutputProducer.commit()."""
@@ -113,6 +144,8 @@ class Probe:
     """The same with the last stable offsets."""
     reach: Question[None, bool]
     """Whether the broker answers: True, or it raises Retriable."""
+    restore: RestoreProgress = field(default_factory=RestoreProgress)
+    """How far the states are read back that partitions wait for."""
 
 
 class OutputProducer(Protocol):

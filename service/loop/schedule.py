@@ -65,7 +65,7 @@ class CommitSchedule:
         """Whether one of these tasks has windows to commit now: at once, but less often during a backlog."""
         for task in tasks:
             self._held = self._held or task.to_commit
-            if task.has_closed:
+            if task.has_output:
                 self.read(now_ms)
         if not self._held or not 0 <= now_ms - self._taken_ms < DRAIN_COMMIT_MS:
             return self._held

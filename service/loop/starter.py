@@ -12,7 +12,8 @@ from service.core.rules import TaskRules
 from service.core.task import PartitionTask
 from service.loop.errors import Retriable
 from service.loop.health import Health
-from service.loop.ports import InputConsumer, OutputProducer, StartPoint
+from service.loop.memories import Memories
+from service.loop.ports import InputConsumer, OutputProducer, RestoredMemory, StartPoint
 from service.observe.metrics import Metrics
 
 PAUSE_MS: Final = 500
@@ -22,6 +23,11 @@ WHY_RESET: Final = {
     ResetReason.EXPIRED: "the record at the committed offset has expired",
     ResetReason.NO_OFFSET: "the group has no committed offset: it is new, or was deleted, or its offsets have expired",
     ResetReason.NEW_PARTITION: "the group has no committed offset here, only for other partitions: it may be new",
+}
+WHY_REMOVED: Final = {
+    "removed": "there is no such detector in the settings any more, or it keeps no state",
+    "changed": "the detector's settings have changed so that its states mean something else: it begins without them",
+    "moved": "the input has more partitions, and Kafka's default partitioner sends these ids to others: they begin there",
 }
 
 
@@ -34,6 +40,7 @@ class PartitionStarter:
         producer: OutputProducer,
         *,
         rules: TaskRules,
+        memories: Memories,
         clock: Callable[[], WallTimeMs],
         health: Health,
         metrics: Metrics,
@@ -43,6 +50,7 @@ class PartitionStarter:
         self._consumer = consumer
         self._producer = producer
         self._rules = rules
+        self._memories = memories
         self._clock = clock
         self._health = health
         self._metrics = metrics
@@ -67,7 +75,7 @@ class PartitionStarter:
         try:
             if not self._producer.ready:
                 self._producer.initialise()
-            starts = self._consumer.restore()
+            starts = self._consumer.restore(self._memories.missing(self._consumer.restoring))
         except Retriable as problem:
             self._health.report_trouble(str(problem))
             self._failed_at_ms = self._clock()  # an attempt may take longer than a pause
@@ -78,7 +86,9 @@ class PartitionStarter:
         return {start.partition: self._task(start, now_ms) for start in starts}
 
     def _task(self, start: StartPoint, now_ms: WallTimeMs) -> PartitionTask:
-        task = PartitionTask(self._rules, now_ms, start.progress)
+        restored = start.restored
+        memory = self._memories.of(start.partition, None if restored is None else restored.memory)
+        task = PartitionTask(self._rules, now_ms, start.progress, memory)
         if start.skipped:
             self._metrics.skipped.labels(self._consumer.topic, str(start.partition)).inc(start.skipped)
             self._log.error("records_expired_unread", partition=start.partition, records=start.skipped)
@@ -99,6 +109,22 @@ class PartitionStarter:
             read=task.read,
             watermark=task.watermark_ms,
         )
+        if restored is not None:
+            self._report_restored(start.partition, restored)
         if task.has_windows_of_old_rules:
             self._log.warning("windows_cut", partition=start.partition, why="the settings of windows have changed")
         return task
+
+    def _report_restored(self, partition: Partition, restored: RestoredMemory) -> None:
+        self._metrics.state_restore.set(restored.seconds)
+        self._log.info(
+            "states_restored",
+            partition=partition,
+            states=restored.memory.keys,
+            records=restored.records,
+            seconds=round(restored.seconds, 3),
+        )
+        for (detector, reason), states in restored.not_kept.items():
+            self._log.warning(
+                "states_removed", partition=partition, detector=detector, states=states, why=WHY_REMOVED[reason]
+            )

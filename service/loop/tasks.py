@@ -37,9 +37,9 @@ class Tasks:
         self._committed.update(positions)
 
     def has_news(self, partition: Partition) -> bool:
-        """Whether the partition's task has closed windows, or has read past its committed position."""
+        """Whether the partition's task has something to write, or has read past its committed position."""
         task = self.by_partition[partition]
-        return task.has_closed or task.position != self._committed[partition]
+        return task.has_output or task.position != self._committed[partition]
 
     def with_news(self) -> dict[Partition, PartitionTask]:
         """The tasks that a checkpoint has to commit."""

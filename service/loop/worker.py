@@ -16,6 +16,7 @@ from service.loop.errors import Abortable, KafkaProblem, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, OutOfRange, PartitionEnd, Records, Revoked, Trouble
 from service.loop.health import Health
 from service.loop.intake import Intake
+from service.loop.memories import Memories
 from service.loop.output_topics import OutputTopics
 from service.loop.ports import InputConsumer, OutputProducer, Probe
 from service.loop.schedule import CommitSchedule, SilentWindows
@@ -48,12 +49,16 @@ class Worker:
         *,
         topics: OutputTopics,
         rules: TaskRules,
+        memories: Memories,
         clock: Callable[[], WallTimeMs],
         metrics: Metrics,
         board: StatusBoard,
         log: FilteringBoundLogger,
     ) -> None:
-        """``topics`` are the outputs, ``rules`` those of each task, and ``board`` gets the status of each turn."""
+        """``topics`` are the outputs, ``rules`` those of each task, and ``board`` gets the status of each turn.
+
+        ``memories`` is what the detectors remember.
+        """
         self._consumer = consumer
         self._producer = producer
         self._probe = probe
@@ -64,8 +69,16 @@ class Worker:
         self._metrics = metrics
         self._board = board
         self._health = Health(consumer, probe, board, log)
+        self._memories = memories
         self._starter = PartitionStarter(
-            consumer, producer, rules=rules, clock=clock, health=self._health, metrics=metrics, log=log
+            consumer,
+            producer,
+            rules=rules,
+            memories=memories,
+            clock=clock,
+            health=self._health,
+            metrics=metrics,
+            log=log,
         )
         self._splits = Splits(metrics, log)
         self._log = log
@@ -121,6 +134,7 @@ class Worker:
                 self._metrics.rebalances.labels(kind).inc()
                 self._log.info("partitions_lost" if lost else "partitions_revoked", partitions=list(partitions))
                 self._drop(partitions)
+                self._memories.remove(partitions)
 
     def _drop(self, partitions: Collection[Partition]) -> None:
         """Drop the tasks of these partitions, with their open windows.
@@ -195,7 +209,8 @@ class Worker:
         2. Send the set-aside records, then alerts and aggregates.
         3. Commit these with the progress of every partition that moved.
 
-        A txn that cannot be committed is aborted, and everything is read again from the committed offsets.
+        A txn that cannot be committed is aborted, and everything is read again from the committed offsets. If the
+        commit was attempted, nobody knows its outcome, so the detectors' states are read back, too.
         """
         self._schedule.taken(now_ms)
         for task in self._tasks.by_partition.values():
@@ -207,17 +222,22 @@ class Worker:
 
         def write() -> None:
             self._producer.send(checkpoint.outputs(self._consumer.topic, self._topics))
-            self._producer.commit(*self._consumer.checkpoint(checkpoint.progress()))
+            offsets = self._consumer.checkpoint(checkpoint.progress())
+            self._memories.uncertain(moved)
+            self._producer.commit(*offsets)
 
         if not self._or_rewind(write):
             return
         self._intake.clear()
         self._health.commit_worked()
-        done_ms = self._clock()
+        self._memories.committed(moved)
         self._tasks.committed(checkpoint.positions())
-        checkpoint.report(self._metrics, self._log, done_ms)
+        checkpoint.report(self._metrics, self._log, self._clock())
         owned, in_topic = len(self._tasks.by_partition), self._probe.status.partition_count
-        self._splits.look(checkpoint.closed, owned=owned, in_topic=in_topic, now_ms=now_ms)
+        self._splits.look(checkpoint.windows(), owned=owned, in_topic=in_topic, now_ms=now_ms)
+        if self._memories.outgrown(in_topic):
+            self._log.warning("input_partitions_changed", partitions=in_topic)
+            self._rewind(f"topic {self._consumer.topic} has {in_topic} partitions now: read the detectors' states back")
 
     def _or_rewind(self, work: Callable[[], None]) -> bool:
         """Do work on the txn; where that fails, rewind and return False."""
@@ -238,6 +258,7 @@ class Worker:
             self._metrics.txns.labels("aborted").inc()
         self._consumer.rewind(list(self._tasks.by_partition))
         self._tasks.clear()
+        self._memories.dropped()
         self._producer.abort()
 
     # ---- the end --------------------------------------------------------------------------------------------

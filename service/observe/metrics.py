@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -26,8 +27,12 @@ class Metrics:
         version: str,
         librdkafka: str,
         dropped_lines: Callable[[], int] = lambda: 0,
+        detectors: Mapping[str, bool] = MappingProxyType({"threshold": False}),
     ) -> None:
-        """Register all metrics; ``dropped_lines`` returns how many log lines could not be written so far."""
+        """Register all metrics; ``dropped_lines`` returns how many log lines could not be written so far.
+
+        ``detectors`` are the names of the configured ones, each with whether it is a shadow detector.
+        """
         # A `_created` series would be one more gauge for each counter, and a partition's would never end.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         by_partition = ("topic", "partition")
@@ -45,8 +50,17 @@ class Metrics:
         self.windows_closed = Counter(
             "txwatch_windows_closed", "Windows closed, counted for each key", registry=registry
         )
-        self.anomalies = Counter("txwatch_anomalies", "Alerts committed", ("detector",), registry=registry)
-        self.anomalies.labels("threshold")
+        self.anomalies = Counter("txwatch_anomalies", "Anomalies committed", ("detector",), registry=registry)
+        self.shadow_anomalies = Counter(
+            "txwatch_shadow_anomalies", "Anomalies of shadow detectors", ("detector",), registry=registry
+        )
+        for name, shadow in detectors.items():
+            (self.shadow_anomalies if shadow else self.anomalies).labels(name)
+        self.state_restore = Gauge(
+            "txwatch_state_restore_seconds",
+            "How long it took to read the detectors' states back, when partitions last started",
+            registry=registry,
+        )
         self.alert_latency = Histogram(
             "txwatch_alert_latency_seconds",
             "From a window's end to its alerts committed",
@@ -120,6 +134,10 @@ class _Gauges(Collector):
             "How long the partition has waited for another producer's open txn",
             labels=names,
         )
+        states = GaugeMetricFamily("txwatch_state_keys", "States of keys that detectors keep", labels=names)
+        episodes = GaugeMetricFamily("txwatch_open_episodes", "Episodes that are open", labels=("detector",))
+        for detector, count in status.open_episodes.items():
+            episodes.add_metric((detector,), count)
         for partition in status.partitions:
             labels = (partition.topic, str(partition.partition))
             idle.add_metric(labels, partition.idle)
@@ -130,7 +148,9 @@ class _Gauges(Collector):
                 lag.add_metric(labels, partition.lag)
             if partition.blocked_ms is not None:
                 blocked.add_metric(labels, partition.blocked_ms / 1000)
-        yield from (watermark, idle, lag, keys, blocked)
+            if partition.state_keys is not None:
+                states.add_metric(labels, partition.state_keys)
+        yield from (watermark, idle, lag, keys, blocked, states, episodes)
         if status.watermark is not None:
             yield GaugeMetricFamily(
                 "txwatch_watermark_min_timestamp_seconds",

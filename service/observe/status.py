@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 
@@ -22,6 +22,8 @@ class PartitionStatus:
     """How long it has waited for ``waits_for``; None where it does not wait."""
     waits_for: str | None = None
     """What blocks the partition, in words."""
+    state_keys: int | None = None
+    """How many states of keys the detectors keep; None where none keeps states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Status:
     partitions: tuple[PartitionStatus, ...] = ()
     stuck: str | None = None
     """Which partitions have records and do not advance."""
+    open_episodes: Mapping[str, int] = field(default_factory=dict)
+    """How many episodes are open, by detector."""
 
     @property
     def watermark(self) -> int | None:

@@ -20,6 +20,7 @@ class _Plain(msgspec.Struct, omit_defaults=True):
     txwatch: Literal[1]
     watermark: _Ms | None
     by: str = ""
+    partitions: _Size | None = None
 
 
 class _Ahead(msgspec.Struct, omit_defaults=True):
@@ -35,6 +36,7 @@ class _Ahead(msgspec.Struct, omit_defaults=True):
     late: LatePolicy
     horizons: tuple[tuple[_Natural, _Ms], ...]
     by: str = ""
+    partitions: _Size | None = None
 
 
 class _Writer(msgspec.Struct):
@@ -60,7 +62,7 @@ def encode_progress(progress: Progress, instance: str = "") -> str:
     ahead = progress.ahead
     by = instance if len(_encode(instance)) <= MAX_NAME_BYTES + len('""') else ""
     if ahead is None:
-        return _encode(_Plain(1, progress.watermark_ms, by)).decode()
+        return _encode(_Plain(1, progress.watermark_ms, by, progress.partitions)).decode()
     carried = _Ahead(
         2,
         progress.watermark_ms,
@@ -74,6 +76,7 @@ def encode_progress(progress: Progress, instance: str = "") -> str:
         ahead.late_policy,
         ahead.horizons,
         by,
+        progress.partitions,
     )
     return _encode(carried).decode()
 
@@ -84,7 +87,7 @@ def decode_progress(offset: Offset, metadata: str | None) -> Progress:
     try:
         carried = _decode_ahead(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        return Progress(offset, _plain_watermark(text))
+        return _plain(offset, text)
     ahead = ReadAhead(
         Offset(carried.read),
         _event_time(carried.read_watermark),
@@ -96,7 +99,7 @@ def decode_progress(offset: Offset, metadata: str | None) -> Progress:
         carried.late,
         tuple((Offset(first), horizon_ms) for first, horizon_ms in carried.horizons),
     )
-    return Progress(offset, _event_time(carried.watermark), ahead)
+    return Progress(offset, _event_time(carried.watermark), ahead, carried.partitions)
 
 
 def writer_of(metadata: str) -> str:
@@ -107,11 +110,12 @@ def writer_of(metadata: str) -> str:
         return ""
 
 
-def _plain_watermark(text: str) -> EventTimeMs | None:
+def _plain(offset: Offset, text: str) -> Progress:
     try:
-        return _event_time(_decode_plain(text).watermark)
+        carried = _decode_plain(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        return None
+        return Progress(offset, None)
+    return Progress(offset, _event_time(carried.watermark), partitions=carried.partitions)
 
 
 def _event_time(ms: int | None) -> EventTimeMs | None:

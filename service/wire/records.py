@@ -54,6 +54,8 @@ class OutRecord(msgspec.Struct, frozen=True):
     key: bytes | None
     value: bytes | None
     headers: Headers | None = None
+    partition: int = -1
+    """The partition to write to; -1: by the key."""
 
     @property
     def size(self) -> int:

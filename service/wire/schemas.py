@@ -27,6 +27,6 @@ def json_schema(name: Literal["transaction", "alert", "aggregate"]) -> dict[str,
     model = AlertPayload if name == "alert" else AggregatePayload
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **model.model_json_schema(mode="serialization"),
+        **model.model_json_schema(),
         "title": name.capitalize(),
     }

@@ -11,8 +11,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 from histories.decoder_oracle import exactly
-from service.core.model import LatePolicy, Reason, Transaction, WindowClosed
-from tests.driver import T0
+from service.core.model import LatePolicy, Reason, Transaction
+from tests.driver import T0, JudgedWindow
 from tests.strategies import Batch, Story
 
 
@@ -113,7 +113,7 @@ def _sum(reads: list[Read]) -> Sum:
     )
 
 
-def as_closed(actual: WindowClosed) -> Closed:
+def as_closed(actual: JudgedWindow) -> Closed:
     """What the task says, in the oracle's words."""
     sums = {
         key: Sum(

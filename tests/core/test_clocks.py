@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from service.core.memory.partition import Memory
 from service.core.model import (
     Accepted,
     ClockName,
@@ -22,7 +23,7 @@ from service.core.model import (
     WindowClosed,
 )
 from service.core.task import PartitionTask
-from tests.driver import T0, rules, tx
+from tests.driver import LIMIT, PLACE, T0, rules, tx
 
 Sums = list[tuple[int, int, dict[str, tuple[float, int]]]]
 """Start, watermark at the close, and of each key the sum and how many were late; times after T0."""
@@ -35,7 +36,9 @@ class Partition:
         """Take over where an earlier owner left."""
         usual = {"late_policy": LatePolicy.DIVERT} if clock is ClockName.EVENT else {}
         progress = progress or Progress(Offset(0), None)
-        self.task = PartitionTask(rules(clock=clock, **{**usual, **changed}), WallTimeMs(T0), progress)
+        self.task = PartitionTask(
+            rules(clock=clock, **{**usual, **changed}), WallTimeMs(T0), progress, Memory(LIMIT, PLACE)
+        )
 
     def read(self, *records: Transaction, now: int = 0, appended: tuple[int, ...] | None = None) -> Accepted:
         """Read one batch, appended at these times, or now."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from histories.decoder_oracle import exactly
+from service.core.detectors import ConfiguredDetector
 from service.core.detectors.threshold import Threshold
 from service.core.model import SetAside, Transaction
 from tests.core.oracle import Closed, as_closed, closed_windows, read_all, watermark_after
@@ -31,7 +32,7 @@ class Played:
             lateness_ms=story.lateness_ms,
             max_future_ms=story.max_future_ms,
             late_policy=story.late_policy,
-            detectors=(Threshold(story.limit),),
+            detectors=(ConfiguredDetector("threshold", Threshold(story.limit)),),
         )
         self.now = 0
         self.closed: list[Closed] = []

@@ -8,16 +8,16 @@ from decimal import Decimal
 
 import pytest
 
+from service.core.detectors import ConfiguredDetector
 from service.core.detectors.threshold import Threshold
-from service.core.model import Anomaly
-from tests.driver import Driver, tx
+from tests.driver import Anomaly, Driver, tx
 
 LIMIT = Decimal(8000)
 
 
 def anomalies(*amounts: float | Decimal, limit: Decimal = LIMIT) -> list[Anomaly]:
     """What is found in one window of these amounts."""
-    driver = Driver(detectors=(Threshold(limit),))
+    driver = Driver(detectors=(ConfiguredDetector("threshold", Threshold(limit)),))
     driver.read(*(tx(0, amount) for amount in amounts))
     return driver.close(10_000).anomalies
 
@@ -75,7 +75,7 @@ def test_a_negative_limit_is_a_limit() -> None:
 
 
 def test_every_detector_is_asked() -> None:
-    driver = Driver(detectors=(Threshold(Decimal(1)), Threshold(Decimal(2)), Threshold(Decimal(9))))
+    driver = Driver(detectors=tuple(ConfiguredDetector(str(limit), Threshold(Decimal(limit))) for limit in (1, 2, 9)))
     driver.read(tx(0, 5.0))
     assert [1, 2] == [one.limit for one in driver.close(10_000).anomalies]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from service.core.model import ClockName, LatePolicy, Transaction, WindowClosed
-from tests.driver import T0, Driver, tx
+from service.core.model import ClockName, LatePolicy, Transaction
+from tests.driver import T0, Driver, JudgedWindow, judged, tx
 
 EXAMPLE = [tx(0, 3200.0), tx(5_000, 6000.0), tx(9_000, 2500.0), tx(10_000, 9000.0)]
 
 
-def replayed(driver: Driver) -> list[WindowClosed]:
+def replayed(driver: Driver) -> list[JudgedWindow]:
     """Read each record at its own pace, from a window's start, and tick once a second."""
     closed = []
     for second in range(23):
@@ -18,11 +18,11 @@ def replayed(driver: Driver) -> list[WindowClosed]:
         if driver.task.waits_for_end(driver.now_ms):
             driver.task.at_end(driver.now_ms, driver.task.next_offset)
         driver.task.reached_end(driver.task.next_offset)
-        closed += driver.task.take_closed()
+        closed += judged(driver.task)
     return closed
 
 
-def shown(closed: list[WindowClosed]) -> list[tuple[int, int, int, bool]]:
+def shown(closed: list[JudgedWindow]) -> list[tuple[int, int, int, bool]]:
     """Window, sum, watermark, alert."""
     return [
         (one.window.start_ms, int(one.aggregates["tx1"].value()), one.watermark_ms, bool(one.anomalies))
@@ -57,5 +57,5 @@ def test_event_waits_for_the_watermark() -> None:
     driver = Driver(clock=ClockName.EVENT, late_policy=LatePolicy.DIVERT)
     assert replayed(driver) == []
     driver.read(tx(11_000, 1.0))
-    assert shown(driver.task.take_closed()) == [(1715392800000, 11700, 1715392810000, True)]
+    assert shown(judged(driver.task)) == [(1715392800000, 11700, 1715392810000, True)]
     assert driver.task.open_keys == 1

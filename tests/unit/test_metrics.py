@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -28,6 +29,10 @@ DECLARED = {
     "txwatch_open_windows": ("gauge", {"topic", "partition"}),
     "txwatch_windows_closed": ("counter", set()),
     "txwatch_anomalies": ("counter", {"detector"}),
+    "txwatch_shadow_anomalies": ("counter", {"detector"}),
+    "txwatch_open_episodes": ("gauge", {"detector"}),
+    "txwatch_state_keys": ("gauge", {"topic", "partition"}),
+    "txwatch_state_restore_seconds": ("gauge", set()),
     "txwatch_alert_latency_seconds": ("histogram", set()),
     "txwatch_commit_seconds": ("histogram", set()),
     "txwatch_transactions": ("counter", {"outcome"}),
@@ -72,7 +77,9 @@ class Shown:
 
 def used() -> Shown:
     """Metrics that all have a sample."""
-    shown = Shown(partition())
+    shown = Shown(replace(partition(), state_keys=5))
+    shown.board.status = replace(shown.board.status, open_episodes={"high": 2})
+    shown.metrics.shadow_anomalies.labels("trial").inc()
     shown.metrics.records.labels("transactions", "0").inc(5)
     shown.metrics.late.labels("transactions", "0").inc()
     shown.metrics.skipped.labels("transactions", "0").inc()

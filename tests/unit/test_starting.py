@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from service.core.model import Offset, Partition, ResetReason
-from service.kafka.start_lookup import Edges, StartLookup
+from service.kafka.start_lookup import Asked, Edges, StartLookup
 from service.loop.ports import StartPoint
 
 NONE = -1001
@@ -62,7 +62,7 @@ class Driven:
 
     def starts(self, *partitions: int, fetched: Collection[int] = ()) -> list[StartPoint]:
         """Look these up and start them, as the consumer does."""
-        found = self.starting.look_up({Partition(p): 0 for p in partitions})
+        found = self.starting.look_up(Asked({Partition(p): 0 for p in partitions}, frozenset()))
         if not fetched:
             self.starting.begin_with(found.topic_id)
         return self.starting.start(found.starts, list(map(Partition, fetched)), known_group=found.known_group)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +12,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from service.core.detectors import ConfiguredDetector, Finding, KeyWindow
+from service.core.memory.alerts import Alert
+from service.core.memory.identity import alert_id
+from service.core.memory.partition import Memory
+from service.core.memory.table import Place
 from service.core.model import (
     Aggregate,
-    Anomaly,
     ClockName,
     EventTimeMs,
     Offset,
@@ -24,7 +27,8 @@ from service.core.model import (
     WallTimeMs,
     WindowClosed,
 )
-from service.wire.alerts import AggregatePayload, AlertPayload, aggregate_record, alert_id, alert_record, json_number
+from service.core.money import number_text
+from service.wire.alerts import AggregatePayload, AlertPayload, aggregate_record, alert_record
 from service.wire.records import OutRecord, Source
 from tests.strategies import AMOUNTS
 
@@ -36,7 +40,7 @@ NOW_MS = WallTimeMs(START + 10_004)
 
 def aggregate_of(*amounts: float | Decimal, offset: int = 3, late: int = 0) -> Aggregate:
     """An aggregate of these amounts at consecutive offsets, all at the window's start."""
-    aggregate = Aggregate(EventTimeMs(START), Offset(offset))
+    aggregate = Aggregate(EventTimeMs(START), Offset(offset), EventTimeMs(START), Offset(offset))
     for amount in amounts:
         aggregate.add(amount)
     aggregate.count = len(amounts)
@@ -46,17 +50,37 @@ def aggregate_of(*amounts: float | Decimal, offset: int = 3, late: int = 0) -> A
 
 
 def closed_with(aggregate: Aggregate, transaction_id: str = "tx1") -> WindowClosed:
-    """A closed window with an anomaly of one key."""
-    anomaly = Anomaly("threshold", transaction_id, Decimal(8000))
-    return WindowClosed(
-        ClockName.PROCESSING, WINDOW, EventTimeMs(START - 1_000), {transaction_id: aggregate}, [anomaly]
-    )
+    """A closed window of one key."""
+    return WindowClosed(ClockName.PROCESSING, WINDOW, EventTimeMs(START - 1_000), {transaction_id: aggregate})
+
+
+def found_in(closed: WindowClosed, limit: Decimal = Decimal(8000), detector: str = "threshold") -> Alert:
+    """The alert about the one key of a window."""
+    memory = Memory((ConfiguredDetector(detector, Always(limit)),), Place(SOURCE.topic, SOURCE.partition))
+    (alert,) = memory.judge([closed], closed.watermark_ms, lambda _: None).alerts
+    return alert
+
+
+class Always:
+    """A detector that finds every window anomalous."""
+
+    state_type = None
+    state_kind = ""
+
+    def __init__(self, limit: Decimal) -> None:
+        """Say that this limit was crossed."""
+        self.limit = limit
+
+    def judge(self, state: None, window: KeyWindow) -> tuple[None, Finding]:
+        """Find it."""
+        del state, window
+        return None, Finding(self.limit)
 
 
 def alert_of(*amounts: float | Decimal, transaction_id: str = "tx1") -> OutRecord:
     """The alert about these amounts."""
     closed = closed_with(aggregate_of(*amounts), transaction_id)
-    return alert_record("alerts", SOURCE, closed, closed.anomalies[0], NOW_MS)
+    return alert_record("alerts", SOURCE, found_in(closed), NOW_MS)
 
 
 def to_the_digit(record: OutRecord) -> Any:  # noqa: ANN401
@@ -150,28 +174,23 @@ def test_an_amount_is_written_exactly_and_without_artefacts(amounts: list[float 
     ],
 )  # fmt: skip
 def test_a_number_looks_as_people_expect(number: str, written: str) -> None:
-    assert written == str(json_number(Decimal(number)))
+    assert written == number_text(Decimal(number))
 
 
 @given(AMOUNTS.map(lambda amount: Decimal(repr(amount)) if isinstance(amount, float) else amount))
 def test_a_number_keeps_its_value_and_always_has_a_decimal(number: Decimal) -> None:
-    written = json_number(number)
-    assert number == written
-    exponent = written.as_tuple().exponent
+    written = number_text(number)
+    assert number == Decimal(written)
+    exponent = Decimal(written).as_tuple().exponent
     assert isinstance(exponent, int)
     assert exponent < 0
 
 
-NAMED = (SOURCE, WINDOW, Anomaly("threshold", "tx1", Decimal(8000)), aggregate_of(9000.0))
+NAMED: tuple[Any, ...] = ("transactions", Partition(0), "tx1", START, START + 10_000, "threshold", Offset(3))
 
 
-def test_an_alerts_name_is_the_same_for_the_same_thing() -> None:
-    assert alert_id(*NAMED) == alert_id(
-        Source("transactions", Partition(0)),
-        TumblingWindow(START, START + 10_000),
-        Anomaly("threshold", "tx1", Decimal(8000)),
-        aggregate_of(9000.0),
-    )
+def test_an_alerts_name_is_that_of_its_window() -> None:
+    assert alert_id(*NAMED) == found_in(closed_with(aggregate_of(9000.0))).alert_id
 
 
 def test_an_alerts_name_is_stable_over_releases() -> None:
@@ -179,20 +198,17 @@ def test_an_alerts_name_is_stable_over_releases() -> None:
 
 
 def test_an_alerts_name_does_not_depend_on_sums_or_limits() -> None:
-    source, window, _, _ = NAMED
-    assert alert_id(*NAMED) == alert_id(
-        source, window, Anomaly("threshold", "tx1", Decimal(1)), aggregate_of(1.0, 2.0, late=1)
-    )
+    assert alert_id(*NAMED) == found_in(closed_with(aggregate_of(1.0, 2.0, late=1)), limit=Decimal(1)).alert_id
 
 
-OTHERS = {
-    "topic": (replace(SOURCE, topic="other"), *NAMED[1:]),
-    "partition": (replace(SOURCE, partition=Partition(1)), *NAMED[1:]),
-    "transaction_id": (*NAMED[:2], replace(NAMED[2], transaction_id="tx2"), NAMED[3]),
-    "window's start": (SOURCE, replace(WINDOW, start_ms=START - 10_000), *NAMED[2:]),
-    "window's end": (SOURCE, replace(WINDOW, end_ms=START + 20_000), *NAMED[2:]),
-    "detector": (*NAMED[:2], replace(NAMED[2], detector="mean"), NAMED[3]),
-    "first offset": (*NAMED[:3], aggregate_of(9000.0, offset=4)),
+OTHERS: dict[str, tuple[Any, ...]] = {
+    "topic": ("other", *NAMED[1:]),
+    "partition": (NAMED[0], Partition(1), *NAMED[2:]),
+    "transaction_id": (*NAMED[:2], "tx2", *NAMED[3:]),
+    "window's start": (*NAMED[:3], START - 10_000, *NAMED[4:]),
+    "window's end": (*NAMED[:4], START + 20_000, *NAMED[5:]),
+    "detector": (*NAMED[:5], "mean", NAMED[6]),
+    "first offset": (*NAMED[:6], Offset(4)),
 }
 
 
@@ -208,8 +224,7 @@ IDENTITIES = st.tuples(HOSTILE, st.integers(0, 2), HOSTILE, HOSTILE, st.integers
 def named(identity: tuple[str, int, str, str, int]) -> str:
     """The name of an alert of these parts."""
     topic, partition, transaction_id, detector, offset = identity
-    anomaly = Anomaly(detector, transaction_id, Decimal(8000))
-    return alert_id(Source(topic, Partition(partition)), WINDOW, anomaly, aggregate_of(9000.0, offset=offset))
+    return alert_id(topic, Partition(partition), transaction_id, START, START + 10_000, detector, Offset(offset))
 
 
 @given(IDENTITIES, IDENTITIES)

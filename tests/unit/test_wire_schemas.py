@@ -26,10 +26,17 @@ AGGREGATE = {
 }
 ALERT = {**AGGREGATE, "alert_id": "x", "detector": "threshold", "limit": 8000.0, "detected_at": 1715392820004}
 EXAMPLES: dict[str, dict[str, Any]] = {"transaction": TRANSACTION, "alert": ALERT, "aggregate": AGGREGATE}
+ADDED: dict[str, dict[str, Any]] = {
+    "alert": {
+        "of": "max", "value": 5000.5, "baseline": {"mean": 1.5, "deviation": 0.5, "windows": 30}, "score": 3.5,
+        "features": {"sum": 1.5}, "rules": "0a1b2c3d", "status": "resolved", "episode_id": "x", "windows": 3,
+        "peak": 9000.0,
+    },
+}  # fmt: skip
 EACH = pytest.mark.parametrize("name", EXAMPLES)
 
 TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,), "string": (str,), "integer": (int,), "number": (int, float),
+    "object": (dict,), "string": (str,), "integer": (int,), "number": (int, float), "null": (type(None),),
 }  # fmt: skip
 
 
@@ -40,10 +47,15 @@ def faults(schema: dict[str, Any], value: Any, root: dict[str, Any]) -> list[str
         for step in schema["$ref"].removeprefix("#/").split("/"):
             target = target[step]
         return faults(target, value, root)
+    if "anyOf" in schema:
+        each = [faults(one, value, root) for one in schema["anyOf"]]
+        return [] if [] in each else [each[0][0]]
     found = []
     kind = schema.get("type")
     if kind is not None and (not isinstance(value, TYPES[kind]) or isinstance(value, bool)):
         return [f"{value!r} is no {kind}"]
+    if "enum" in schema and value not in schema["enum"]:
+        found.append(f"{value!r} is not one of {schema['enum']}")
     if "const" in schema and value != schema["const"]:
         found.append(f"{value!r} is not {schema['const']!r}")
     if isinstance(value, str) and len(value) < schema.get("minLength", 0):
@@ -72,8 +84,21 @@ def test_the_documented_example_is_valid(name: str) -> None:
 @EACH
 def test_every_field_is_described_and_required(name: str) -> None:
     schema = json_schema(name)  # type: ignore[arg-type]
-    assert EXAMPLES[name].keys() == schema["properties"].keys()
+    assert EXAMPLES[name].keys() | ADDED.get(name, {}).keys() == schema["properties"].keys()
     assert EXAMPLES[name].keys() == set(schema["required"])
+    assert all("description" in one for one in schema["properties"].values())
+
+
+def test_what_other_detectors_add_to_an_alert_is_valid() -> None:
+    assert [] == check("alert", ALERT | ADDED["alert"])
+    for field, value in ADDED["alert"].items():
+        assert 1 == len(check("alert", ALERT | {field: [value]})), field
+
+
+def test_a_silent_topic_has_no_last_record() -> None:
+    source = {**ALERT["source"], "first_offset": None, "last_offset": None}
+    nothing = {"timestamp": None, "max_timestamp": None, "watermark": None, "source": source}
+    assert [] == check("alert", ALERT | nothing | {"transaction_id": "", "count": 0})
 
 
 @EACH

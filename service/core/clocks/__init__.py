@@ -13,13 +13,12 @@ from typing import Protocol
 from service.core.model import (
     Accepted,
     Aggregate,
-    ClockName,
-    EventTimeMs,
     Offset,
     Progress,
     Transaction,
     TumblingWindow,
     WallTimeMs,
+    WindowClosed,
 )
 
 AppendTimes = Callable[[], Sequence[WallTimeMs]]
@@ -38,27 +37,20 @@ class OpenWindow:
     aggregates: dict[str, Aggregate] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class UnjudgedWindow:
-    """A closed window with records that the detectors have not judged yet."""
-
-    clock: ClockName
-    window: TumblingWindow
-    watermark_ms: EventTimeMs
-    aggregates: dict[str, Aggregate]
-
-
 class WindowClock(Protocol):
     """The interface of a clock: the windows of one partition."""
 
     commits_while_open: bool
     """Whether closed windows may be committed while others are open. If not, tick() closes all of them together."""
-    closed: list[UnjudgedWindow]
+    closed: list[WindowClosed]
     """Closed windows, earliest first. The task takes them."""
 
     @property
     def open_keys(self) -> int:
         """How many keys the open windows hold."""
+
+    def open_aggregate(self, transaction_id: str) -> Aggregate | None:
+        """A key's newest aggregate in the open windows; None where it has none."""
 
     def accept(
         self,

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from service.core.model import Accepted, Aggregate, LatePolicy, Offset, Reason, SetAside, Transaction, WallTimeMs
+from service.core.model import (
+    Accepted,
+    Aggregate,
+    LatePolicy,
+    Offset,
+    Reason,
+    SetAside,
+    Transaction,
+    WallTimeMs,
+)
 from service.core.money import ROUND, SCALE, UNITS_LIMIT
 from service.core.rules import TaskRules
 from service.core.watermark import BoundedOutOfOrderness
@@ -61,7 +70,7 @@ def add_records(  # noqa: C901, PLR0917 - one loop on purpose, see below
             else:
                 aggregate.add(amount)
         except KeyError:
-            aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset)
+            aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset, event_ms, offset)
             aggregate.add(amount)
         except TypeError:  # a Decimal, from a record with more digits than a float keeps
             aggregate.add(amount)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.core.clocks import AppendTimes, UnjudgedWindow
+from service.core.clocks import AppendTimes
 from service.core.clocks.add_records import below_watermark, too_far_ahead
+from service.core.clocks.detail import add_detail_by_event_time
 from service.core.clocks.horizon import Horizon
 from service.core.clocks.open_windows import OpenWindows
 from service.core.model import (
@@ -20,6 +21,7 @@ from service.core.model import (
     SetAside,
     Transaction,
     WallTimeMs,
+    WindowClosed,
 )
 from service.core.money import ROUND, SCALE, UNITS_LIMIT
 from service.core.rules import TaskRules
@@ -37,7 +39,7 @@ class EventClock:
 
     def __init__(self, rules: TaskRules, watermark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> None:
         """Start without a window; windows that an earlier owner closed stay closed."""
-        self.closed: list[UnjudgedWindow] = []
+        self.closed: list[WindowClosed] = []
         self._rules = rules
         self._watermark = watermark
         self._windows = TumblingWindows(rules.window_size_ms)
@@ -51,6 +53,10 @@ class EventClock:
         """How many keys the open windows hold, counted for each window."""
         return self._open.keys
 
+    def open_aggregate(self, transaction_id: str) -> Aggregate | None:
+        """A key's newest aggregate in the open windows; None where it has none."""
+        return self._open.newest(transaction_id)
+
     def accept(  # noqa: C901, PLR0912, PLR0915 - one loop on purpose, as in add_records.py
         self, now_ms: WallTimeMs, offsets: Sequence[Offset], transactions: Sequence[Transaction], _: AppendTimes
     ) -> Accepted:
@@ -61,6 +67,7 @@ class EventClock:
         if not transactions:
             return Accepted(0, [])
         windows, watermark, horizon, flushed_to_ms = self._windows, self._watermark, self._horizon, self._flushed_to_ms
+        closed_before = len(self.closed)
         lateness_ms, newest_ms = watermark.lateness_ms, watermark.newest_ms
         watermark_ms = newest_ms - lateness_ms
         sure_ms = horizon.sure_ms(offsets[0], now_ms)
@@ -112,7 +119,7 @@ class EventClock:
                 else:
                     aggregate.add(amount)
             except KeyError:
-                aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset)
+                aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset, event_ms, offset)
                 aggregate.add(amount)
             except TypeError:  # a Decimal, from a record with more digits than a float keeps
                 aggregate.add(amount)
@@ -126,12 +133,23 @@ class EventClock:
         for aggregate in late_ones:
             aggregate.late_count += 1
         watermark.newest_ms = newest_ms
+        if self._rules.detail.any:
+            add_detail_by_event_time(
+                self._rules.detail,
+                windows,
+                closed=self.closed[closed_before:],
+                still_open=self._open,
+                now_ms=now_ms,
+                offsets=offsets,
+                transactions=transactions,
+                set_aside=set_aside,
+            )
         return Accepted(late_total, set_aside)
 
     def _close(self, watermark_ms: EventTimeMs, to_ms: int) -> None:
         """Close every window that ends at ``to_ms`` or earlier, earliest first."""
         self.closed += [
-            UnjudgedWindow(ClockName.EVENT, one.window, watermark_ms, one.aggregates) for one in self._open.take(to_ms)
+            WindowClosed(ClockName.EVENT, one.window, watermark_ms, one.aggregates) for one in self._open.take(to_ms)
         ]
 
     def _closed(self, event_ms: int, start_ms: int, watermark_ms: int) -> str:

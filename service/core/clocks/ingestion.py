@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import attrgetter
 
-from service.core.clocks import AppendTimes, OpenWindow, UnjudgedWindow
+from service.core.clocks import AppendTimes, OpenWindow
 from service.core.clocks.add_records import NO_HORIZON, add_records, too_far_ahead
+from service.core.clocks.detail import add_detail
 from service.core.model import (
     Accepted,
+    Aggregate,
     ClockName,
     LatePolicy,
     Offset,
@@ -18,6 +20,7 @@ from service.core.model import (
     SetAside,
     Transaction,
     WallTimeMs,
+    WindowClosed,
 )
 from service.core.rules import TaskRules
 from service.core.watermark import NEVER_MS, BoundedOutOfOrderness, watermark_at
@@ -37,7 +40,7 @@ class IngestionClock:
 
     def __init__(self, rules: TaskRules, watermark: BoundedOutOfOrderness, ahead: ReadAhead | None = None) -> None:
         """Start without a window; windows that an earlier owner closed stay closed."""
-        self.closed: list[UnjudgedWindow] = []
+        self.closed: list[WindowClosed] = []
         self._rules = rules
         self._watermark = watermark
         self._windows = TumblingWindows(rules.window_size_ms)
@@ -48,6 +51,10 @@ class IngestionClock:
     def open_keys(self) -> int:
         """How many keys the open window holds."""
         return 0 if self._open is None else len(self._open.aggregates)
+
+    def open_aggregate(self, transaction_id: str) -> Aggregate | None:
+        """A key's aggregate in the open window; None where it has none."""
+        return None if self._open is None else self._open.aggregates.get(transaction_id)
 
     def accept(
         self,
@@ -71,19 +78,32 @@ class IngestionClock:
             else:
                 window = self._window_of(time_ms, offsets[begin])
                 end = _run_end(times, begin, window.window.end_ms, self._closed_to_ms)
-                found = add_records(
-                    rules,
-                    self._watermark,
-                    window.aggregates,
-                    now_ms,
-                    NO_HORIZON,
-                    offsets[begin:end],
-                    transactions[begin:end],
-                )
+                found = self._add(window.aggregates, now_ms, offsets[begin:end], transactions[begin:end])
             late += found.late
             set_aside += found.set_aside
             begin = end
         return Accepted(late, set_aside)
+
+    def _add(
+        self,
+        aggregates: dict[str, Aggregate],
+        now_ms: WallTimeMs,
+        offsets: Sequence[Offset],
+        transactions: Sequence[Transaction],
+    ) -> Accepted:
+        """Add records of one window."""
+        rules = self._rules
+        accepted = add_records(rules, self._watermark, aggregates, now_ms, NO_HORIZON, offsets, transactions)
+        if rules.detail.any:
+            add_detail(
+                rules.detail,
+                aggregates,
+                now_ms=now_ms,
+                offsets=offsets,
+                transactions=transactions,
+                set_aside=accepted.set_aside,
+            )
+        return accepted
 
     def _without_future(
         self,
@@ -121,7 +141,7 @@ class IngestionClock:
             why = f"append time {time_ms} is {self._closed_to_ms - time_ms} ms below the windows that are closed"
             return Accepted(1, [SetAside(offset, Reason.LATE, why)])
         aggregates = self._window_of(self._closed_to_ms, offset).aggregates
-        found = add_records(rules, watermark, aggregates, now_ms, NO_HORIZON, (offset,), (transaction,))
+        found = self._add(aggregates, now_ms, (offset,), (transaction,))
         if not found.late:
             aggregates[transaction.transaction_id].late_count += 1
         return Accepted(1, [])
@@ -145,7 +165,7 @@ class IngestionClock:
         done, self._open = self._open, None
         watermark_ms = self._watermark.value_ms
         if done is not None and done.aggregates and watermark_ms is not None:
-            self.closed.append(UnjudgedWindow(ClockName.INGESTION, done.window, watermark_ms, done.aggregates))
+            self.closed.append(WindowClosed(ClockName.INGESTION, done.window, watermark_ms, done.aggregates))
 
     def progress(self, next_offset: Offset) -> Progress:
         """Recovery starts at the open window's first record, with the watermark before it.

@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 
 from service.core.clocks import OpenWindow
 from service.core.clocks.add_records import NO_HORIZON
-from service.core.model import Offset, TumblingWindow
+from service.core.model import Aggregate, Offset, TumblingWindow
 
 
 class OpenWindows:
@@ -40,6 +40,11 @@ class OpenWindows:
     def first(self) -> OpenWindow | None:
         """The window with the earliest record: after a crash the next owner reads from there."""
         return min(self._by_start.values(), key=lambda one: one.first_offset, default=None)
+
+    def newest(self, transaction_id: str) -> Aggregate | None:
+        """A key's aggregate with the latest record; None where no window has one."""
+        found = (one.aggregates.get(transaction_id) for one in self._by_start.values())
+        return max((one for one in found if one is not None), key=lambda one: one.last_offset, default=None)
 
     def get(self, start_ms: int) -> OpenWindow | None:
         """The open window with this start."""

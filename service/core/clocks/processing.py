@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.core.clocks import AppendTimes, OpenWindow, UnjudgedWindow
+from service.core.clocks import AppendTimes, OpenWindow
 from service.core.clocks.add_records import NO_HORIZON, add_records
-from service.core.model import Accepted, ClockName, Offset, Progress, Transaction, WallTimeMs
+from service.core.clocks.detail import add_detail
+from service.core.model import Accepted, Aggregate, ClockName, Offset, Progress, Transaction, WallTimeMs, WindowClosed
 from service.core.rules import TaskRules
 from service.core.watermark import BoundedOutOfOrderness
 from service.core.window import TumblingWindows, outside
@@ -19,7 +20,7 @@ class ProcessingClock:
 
     def __init__(self, rules: TaskRules, watermark: BoundedOutOfOrderness) -> None:
         """Start without a window; accept() advances ``watermark``."""
-        self.closed: list[UnjudgedWindow] = []
+        self.closed: list[WindowClosed] = []
         self._rules = rules
         self._watermark = watermark
         self._windows = TumblingWindows(rules.window_size_ms)
@@ -29,6 +30,10 @@ class ProcessingClock:
     def open_keys(self) -> int:
         """How many keys the open window holds."""
         return 0 if self._open is None else len(self._open.aggregates)
+
+    def open_aggregate(self, transaction_id: str) -> Aggregate | None:
+        """A key's aggregate in the open window; None where it has none."""
+        return None if self._open is None else self._open.aggregates.get(transaction_id)
 
     def accept(
         self, now_ms: WallTimeMs, offsets: Sequence[Offset], transactions: Sequence[Transaction], _: AppendTimes
@@ -44,7 +49,18 @@ class ProcessingClock:
             self._open = OpenWindow(self._windows.of(now_ms), first, self._watermark.newest_ms)
         assert not outside(self._open.window, now_ms), "tick() before accept()"  # noqa: S101
         horizon_ms = now_ms + rules.max_future_ms if rules.max_future_ms else NO_HORIZON
-        return add_records(rules, self._watermark, self._open.aggregates, now_ms, horizon_ms, offsets, transactions)
+        aggregates = self._open.aggregates
+        accepted = add_records(rules, self._watermark, aggregates, now_ms, horizon_ms, offsets, transactions)
+        if rules.detail.any:
+            add_detail(
+                rules.detail,
+                aggregates,
+                now_ms=now_ms,
+                offsets=offsets,
+                transactions=transactions,
+                set_aside=accepted.set_aside,
+            )
+        return accepted
 
     def tick(self, now_ms: WallTimeMs) -> None:
         """Close the open window if ``now_ms`` is outside it."""
@@ -64,7 +80,7 @@ class ProcessingClock:
         done, self._open = self._open, None
         watermark_ms = self._watermark.value_ms
         if done is not None and done.aggregates and watermark_ms is not None:  # otherwise all records were set aside
-            self.closed.append(UnjudgedWindow(ClockName.PROCESSING, done.window, watermark_ms, done.aggregates))
+            self.closed.append(WindowClosed(ClockName.PROCESSING, done.window, watermark_ms, done.aggregates))
 
     def progress(self, next_offset: Offset) -> Progress:
         """Recovery starts at ``next_offset``: no window is open."""

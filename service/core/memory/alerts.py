@@ -1,0 +1,128 @@
+"""What an alert says, before it is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from service.core.detectors import NOTHING, Finding, KeyWindow, Of, Silence
+from service.core.model import EventTimeMs, Offset
+from service.core.money import number_text
+
+
+class Facts(msgspec.Struct, array_like=True, gc=False):
+    """The window of an alert, and the finding. Numbers are texts as JSON writes them; times are epoch milliseconds.
+
+    An open episode keeps those of its last anomaly, so this is part of what the state topic holds.
+    """
+
+    timestamp: EventTimeMs | None
+    amount: str
+    watermark: EventTimeMs | None
+    count: int
+    late_count: int
+    max_timestamp: EventTimeMs | None
+    start_ms: int
+    end_ms: int
+    clock: str
+    first_offset: Offset | None
+    last_offset: Offset | None
+    limit: str
+    of: Of
+    value: str | None
+    """What the detector looked at; None stands for the sum."""
+    fields: Mapping[str, Any]
+
+
+def facts_of(window: KeyWindow, clock: str, of: Of, finding: Finding) -> Facts:
+    """The facts of an anomaly in a window; ``clock`` is the name of the windows' clock."""
+    limit, value = finding.limit, finding.value
+    shown = None if of is Of.SUM or value is None else number_text(value)
+    return _facts(window, clock, number_text(limit), of, shown, finding.fields)
+
+
+def facts_without_finding(window: KeyWindow, clock: str, of: Of, value: Decimal | float, limit: str) -> Facts:
+    """The facts of a window in which an episode ends; ``limit`` is that of the episode's last anomaly."""
+    return _facts(window, clock, limit, of, None if of is Of.SUM else number_text(value), NOTHING)
+
+
+def _facts(  # noqa: PLR0917 - the fields in their order
+    window: KeyWindow, clock: str, limit: str, of: Of, value: str | None, fields: Mapping[str, Any]
+) -> Facts:
+    aggregate, span = window.aggregate, window.window
+    return Facts(
+        aggregate.timestamp,
+        aggregate.text() or number_text(aggregate.value()),
+        window.watermark_ms,
+        aggregate.count,
+        aggregate.late_count,
+        aggregate.max_timestamp,
+        span.start_ms,
+        span.end_ms,
+        clock,
+        aggregate.first_offset,
+        aggregate.last_offset,
+        limit,
+        of,
+        value,
+        fields,
+    )
+
+
+def facts_of_silence(silence: Silence, watermark_ms: EventTimeMs | None) -> Facts:
+    """The facts of a silence; its window begins with the last event and is ``after_ms`` long."""
+    return Facts(
+        silence.event_ms,
+        "0.0",
+        watermark_ms,
+        0,
+        0,
+        silence.event_ms,
+        silence.start_ms,
+        silence.start_ms + silence.after_ms,
+        silence.clock,
+        silence.offset,
+        silence.offset,
+        str(silence.after_ms),
+        Of.SUM,
+        None,
+        NOTHING,
+    )
+
+
+class Alert(msgspec.Struct, gc=False):
+    """An alert: what is written to the topic of alerts, or of shadow alerts."""
+
+    alert_id: str
+    detector: str
+    shadow: bool
+    transaction_id: str
+    facts: Facts
+    status: str | None = None
+    """``open`` or ``resolved`` where the detector reports episodes."""
+    episode_id: str | None = None
+    windows: int | None = None
+    """How many windows of a resolved episode were anomalous."""
+    peak: str | None = None
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What the detectors found in the windows of one partition that one txn commits."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    changes: list[tuple[str, str, bytes | None]] = field(default_factory=list)
+    """Detector, key and new state of all that changes; None: the state is forgotten."""
+    anomalies: Counter[str] = field(default_factory=Counter)
+    """How many anomalies each active detector found, those of open episodes included."""
+    shadow_anomalies: Counter[str] = field(default_factory=Counter)
+    """The same for shadow detectors."""
+
+    def count(self, detector: str, *, shadow: bool) -> None:
+        """Count an anomaly."""
+        (self.shadow_anomalies if shadow else self.anomalies)[detector] += 1

@@ -1,0 +1,155 @@
+"""What the detectors remember of one partition's keys, and what they find in its closed windows.
+
+States change in two steps. judge() stages what the windows change; committed() makes it the state, and dropped()
+forgets it. So a txn that is aborted leaves nothing to undo, and a detector judges only what is being written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from service.core.detectors import DAY_MS, ConfiguredDetector, KeyWindow
+from service.core.memory.alerts import Alert, Judgement, facts_of
+from service.core.memory.episodes import resolved
+from service.core.memory.failure import DetectorError
+from service.core.memory.identity import alert_id
+from service.core.memory.silences import WallSilences
+from service.core.memory.states import any_entry
+from service.core.memory.table import Place, Table
+from service.core.model import Aggregate, ClockName, EventTimeMs, WindowClosed
+
+Why = tuple[str, str]
+"""A detector, and why states of it are not kept: it was ``removed`` or ``changed``, or the keys have ``moved``."""
+OpenAggregate = Callable[[str], Aggregate | None]
+"""Returns a key's newest aggregate among the open windows; None where it has none."""
+
+
+def _never(_: str) -> bool:
+    return False
+
+
+def keeps_state(configured: ConfiguredDetector) -> bool:
+    """Whether something is remembered of each key."""
+    return configured.detector.state_type is not None or configured.resolve_after > 0
+
+
+class Memory:
+    """The detectors' states for one partition. It outlives a rewind, and goes away with the partition."""
+
+    def __init__(
+        self,
+        detectors: Sequence[ConfiguredDetector],
+        place: Place,
+        *,
+        forget_after_ms: int = 30 * DAY_MS,
+        partitions: int | None = None,
+    ) -> None:
+        """Remember nothing yet; a key without an event for ``forget_after_ms`` is forgotten."""
+        self._place = place
+        self.partitions: Final = partitions
+        """How many partitions the input had; None where nothing is remembered."""
+        self._plain = [one for one in detectors if not keeps_state(one)]
+        self._tables = {one.name: Table(one, place, forget_after_ms) for one in detectors if keeps_state(one)}
+        by_wall = [one for one in self._tables.values() if one.silence is not None and one.silence.clock == "wall"]
+        self.silences: Final = WallSilences(by_wall)
+        self._removed: list[tuple[str, str, Alert | None]] = []
+        """Detector, key, and the end of its episode, for each state that has to go although no window closes."""
+
+    @property
+    def keys(self) -> int:
+        """How many states there are, counted for each detector."""
+        return sum(len(table.states) for table in self._tables.values())
+
+    @property
+    def open_episodes(self) -> dict[str, int]:
+        """How many episodes are open, by detector."""
+        tables = self._tables.items()
+        return {name: len(one.states.open_episodes) for name, one in tables if one.configured.resolve_after}
+
+    @property
+    def has_due(self) -> bool:
+        """Whether something has to be written although no window has closed."""
+        return bool(self._removed) or (self.silences.any and self.silences.has_due)
+
+    def restore(self, states: Mapping[str, Mapping[str, bytes]], moved: Callable[[str], bool] = _never) -> Counter[Why]:
+        """Keep states that were committed, by detector and key; returns how many are not kept, and why.
+
+        The next txn removes those from the state topic, and ends their episodes. ``moved`` returns whether a key's
+        records go to another partition now.
+
+        Raises:
+            UnknownStateError: another version has written a state, or it is damaged.
+        """
+        why: Counter[Why] = Counter()
+        for name, found in states.items():
+            table = self._tables.get(name)
+            here = {key: packed for key, packed in found.items() if not moved(key)}
+            gone = [(key, packed) for key, packed in found.items() if key not in here]
+            why[name, "moved"] += len(gone)
+            refused = list(here.items()) if table is None else table.restore(here.items())
+            why[name, "removed" if table is None else "changed"] += len(refused)
+            for key, packed in gone + refused:
+                episode = any_entry(packed).episode
+                self._removed.append((name, key, None if episode is None else resolved(episode, name, key)))
+        return +why
+
+    # ---- one txn --------------------------------------------------------------------------------------------
+
+    def judge(
+        self, closed: Iterable[WindowClosed], watermark_ms: EventTimeMs | None, open_aggregate: OpenAggregate
+    ) -> Judgement:
+        """Judge closed windows, earliest end first, and stage what they change; ``watermark_ms`` is the present one.
+
+        Raises:
+            DetectorError: a detector raised an exception.
+        """
+        found = Judgement()
+        for name, key, end in self._removed:
+            found.changes.append((name, key, None))
+            if end is not None:
+                found.alerts.append(end)
+        for one in sorted(closed, key=lambda one: one.window.end_ms):
+            aggregates = one.aggregates.items()
+            windows = [KeyWindow(key, aggregate, one.window, one.watermark_ms) for key, aggregate in aggregates]
+            for configured in self._plain:
+                self._judge_plain(configured, windows, one.clock, found)
+            for table in self._tables.values():
+                table.fold(windows, one.clock, found)
+                table.expire(one, found)
+        if self.silences.any:
+            self.silences.report(watermark_ms, open_aggregate, found)
+        for name, table in self._tables.items():
+            found.changes += [(name, key, packed) for key, packed in table.states.staged.items()]
+        return found
+
+    def _judge_plain(
+        self, configured: ConfiguredDetector, windows: Sequence[KeyWindow], clock: ClockName, found: Judgement
+    ) -> None:
+        judge, place, name = configured.detector.judge, self._place, configured.name
+        for window in windows:
+            try:
+                _, finding = judge(None, window)
+            except Exception as error:  # a detector may be somebody's own code, and raise anything
+                raise DetectorError.about(name, window, error) from error
+            if finding is None:
+                continue
+            found.count(name, shadow=configured.shadow)
+            span, key = window.window, window.transaction_id
+            offset = window.aggregate.first_offset
+            identity = alert_id(place.topic, place.partition, key, span.start_ms, span.end_ms, name, offset)
+            facts = facts_of(window, clock, configured.of, finding)
+            found.alerts.append(Alert(identity, name, configured.shadow, key, facts))
+
+    def committed(self) -> None:
+        """Make what was staged the state."""
+        self._removed = []
+        for table in self._tables.values():
+            table.committed()
+
+    def dropped(self) -> None:
+        """Forget what was staged; the partition is read again from its committed offset."""
+        for table in self._tables.values():
+            table.dropped()
+        self.silences.begin()

@@ -1,0 +1,247 @@
+"""One detector's part in a partition: it folds closed windows, reports findings and episodes, and forgets keys.
+
+What ends without a record (an episode, a silence, a state) is judged whenever a window of the partition closes, after
+the keys of that window. docs/decisions/time.md, "Deadlines are judged when a window closes".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from service.core.detectors import ConfiguredDetector, Finding, KeyWindow
+from service.core.detectors.inactivity import Inactivity
+from service.core.detectors.looked_at import value_of
+from service.core.memory.alerts import Alert, Facts, Judgement, facts_of, facts_of_silence, facts_without_finding
+from service.core.memory.deadlines import Deadlines
+from service.core.memory.episodes import Episode, continued, opened, quieter, resolved
+from service.core.memory.failure import DetectorError
+from service.core.memory.identity import alert_id
+from service.core.memory.states import Entry, States
+from service.core.model import ClockName, EventTimeMs, Partition, WindowClosed
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The input partition whose keys these are."""
+
+    topic: str
+    partition: Partition
+
+
+class Table:
+    """The states of one detector for the keys of one partition, and what it finds there."""
+
+    def __init__(self, configured: ConfiguredDetector, place: Place, forget_after_ms: int) -> None:
+        """Remember nothing yet; a key without an event for ``forget_after_ms`` is forgotten."""
+        self.configured: Final = configured
+        self.place: Final = place
+        detector = configured.detector
+        self.states: Final = States(detector.state_type, detector.state_kind)
+        self.silence: Final = detector if isinstance(detector, Inactivity) else None
+        self._forget_after_ms = forget_after_ms
+        self._to_forget = Deadlines()
+        self._to_resolve = Deadlines()
+        self._silences = Deadlines()
+
+    # ---- windows --------------------------------------------------------------------------------------------
+
+    def fold(self, windows: Sequence[KeyWindow], clock: ClockName, found: Judgement) -> None:
+        """Fold the keys of one closed window into their states."""
+        if not windows:
+            return
+        window = windows[0]
+        try:
+            detector = self.configured.detector
+            judge = self._in_one_call(windows) if hasattr(detector, "judge_all") else detector.judge
+            for window in windows:
+                entry = self.states.get(window.transaction_id)
+                state, finding = judge(None if entry is None else entry.state, window)
+                episode = None if entry is None else entry.episode
+                if finding is not None or episode is not None:
+                    episode = self._report(window, clock, finding, episode, found)
+                self._remember(window, entry, state, episode)
+        except Exception as error:  # a detector may be somebody's own code, and raise anything
+            raise DetectorError.about(self.configured.name, window, error) from error
+
+    def _in_one_call(self, windows: Sequence[KeyWindow]) -> Callable[[Any, KeyWindow], tuple[Any, Finding | None]]:
+        """Let a BatchDetector judge all windows; returns a function that gives out the results one by one."""
+        detector = self.configured.detector
+        entries = [self.states.get(window.transaction_id) for window in windows]
+        prepared = [
+            detector.prepare(None if entry is None else entry.state, window)
+            for entry, window in zip(entries, windows, strict=True)
+        ]
+        findings = detector.judge_all([row for _, row in prepared])
+        results = iter([(state, finding) for (state, _), finding in zip(prepared, findings, strict=True)])
+        return lambda _state, _window: next(results)
+
+    def _remember(self, window: KeyWindow, entry: Entry[Any] | None, state: Any, episode: Episode | None) -> None:  # noqa: ANN401
+        key, seen_ms = window.transaction_id, window.aggregate.max_timestamp
+        if entry is not None:
+            seen_ms = max(seen_ms, EventTimeMs(entry.seen_ms))
+        if state is None and episode is None:
+            self.states.forget(key)
+            return
+        self.states.put(key, seen_ms, state, episode)
+        if entry is None:
+            self._to_forget.add(seen_ms + self._forget_after_ms, key)
+        if self.silence is not None and self.silence.arms(None if entry is None else entry.state, state):
+            self._silences.add(self.silence.deadline_ms(state), key)
+
+    # ---- findings -------------------------------------------------------------------------------------------
+
+    def _report(
+        self, window: KeyWindow, clock: ClockName, finding: Finding | None, episode: Episode | None, found: Judgement
+    ) -> Episode | None:
+        """Report a finding, or a window without one during an episode; returns the episode that is open then."""
+        configured, key = self.configured, window.transaction_id
+        if finding is None:
+            return None if episode is None else self._quiet(window, clock, episode, found)
+        found.count(configured.name, shadow=configured.shadow)
+        facts = facts_of(window, clock, configured.of, finding)
+        value = window.aggregate.value() if finding.value is None else finding.value
+        if episode is not None:
+            return continued(episode, configured, facts, finding, value)
+        alert = self.alert(key, facts)
+        found.alerts.append(alert)
+        if not configured.resolve_after:
+            return None
+        episode = opened(alert, finding, value)
+        self._to_resolve.add(episode.last.end_ms + configured.resolve_after_ms, key)
+        return episode
+
+    def _quiet(self, window: KeyWindow, clock: ClockName, episode: Episode, found: Judgement) -> Episode | None:
+        configured = self.configured
+        episode = quieter(episode)
+        if episode.quiet < configured.resolve_after:
+            return episode
+        value = value_of(configured.of, window.aggregate)
+        facts = facts_without_finding(window, clock, configured.of, value, episode.last.limit)
+        found.alerts.append(resolved(episode, configured.name, window.transaction_id, facts))
+        return None
+
+    def alert(self, key: str, facts: Facts) -> Alert:
+        """The alert about this key."""
+        place, name = self.place, self.configured.name
+        identity = alert_id(place.topic, place.partition, key, facts.start_ms, facts.end_ms, name, facts.first_offset)
+        return Alert(identity, name, self.configured.shadow, key, facts)
+
+    # ---- what ends without a record -------------------------------------------------------------------------
+
+    def expire(self, closed: WindowClosed, found: Judgement) -> None:
+        """Report silences by event time, end episodes and forget keys, as of this window's close."""
+        watermark_ms = closed.watermark_ms
+        silence_ms = closed.window.end_ms if closed.clock is ClockName.EVENT else watermark_ms
+        if self.silence is not None and self.silence.clock == "event":
+            self.expire_silences(silence_ms, self.silence.deadline_ms, watermark_ms, found)
+        for key in self._to_resolve.take(watermark_ms):
+            self._resolve_if_over(key, watermark_ms, found)
+        for key in self._to_forget.take(watermark_ms):
+            self._forget_if_old(key, watermark_ms, found)
+
+    def expire_silences(
+        self,
+        to_ms: int,
+        deadline_of: Callable[[Any], int],
+        watermark_ms: EventTimeMs | None,
+        found: Judgement,
+        open_event: Callable[[str], Any] = lambda _: None,
+    ) -> None:
+        """Report each key whose deadline is not later than ``to_ms``.
+
+        ``deadline_of`` returns the deadline by a state. ``open_event`` returns a key's state by the open windows.
+        """
+        assert self.silence is not None  # noqa: S101 - only such a table has these deadlines
+        for key in self._silences.take(to_ms):
+            entry = self.states.get(key)
+            if entry is None or entry.state.reported:
+                continue
+            last = open_event(key) or entry.state
+            deadline_ms = deadline_of(last)
+            if deadline_ms > to_ms:
+                self._silences.add(deadline_ms, key)
+                continue
+            state, silence = self.silence.silent(last)
+            found.count(self.configured.name, shadow=self.configured.shadow)
+            found.alerts.append(self.alert(key, facts_of_silence(silence, watermark_ms)))
+            self.states.put(key, entry.seen_ms, state, None)
+
+    def has_silence(self, to_ms: int, budget: int, deadline_of: Callable[[Any], int]) -> bool:
+        """Whether a key's deadline is not later than ``to_ms``, as far as ``budget`` keys show; for expire_silences().
+
+        Nothing may be staged.
+        """
+
+        def deadline(key: str) -> int | None:
+            entry = self.states.get(key)
+            return None if entry is None or entry.state.reported else deadline_of(entry.state)
+
+        return self._silences.is_due(to_ms, budget, deadline)
+
+    def _resolve_if_over(self, key: str, watermark_ms: EventTimeMs, found: Judgement) -> None:
+        entry = self.states.get(key)
+        if entry is None or entry.episode is None:
+            return
+        ends_ms = entry.episode.last.end_ms + self.configured.resolve_after_ms
+        if ends_ms > watermark_ms:
+            self._to_resolve.add(ends_ms, key)
+            return
+        found.alerts.append(resolved(entry.episode, self.configured.name, key))
+        if entry.state is None:
+            self.states.forget(key)
+        else:
+            self.states.put(key, entry.seen_ms, entry.state, None)
+
+    def _forget_if_old(self, key: str, watermark_ms: EventTimeMs, found: Judgement) -> None:
+        entry = self.states.get(key)
+        if entry is None:
+            return
+        forget_ms = entry.seen_ms + self._forget_after_ms
+        if forget_ms > watermark_ms:
+            self._to_forget.add(forget_ms, key)
+            return
+        if entry.episode is not None:
+            found.alerts.append(resolved(entry.episode, self.configured.name, key))
+        self.states.forget(key)
+
+    # ---- what is restored -----------------------------------------------------------------------------------
+
+    def restore(self, states: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+        """Keep states that were committed; returns those of another kind, which are not kept.
+
+        Raises:
+            UnknownStateError: another version has written a state, or it is damaged.
+        """
+        to_forget, to_resolve, silences = [], [], []
+        refused = []
+        for key, packed in states:
+            entry = self.states.restore(key, packed)
+            if entry is None:
+                refused.append((key, packed))
+                continue
+            if self.silence is None or self.silence.scope == "key":
+                to_forget.append((entry.seen_ms + self._forget_after_ms, key))
+                if self.silence is not None and not entry.state.reported:
+                    silences.append((self.silence.deadline_ms(entry.state), key))
+            if entry.episode is not None:
+                to_resolve.append((entry.episode.last.end_ms + self.configured.resolve_after_ms, key))
+        self._to_forget.restore(to_forget)
+        self._to_resolve.restore(to_resolve)
+        self._silences.restore(silences)
+        return refused
+
+    # ---- the txn --------------------------------------------------------------------------------------------
+
+    def committed(self) -> None:
+        """Make what was staged the state."""
+        self.states.committed()
+        for deadlines in (self._to_forget, self._to_resolve, self._silences):
+            deadlines.committed()
+
+    def dropped(self) -> None:
+        """Forget what was staged."""
+        self.states.dropped()
+        for deadlines in (self._to_forget, self._to_resolve, self._silences):
+            deadlines.dropped()
