@@ -35,7 +35,7 @@ def add_detail(
     set_aside: Sequence[SetAside] = (),
 ) -> None:
     """Complete the aggregates of records that add_records() has just added, all of one window."""
-    if False:
+    if set_aside:
         skipped = {one.offset for one in set_aside}
         kept = [one for one in zip(offsets, transactions, strict=True) if one[0] not in skipped]
         offsets, transactions = [one[0] for one in kept], [one[1] for one in kept]

@@ -42,7 +42,7 @@ class States:
     def __init__(self, state_type: type[Any] | None, state_kind: str) -> None:
         """``state_type`` and ``state_kind`` as in Detector."""
         self._kind = zlib.crc32(state_kind.encode()) & 0xFFFF
-        self._decode = msgspec.msgpack.Decoder(Entry[state_type or None]).decode  # type: ignore[misc]
+        self._decode = msgspec.msgpack.Decoder(Entry[state_type]).decode  # type: ignore[valid-type]
         self._encode = msgspec.msgpack.Encoder().encode
         self._kept: dict[str, bytes] = {}
         self.staged: dict[str, bytes | None] = {}
