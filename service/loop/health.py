@@ -87,6 +87,10 @@ class Health:
         self._check_progress(now_ms, tasks, lags)
         self._post(now_ms, tasks, lags)
 
+    def states_restored(self, seconds: float) -> None:
+        """Note how long it took to read detectors' states back."""
+        self._board.state_restore_s = seconds
+
     def _report_restore(self, now_ms: WallTimeMs) -> None:
         """Log now and then how far the detectors' states are read back."""
         progress = self._probe.restore

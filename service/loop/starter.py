@@ -27,7 +27,7 @@ WHY_RESET: Final = {
 WHY_REMOVED: Final = {
     "removed": "there is no such detector in the settings any more, or it keeps no state",
     "changed": "the detector's settings have changed so that its states mean something else: it begins without them",
-    "moved": "the input has more partitions, and Kafka's default partitioner sends these ids to others: they begin there",
+    "moved": "the input has more partitions, and these ids go to others now, where they begin without a state",
 }
 
 
@@ -116,7 +116,7 @@ class PartitionStarter:
         return task
 
     def _report_restored(self, partition: Partition, restored: RestoredMemory) -> None:
-        self._metrics.state_restore.set(restored.seconds)
+        self._health.states_restored(restored.seconds)
         self._log.info(
             "states_restored",
             partition=partition,

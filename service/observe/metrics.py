@@ -20,7 +20,7 @@ THROTTLE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 class Metrics:
     """Every metric of the service. A partition's gauges end with its assignment; counters stay."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - tests and bootstrap name the optional ones
         self,
         registry: CollectorRegistry,
         board: StatusBoard,
@@ -56,11 +56,6 @@ class Metrics:
         )
         for name, shadow in detectors.items():
             (self.shadow_anomalies if shadow else self.anomalies).labels(name)
-        self.state_restore = Gauge(
-            "txwatch_state_restore_seconds",
-            "How long it took to read the detectors' states back, when partitions last started",
-            registry=registry,
-        )
         self.alert_latency = Histogram(
             "txwatch_alert_latency_seconds",
             "From a window's end to its alerts committed",
@@ -151,6 +146,12 @@ class _Gauges(Collector):
             if partition.state_keys is not None:
                 states.add_metric(labels, partition.state_keys)
         yield from (watermark, idle, lag, keys, blocked, states, episodes)
+        if self._board.state_restore_s is not None:
+            yield GaugeMetricFamily(
+                "txwatch_state_restore_seconds",
+                "How long it took to read the detectors' states back, when partitions last started",
+                value=self._board.state_restore_s,
+            )
         if status.watermark is not None:
             yield GaugeMetricFamily(
                 "txwatch_watermark_min_timestamp_seconds",

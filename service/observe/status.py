@@ -56,6 +56,8 @@ class StatusBoard:
         self._monotonic_s = monotonic_s
         self._beat_s = monotonic_s()
         self.status = Status(not_ready="starting")
+        self.state_restore_s: float | None = None
+        """How long the last restore of detectors' states took; None where there was none."""
         self.throttled: Callable[[], str | None] = lambda: None
         """Returns which clients a broker throttles; None while there are none."""
 

@@ -107,7 +107,9 @@ def test_a_window_of_floats_has_float_extremes() -> None:
 
 
 def test_a_record_below_the_closed_windows_of_append_time_counts_in_the_open_one() -> None:
-    task = PartitionTask(rules(clock=ClockName.INGESTION, detail=BOTH), WallTimeMs(T0), Progress(Offset(0), None), Memory((), PLACE))
+    task = PartitionTask(
+        rules(clock=ClockName.INGESTION, detail=BOTH), WallTimeMs(T0), Progress(Offset(0), None), Memory((), PLACE)
+    )
     times = [WallTimeMs(T0), WallTimeMs(T0 + 10_000), WallTimeMs(T0 + 1)]
     records = [tx(0, 1.0), tx(1, 2.0), tx(2, 9.0)]
     task.accept(WallTimeMs(T0 + 10_001), [Offset(0), Offset(1), Offset(2)], records, lambda: times)
@@ -129,7 +131,9 @@ def test_a_record_below_the_closed_windows_of_append_time_counts_in_the_open_one
 def test_an_aggregate_holds_what_is_asked_for_and_says_so_of_the_rest(
     clock: ClockName, wanted: AggregateDetail, there: tuple[str, ...], missing: tuple[str, ...]
 ) -> None:
-    task = PartitionTask(rules(clock=clock, detail=wanted), WallTimeMs(T0), Progress(Offset(0), None), Memory((), PLACE))
+    task = PartitionTask(
+        rules(clock=clock, detail=wanted), WallTimeMs(T0), Progress(Offset(0), None), Memory((), PLACE)
+    )
     task.accept(WallTimeMs(T0), [Offset(0)], [tx(0)], lambda: [WallTimeMs(T0)])
     task._clock.close_open()
     (closed,) = task.take_closed()

@@ -79,6 +79,7 @@ def used() -> Shown:
     """Metrics that all have a sample."""
     shown = Shown(replace(partition(), state_keys=5))
     shown.board.status = replace(shown.board.status, open_episodes={"high": 2})
+    shown.board.state_restore_s = 0.5
     shown.metrics.shadow_anomalies.labels("trial").inc()
     shown.metrics.records.labels("transactions", "0").inc(5)
     shown.metrics.late.labels("transactions", "0").inc()

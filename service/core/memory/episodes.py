@@ -60,7 +60,7 @@ def quieter(episode: Episode) -> Episode:
 
 
 def resolved(episode: Episode, detector: str, transaction_id: str, facts: Facts | None = None) -> Alert:
-    """The alert that ends the episode; ``facts`` are those of the window that ends it, or None without such a window."""
+    """The alert that ends the episode; ``facts`` are those of the window that ends it; None: no window does."""
     return Alert(
         resolved_id(episode.id),
         detector,
