@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-from service.core.detectors import Detector
 from service.core.model import ClockName, LatePolicy, ReadAhead
 
 COMMIT_WITHIN_MS: Final = 10_000
@@ -27,7 +26,7 @@ class TaskRules:
     """How far the broker's clock may be behind ours: ``ingestion`` waits this time after a window's end."""
     flush_after_ms: int
     """``event`` closes all windows of a partition that is caught up and silent for this time; 0 turns that off."""
-    detectors: tuple[Detector, ...]
+    detectors: tuple[Any, ...]
 
     @property
     def commit_within_ms(self) -> int:
