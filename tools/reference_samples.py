@@ -38,7 +38,7 @@ SOURCE: Final = Source("transactions", Partition(0))
 
 def alert() -> OutRecord:
     """The first alert of the example."""
-    aggregate = Aggregate(TIME, Offset(0))
+    aggregate = Aggregate(TIME, Offset(0), TIME, Offset(0))
     for amount in (3200.0, 6000.0, 2500.0):
         aggregate.add(amount)
     aggregate.count, aggregate.last_offset, aggregate.max_timestamp = 3, Offset(2), EventTimeMs(TIME + 9_000)

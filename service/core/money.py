@@ -12,6 +12,8 @@ from __future__ import annotations
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_FLOOR, Context, Decimal
 from typing import Final
 
+import msgspec
+
 SCALE: Final = 10_000.0
 ROUND: Final = 1.5 * 2**52
 """Adding and then subtracting it rounds a float below 2**51 to the nearest whole number."""
@@ -28,15 +30,11 @@ _ZERO: Final = Decimal(0)
 _SCALE: Final = Decimal(int(SCALE))
 
 
-class Total:
+class Total(msgspec.Struct, kw_only=True, eq=False, gc=False):
     """A running sum: ``units`` ten-thousandths plus ``rest``, which is exact."""
 
-    __slots__ = ("rest", "units")
-
-    def __init__(self) -> None:
-        """Start at zero."""
-        self.units = 0.0
-        self.rest = _ZERO
+    units: float = 0.0
+    rest: Decimal = _ZERO
 
     def add(self, amount: float | Decimal) -> None:
         """Add any amount exactly. The hot loops (add_records and EventClock.accept) do the common case inline."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from service.core.model import ClockName, LatePolicy, ReadAhead
+from service.core.detectors import Detector
+from service.core.model import NO_DETAIL, AggregateDetail, ClockName, LatePolicy, ReadAhead
 
 COMMIT_WITHIN_MS: Final = 10_000
 """The longest time between commits under the clocks that commit while windows are open."""
@@ -26,7 +27,9 @@ class TaskRules:
     """How far the broker's clock may be behind ours: ``ingestion`` waits this time after a window's end."""
     flush_after_ms: int
     """``event`` closes all windows of a partition that is caught up and silent for this time; 0 turns that off."""
-    detectors: tuple[Any, ...]
+    detectors: tuple[Detector[Any], ...]
+    detail: AggregateDetail = NO_DETAIL
+    """What aggregates hold besides sum, count and places."""
 
     @property
     def commit_within_ms(self) -> int:

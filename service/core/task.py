@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 from service.core.clocks import AppendTimes, UnjudgedWindow, WindowClock
 from service.core.clocks.by_name import clock_for
-from service.core.model import Accepted, EventTimeMs, Offset, Progress, Transaction, WallTimeMs, WindowClosed
+from service.core.detectors import KeyWindow
+from service.core.model import Accepted, Anomaly, EventTimeMs, Offset, Progress, Transaction, WallTimeMs, WindowClosed
 from service.core.rules import TaskRules
 from service.core.watermark import BoundedOutOfOrderness, Idleness
 
@@ -143,12 +145,13 @@ class PartitionTask:
         return [self._judged(one) for one in closed]
 
     def _judged(self, window: UnjudgedWindow) -> WindowClosed:
-        anomalies = [
-            anomaly
-            for transaction_id, aggregate in window.aggregates.items()
-            for detector in self._rules.detectors
-            if (anomaly := detector.judge(transaction_id, aggregate)) is not None
-        ]
+        anomalies = []
+        for transaction_id, aggregate in window.aggregates.items():
+            one = KeyWindow(transaction_id, aggregate, window.window, window.watermark_ms)
+            for detector in self._rules.detectors:
+                _, finding = detector.judge(None, one)
+                if finding is not None:
+                    anomalies.append(Anomaly("threshold", transaction_id, Decimal(finding.limit)))
         return WindowClosed(window.clock, window.window, window.watermark_ms, window.aggregates, anomalies)
 
     def progress(self) -> Progress:

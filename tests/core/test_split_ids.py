@@ -18,7 +18,8 @@ Closed = tuple[Partition, WindowClosed]
 
 def closed(partition: int, ids: Iterable[str], offset: int = 0) -> Closed:
     """A window of these ids, whose first records are at ``offset`` and after it."""
-    aggregates = {one: Aggregate(EventTimeMs(0), Offset(offset + n)) for n, one in enumerate(ids)}
+    time_ms = EventTimeMs(0)
+    aggregates = {one: Aggregate(time_ms, Offset(offset + n), time_ms, Offset(offset + n)) for n, one in enumerate(ids)}
     return Partition(partition), WindowClosed(
         ClockName.PROCESSING, TumblingWindow(0, 1), EventTimeMs(0), aggregates, []
     )

@@ -36,7 +36,7 @@ NOW_MS = WallTimeMs(START + 10_004)
 
 def aggregate_of(*amounts: float | Decimal, offset: int = 3, late: int = 0) -> Aggregate:
     """An aggregate of these amounts at consecutive offsets, all at the window's start."""
-    aggregate = Aggregate(EventTimeMs(START), Offset(offset))
+    aggregate = Aggregate(EventTimeMs(START), Offset(offset), EventTimeMs(START), Offset(offset))
     for amount in amounts:
         aggregate.add(amount)
     aggregate.count = len(amounts)

@@ -61,7 +61,7 @@ def add_records(  # noqa: C901, PLR0917 - one loop on purpose, see below
             else:
                 aggregate.add(amount)
         except KeyError:
-            aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset)
+            aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset, event_ms, offset)
             aggregate.add(amount)
         except TypeError:  # a Decimal, from a record with more digits than a float keeps
             aggregate.add(amount)

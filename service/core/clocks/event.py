@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from service.core.clocks import AppendTimes, UnjudgedWindow
 from service.core.clocks.add_records import below_watermark, too_far_ahead
+from service.core.clocks.detail import add_detail_by_event_time
 from service.core.clocks.horizon import Horizon
 from service.core.clocks.open_windows import OpenWindows
 from service.core.model import (
@@ -61,6 +62,7 @@ class EventClock:
         if not transactions:
             return Accepted(0, [])
         windows, watermark, horizon, flushed_to_ms = self._windows, self._watermark, self._horizon, self._flushed_to_ms
+        closed_before = len(self.closed)
         lateness_ms, newest_ms = watermark.lateness_ms, watermark.newest_ms
         watermark_ms = newest_ms - lateness_ms
         sure_ms = horizon.sure_ms(offsets[0], now_ms)
@@ -112,7 +114,7 @@ class EventClock:
                 else:
                     aggregate.add(amount)
             except KeyError:
-                aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset)
+                aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset, event_ms, offset)
                 aggregate.add(amount)
             except TypeError:  # a Decimal, from a record with more digits than a float keeps
                 aggregate.add(amount)
@@ -126,6 +128,17 @@ class EventClock:
         for aggregate in late_ones:
             aggregate.late_count += 1
         watermark.newest_ms = newest_ms
+        if self._rules.detail.any:
+            add_detail_by_event_time(
+                self._rules.detail,
+                windows,
+                closed=self.closed[closed_before:],
+                still_open=self._open,
+                now_ms=now_ms,
+                offsets=offsets,
+                transactions=transactions,
+                set_aside=set_aside,
+            )
         return Accepted(late_total, set_aside)
 
     def _close(self, watermark_ms: EventTimeMs, to_ms: int) -> None:

@@ -7,8 +7,10 @@ from operator import attrgetter
 
 from service.core.clocks import AppendTimes, OpenWindow, UnjudgedWindow
 from service.core.clocks.add_records import NO_HORIZON, add_records, too_far_ahead
+from service.core.clocks.detail import add_detail
 from service.core.model import (
     Accepted,
+    Aggregate,
     ClockName,
     LatePolicy,
     Offset,
@@ -71,19 +73,32 @@ class IngestionClock:
             else:
                 window = self._window_of(time_ms, offsets[begin])
                 end = _run_end(times, begin, window.window.end_ms, self._closed_to_ms)
-                found = add_records(
-                    rules,
-                    self._watermark,
-                    window.aggregates,
-                    now_ms,
-                    NO_HORIZON,
-                    offsets[begin:end],
-                    transactions[begin:end],
-                )
+                found = self._add(window.aggregates, now_ms, offsets[begin:end], transactions[begin:end])
             late += found.late
             set_aside += found.set_aside
             begin = end
         return Accepted(late, set_aside)
+
+    def _add(
+        self,
+        aggregates: dict[str, Aggregate],
+        now_ms: WallTimeMs,
+        offsets: Sequence[Offset],
+        transactions: Sequence[Transaction],
+    ) -> Accepted:
+        """Add records of one window."""
+        rules = self._rules
+        accepted = add_records(rules, self._watermark, aggregates, now_ms, NO_HORIZON, offsets, transactions)
+        if rules.detail.any:
+            add_detail(
+                rules.detail,
+                aggregates,
+                now_ms=now_ms,
+                offsets=offsets,
+                transactions=transactions,
+                set_aside=accepted.set_aside,
+            )
+        return accepted
 
     def _without_future(
         self,
@@ -121,7 +136,7 @@ class IngestionClock:
             why = f"append time {time_ms} is {self._closed_to_ms - time_ms} ms below the windows that are closed"
             return Accepted(1, [SetAside(offset, Reason.LATE, why)])
         aggregates = self._window_of(self._closed_to_ms, offset).aggregates
-        found = add_records(rules, watermark, aggregates, now_ms, NO_HORIZON, (offset,), (transaction,))
+        found = self._add(aggregates, now_ms, (offset,), (transaction,))
         if not found.late:
             aggregates[transaction.transaction_id].late_count += 1
         return Accepted(1, [])
