@@ -34,11 +34,12 @@ def complaint(error: ValidationError, origins: Mapping[str, Origin]) -> str:
     variable = f"{group}_{field}".upper().removesuffix("_") + ("" if field else "_*")
     origin = origins.get(variable, Origin("default", variable))
     inner = ".".join(map(str, detail["loc"][2:]))
-    message = _message(detail, field, origin)
+    message = fault_of(detail, field, origin)
     return f"{origin.where}{': ' + inner if inner else ''}: {message[0].lower()}{message[1:]}"
 
 
-def _message(detail: ErrorDetails, field: str, origin: Origin) -> str:
+def fault_of(detail: ErrorDetails, field: str, origin: Origin) -> str:
+    """What is wrong with a field's value, without the field's name."""
     value: Any = detail["input"]
     cause = detail.get("ctx", {}).get("error")
     if field.endswith("_ms") and detail["type"] in _NO_INTEGER:

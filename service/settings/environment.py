@@ -10,8 +10,9 @@ from pydantic_settings import EnvSettingsSource
 
 from service.process.environment import SUFFIX, Variable, VariableError, variable
 from service.settings.fields import SettingsError
-from service.settings.model import NAMES, Settings
+from service.settings.model import LIST_NAMES, NAMES, Settings
 from service.settings.near import misspelt, nearest
+from service.settings.tables import read_json_list
 from service.wire.client import PropertiesError, json_object
 
 # Other programs' variables with a prefix like ours: HTTP proxies, Kafka's own scripts, and the variables that
@@ -24,12 +25,13 @@ _FOREIGN: Final = re.compile(
 )
 _LINK: Final = re.compile(r"(tcp|udp|sctp)://.*")
 """The value of such a Kubernetes variable: KAFKA_PORT=tcp://10.0.0.1:9092; HTTP_PORT for a Service called http."""
-_PREFIXES: Final = tuple(f"{group.upper()}_" for group in Settings.model_fields)
-_ALL_NAMES: Final = {one for name in NAMES for one in (name, f"{name}{SUFFIX}")}
+_KNOWN: Final = (*NAMES, *LIST_NAMES)
+_PREFIXES: Final = tuple(f"{name.upper()}_" for name in Settings.model_fields)
+_ALL_NAMES: Final = {one for name in _KNOWN for one in (name, f"{name}{SUFFIX}")}
 
 
-def read_environment(environment: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], dict[str, Variable]]:
-    """The settings by group and field, and where each came from, by its name.
+def read_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Variable]]:
+    """The settings by group and field, the lists by name, and where each came from, by its variable.
 
     Raises:
         SettingsError: a name is unknown, a setting is there twice, or its file cannot be read.
@@ -37,7 +39,7 @@ def read_environment(environment: Mapping[str, str]) -> tuple[dict[str, dict[str
     environment = _without_foreign(environment)
     _refuse_unknown(environment)
     try:
-        found = {name: one for name in NAMES if (one := variable(name, environment)) is not None}
+        found = {name: one for name in _KNOWN if (one := variable(name, environment)) is not None}
     except VariableError as error:
         raise SettingsError(str(error)) from None
     if properties := found.get("KAFKA_PROPERTIES"):
@@ -45,7 +47,12 @@ def read_environment(environment: Mapping[str, str]) -> tuple[dict[str, dict[str
             json_object(properties.text)
         except PropertiesError as error:
             raise SettingsError(f"{properties.where}: {error}") from None
-    return dict(_Source(found)()), found
+    lists = {
+        name: read_json_list(found[variable].text, found[variable].where)
+        for variable, name in LIST_NAMES.items()
+        if variable in found
+    }
+    return {**_Source({name: one for name, one in found.items() if name in NAMES})(), **lists}, found
 
 
 def _without_foreign(environment: Mapping[str, str]) -> dict[str, str]:
@@ -65,7 +72,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
         meant = misspelt(name)
         if meant is None and not name.startswith(_PREFIXES):
             continue
-        meant = meant or nearest(name, NAMES)
+        meant = meant or nearest(name, _KNOWN)
         raise SettingsError(f"{name}: there is no such setting{f'; did you mean {meant}?' if meant else ''}")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -11,6 +13,7 @@ from service.wire.names import fault_of_host, fault_of_name, fault_of_text, faul
 
 LONGEST_SHOWN: Final = 100
 """Characters of a refused value that an error line shows; a longer value is not shown."""
+_DETECTOR: Final = re.compile(r"[a-z0-9-]{1,40}")
 
 
 class SettingsError(Exception):
@@ -35,12 +38,27 @@ def _refusing(fault_of: Callable[[str], str | None]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _fault_of_detector(name: str) -> str | None:
+    return None if _DETECTOR.fullmatch(name) else "is no detector's name: 1 to 40 of a-z 0-9 -"
+
+
 Name = Annotated[str, _refusing(fault_of_name)]
+DetectorName = Annotated[str, _refusing(_fault_of_detector)]
 Host = Annotated[str, _refusing(fault_of_host)]
 Servers = Annotated[str, _refusing(fault_of_text)]
 TopicName = Annotated[str, _refusing(fault_of_topic)]
 OptionalTopicName = Annotated[str, _refusing(lambda name: fault_of_topic(name) if name else None)]
 Milliseconds = Annotated[int, Field(ge=0, le=10**15)]
+SomeMilliseconds = Annotated[int, Field(ge=1, le=10**15)]
+Limit = Annotated[Decimal, Field(allow_inf_nan=False, max_digits=40, decimal_places=20)]
+
+
+def exact(number: str) -> Decimal:
+    """A number as it is written. One whose exponent Decimal cannot hold becomes NaN, which every setting refuses."""
+    try:
+        return Decimal(number)
+    except InvalidOperation:
+        return Decimal("NaN")
 
 
 class Group(BaseModel):

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from service.core.detectors import DAY_MS
 from service.core.model import ClockName, LatePolicy
-from service.settings.fields import Group, Host, Milliseconds
+from service.settings.fields import Group, Host, Limit, Milliseconds, SomeMilliseconds
 
 
 class WatermarkSettings(Group):
@@ -62,8 +63,15 @@ class LateSettings(Group):
 class DetectSettings(Group):
     """Detectors."""
 
-    limit: Annotated[Decimal, Field(allow_inf_nan=False, max_digits=40, decimal_places=20)] = Field(
-        Decimal(8000), description="a sum strictly greater than this is an anomaly"
+    limit: Limit = Field(
+        Decimal(8000),
+        description="a sum strictly greater than this is an anomaly, by the default detector. Refused with "
+        "`[[detectors]]`",
+    )
+    forget_after_ms: SomeMilliseconds = Field(
+        30 * DAY_MS,
+        description="a detector forgets a key that was silent for this long, by event time; its open episode is "
+        "resolved",
     )
 
 

@@ -83,7 +83,11 @@ class TopicsSettings(Group):
         "transactions.dead-letter", description="where rejected records go, with the reason in a header"
     )
     state: TopicName = Field(
-        "txwatch.state", description="reserved: nothing is read or written there yet. No other topic may have this name"
+        "txwatch.state",
+        description="where detectors keep their state, compacted. Used only where a detector keeps one",
+    )
+    shadow: TopicName = Field(
+        "alerts.shadow", description="where the alerts of shadow detectors are written. Used only where there is one"
     )
     create: bool = Field(default=True, description="whether missing topics are created at the start")
     partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(4, description="partitions of a topic that is created")

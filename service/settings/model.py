@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SerializeAsAny
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from service.settings.detectors import DetectorSettings
 from service.settings.groups import (
     DetectSettings,
     HttpSettings,
@@ -31,6 +32,8 @@ class Settings(BaseSettings):
     detect: DetectSettings = Field(default_factory=DetectSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
+    detectors: tuple[SerializeAsAny[DetectorSettings], ...] = ()
+    """Those of `[[detectors]]`, in their order. Without any there is the one of ``detect.limit``."""
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 - pydantic's
@@ -46,16 +49,17 @@ class Settings(BaseSettings):
         return (init_settings,)
 
 
-def _names() -> dict[str, tuple[str, str]]:
-    names = {}
-    for group, info in Settings.model_fields.items():
-        model = info.annotation
-        assert isinstance(model, type), "every group is a model"  # noqa: S101
-        assert issubclass(model, BaseModel), "every group is a model"  # noqa: S101
-        for name in model.model_fields:
-            names[f"{group}_{name}".upper()] = (group, name)
-    return names
-
-
-NAMES: Final = _names()
+GROUPS: Final[dict[str, type[BaseModel]]] = {
+    name: info.annotation
+    for name, info in Settings.model_fields.items()
+    if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+}
+"""The groups of scalars, and their models."""
+LISTS: Final = tuple(name for name in Settings.model_fields if name not in GROUPS)
+"""The lists of tables: `[[name]]` in TOML, a JSON list in the environment."""
+NAMES: Final = {
+    f"{group}_{field}".upper(): (group, field) for group, model in GROUPS.items() for field in model.model_fields
+}
 """From the environment variable to the group and the field."""
+LIST_NAMES: Final = {name.upper(): name for name in LISTS}
+"""From the environment variable to the list."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from service.process.environment import SUFFIX
-from service.settings.model import NAMES, Settings
+from service.settings.model import GROUPS, LIST_NAMES, NAMES
 
 LONG: Final = 6
 """A word with at least this many letters may differ by two edits, a shorter one by one."""
@@ -20,6 +20,7 @@ UNMISTAKABLE: Final = (
     "WATERMARK_MAX_FUTURE_MS",
     "WINDOW_INGESTION_MARGIN_MS",
     "WINDOW_EVENT_FLUSH_AFTER_MS",
+    "DETECT_FORGET_AFTER_MS",
 )
 """Settings whose field alone says what is meant. PORT, INSTANCE_ID, GROUP_ID and others may be another program's."""
 
@@ -38,10 +39,13 @@ def misspelt(variable: str) -> str | None:
     found = [
         (edits, f"{name}{suffix}") for name in UNMISTAKABLE if (edits := _edits(stem, _field(name), 1)) is not None
     ]
+    found += [
+        (edits, f"{name}{suffix}") for name in LIST_NAMES if (edits := _edits(stem, name, _most(name))) is not None
+    ]
     parts = upper.split("_")
     for end in range(1, len(parts)):
         group, field = "_".join(parts[:end]), "_".join(parts[end:])
-        for known in Settings.model_fields:
+        for known in GROUPS:
             in_group = _edits(group, known.upper(), _most(known))
             if in_group is None:
                 continue

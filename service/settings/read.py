@@ -14,8 +14,9 @@ from service.settings.complaint import Origin, complaint
 from service.settings.environment import read_environment
 from service.settings.fields import SettingsError
 from service.settings.kafka import TopicsSettings
-from service.settings.model import NAMES, Settings
+from service.settings.model import LIST_NAMES, LISTS, NAMES, Settings
 from service.settings.shown import Loaded
+from service.settings.tables import detectors_of
 from service.settings.toml import read_toml
 
 DEFAULT_FILE: Final = Path("config/service.toml")
@@ -36,23 +37,28 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None, *, ser
     toml = {} if path is None else read_toml(path)
     from_environment, variables = read_environment(os.environ if environment is None else environment)
     options = {} if servers is None else {"kafka": {"bootstrap_servers": servers}}
-    merged: dict[str, dict[str, Any]] = {}
+    merged: dict[str, Any] = {}
     for source in (toml, from_environment, options):
         for group, values in source.items():
-            merged.setdefault(group, {}).update(values)
+            merged[group] = values if group in LISTS else {**merged.get(group, {}), **values}
     origins = {
         name: Origin(f"{path}", f"{name} ({path})")
         for name, (group, field) in NAMES.items()
         if field in toml.get(group, {})
     }
+    origins |= {name: Origin(f"{path}", f"{name} ({path})") for name, key in LIST_NAMES.items() if key in toml}
     for name, one in variables.items():
         origins[name] = Origin(f"environment {one.name}", one.where, one.path is not None)
     if servers is not None:
         origins["KAFKA_BOOTSTRAP_SERVERS"] = Origin("--bootstrap-servers", "--bootstrap-servers")
     try:
-        settings = Settings.model_validate(merged)
+        settings = Settings.model_validate({name: merged[name] for name in merged if name not in LISTS})
     except ValidationError as error:
         raise SettingsError(complaint(error, origins)) from None
+    if merged.get("detectors"):
+        detectors = detectors_of(merged["detectors"], origins["DETECTORS"])
+        settings = settings.model_copy(update={"detectors": detectors})
+        _refuse_other_limit(origins)
     _refuse_shared_topics(settings.topics)
     if settings.window.clock is ClockName.EVENT and settings.late.policy is LatePolicy.INCLUDE:
         raise SettingsError(
@@ -62,9 +68,17 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None, *, ser
     return Loaded(settings, {name: origin.shown for name, origin in origins.items()})
 
 
+def _refuse_other_limit(origins: Mapping[str, Origin]) -> None:
+    if (limit := origins.get("DETECT_LIMIT")) is not None:
+        raise SettingsError(
+            f"{limit.where} and {origins['DETECTORS'].where} are both set: unset DETECT_LIMIT, and give a detector of"
+            " type threshold the limit"
+        )
+
+
 def _refuse_shared_topics(topics: TopicsSettings) -> None:
     seen: dict[str, str] = {}
-    for field in ("transactions", "alerts", "aggregates", "late", "dead_letter", "state"):
+    for field in ("transactions", "alerts", "aggregates", "late", "dead_letter", "state", "shadow"):
         name, variable = getattr(topics, field), f"TOPICS_{field}".upper()
         if name and name in seen:
             raise SettingsError(f"{seen[name]} and {variable} are both {name}: the service would read its own output")

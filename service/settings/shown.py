@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
 import tomli_w
 
-from service.settings.model import Settings
+from service.settings.detectors import DetectorSettings, ForeignSettings
+from service.settings.model import GROUPS, Settings
 
 _SECRET: Final = re.compile(
     r"pass|pasw|pwd|secret|token|credential|private|\.key|\.pem$|oauthbearer\.(config|assertion)|jaas"
 )
 MASK: Final = "********"
+_DEFAULT: Final = "default"
 
 
 def mask(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,26 +36,50 @@ class Loaded:
     def as_toml(self) -> str:
         """The effective settings as TOML, secrets masked, with the origin as a comment on each line."""
         lines = []
-        groups = self.settings.model_dump(mode="python")
-        for group, values in groups.items():
+        for group in GROUPS:
             lines.append(f"[{group}]")
-            for name, value in values.items():
+            for name, value in getattr(self.settings, group).model_dump(mode="python").items():
                 variable = f"{group}_{name}".upper()
-                origin = self._origins.get(variable, "default")
-                if value is None:
+                origin = self._origins.get(variable, _DEFAULT)
+                if variable == "DETECT_LIMIT" and self.settings.detectors:
+                    lines.append(f"# {name} is the default detector's, which [[detectors]] replaces")
+                elif value is None:
                     lines.append(f"# {name} is not set: console on a terminal, json elsewhere")
                 else:
                     lines.append(f"{_toml(name, value)}  # {origin}")
             lines.append("")
+        for one in self.settings.detectors:
+            lines += [*self._detector(one), ""]
         return "\n".join(lines)
+
+    def _detector(self, one: DetectorSettings) -> Iterator[str]:
+        origin = self._origins.get("DETECTORS", _DEFAULT)
+        yield f"[[detectors]]  # {origin}"
+        for name, value in one.model_dump(mode="python").items():
+            if name == "fields" and isinstance(one, ForeignSettings):
+                for own, inner in mask(value).items():
+                    yield f"{_key(own)} = {_value(inner)}  # {origin}"
+            elif value is not None and value != {}:
+                yield f"{name} = {_value(value)}  # {origin if name in one.model_fields_set else _DEFAULT}"
 
 
 def _toml(name: str, value: Any) -> str:  # noqa: ANN401
+    return f"{name} = {_value(mask(value) if isinstance(value, dict) else value)}"
+
+
+def _value(value: Any) -> str:  # noqa: ANN401
+    """A value of TOML on one line."""
     if isinstance(value, dict):
-        inner = ", ".join(tomli_w.dumps({key: item}).strip() for key, item in mask(value).items())
-        return f"{name} = {{{' ' + inner + ' ' if inner else ''}}}"
+        inner = ", ".join(f"{_key(name)} = {_value(item)}" for name, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, Decimal):
         value = int(value) if value == value.to_integral_value() else value
     elif isinstance(value, StrEnum):
         value = value.value
-    return tomli_w.dumps({name: value}).strip()
+    return tomli_w.dumps({"x": value}).strip().removeprefix("x = ")
+
+
+def _key(name: str) -> str:
+    return tomli_w.dumps({name: 0}).strip().removesuffix(" = 0")

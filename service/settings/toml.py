@@ -9,13 +9,13 @@ from typing import Any
 
 from service.process.environment import MOST_BYTES, SUFFIX
 from service.process.files import read_up_to
-from service.settings.fields import SettingsError
-from service.settings.model import NAMES, Settings
+from service.settings.fields import SettingsError, exact
+from service.settings.model import LISTS, NAMES, Settings
 from service.settings.near import nearest
 
 
-def read_toml(path: Path) -> dict[str, dict[str, Any]]:
-    """The settings of a file, by group and field.
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings of a file by group and field, and the lists of tables by name.
 
     Raises:
         SettingsError: the file cannot be read, or a name in it is unknown.
@@ -27,15 +27,15 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
     if len(data) > MOST_BYTES:
         raise SettingsError(f"--config {path}: has more than {MOST_BYTES} bytes")
     try:
-        content = tomllib.loads(data.decode(), parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        content = tomllib.loads(data.decode(), parse_float=exact)
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: {error}") from None
     for group, values in content.items():
         if group not in Settings.model_fields:
             raise SettingsError(f"{path}: {_unknown_group(group, values)}")
-        if not isinstance(values, dict):
-            raise SettingsError(f"{path}: {group} is a group: write it as [{group}]")
-        for name in values:
+        if not isinstance(values, list if group in LISTS else dict):
+            raise SettingsError(f"{path}: {_wrong_form(group, values)}")
+        for name in () if group in LISTS else values:
             if NAMES.get(f"{group}_{name}".upper()) != (group, name):
                 raise SettingsError(f"{path}: there is no setting {name} in [{group}]{_meant(group, name)}")
     properties = content.get("kafka", {}).get("properties")
@@ -45,14 +45,23 @@ def read_toml(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _unknown_group(name: str, value: object) -> str:
-    """One line about a name at the top of the file that is not a group."""
+    """One line about a name at the top of the file that is neither a group nor a list."""
     homes = [_shown(*home) for variable, home in NAMES.items() if name.lower() in {variable.lower(), home[1]}]
-    group = nearest(name.lower(), Settings.model_fields)
-    meant = " or ".join(homes) or (group and f"[{group}]")
+    is_list = isinstance(value, list)
+    near = nearest(name.lower(), LISTS if is_list else Settings.model_fields)
+    meant = " or ".join(homes) or (near and _heading(near))
     suggestion = f"; did you mean {meant}?" if meant else f"; the groups are {', '.join(Settings.model_fields)}"
-    return (
-        f"there is no group [{name}]{suggestion}" if isinstance(value, dict) else f"{name} is in no group{suggestion}"
-    )
+    if is_list or isinstance(value, dict):
+        return f"there is no group {_heading(name, is_list=is_list)}{suggestion}"
+    return f"{name} is in no group{suggestion}"
+
+
+def _wrong_form(name: str, value: object) -> str:
+    """One line about a group or a list that is something else."""
+    if name in LISTS:
+        return f"{name} is a list of tables: write each as [[{name}]]"
+    near = nearest(name, LISTS) if isinstance(value, list) else None
+    return f"{name} is a group: write it as [{name}]{f'; did you mean {_heading(near)}?' if near else ''}"
 
 
 def _meant(group: str, name: str) -> str:
@@ -75,3 +84,7 @@ def _meant(group: str, name: str) -> str:
 
 def _shown(group: str, field: str) -> str:
     return f"[{group}] {field}"
+
+
+def _heading(name: str, *, is_list: bool | None = None) -> str:
+    return f"[[{name}]]" if (name in LISTS if is_list is None else is_list) else f"[{name}]"

@@ -19,3 +19,10 @@ def test_what_it_shows_are_the_defaults(tmp_path: Path) -> None:
     uncommented.write_text(shown)
     assert load(uncommented, {}).settings == load(Path("/dev/null"), {}).settings
     assert "size_ms = 10000" in shown
+
+
+def test_the_example_of_detectors_can_be_used(tmp_path: Path) -> None:
+    uncommented = tmp_path / "service.toml"
+    uncommented.write_text(re.sub(r"^#(?=[\[a-z])", "", FILE.read_text(), flags=re.MULTILINE))
+    found = [(one.name, one.of) for one in load(uncommented, {}).settings.detectors]
+    assert found == [("large-payment", "max"), ("unusual", "sum")]

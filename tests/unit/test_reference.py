@@ -49,7 +49,7 @@ def test_a_sentence_without_a_thing_is_named() -> None:
         ("service/wire/records.py", '"txwatch.reason"', '"txwatch.why"', "what a header means: txwatch.why"),
         ("service/observe/http.py", '"throttled": ', '"slowed": ', "what a field of /status means: slowed"),
         ("service/wire/alerts.py", 'detector: str = Field(description="which detector objects")', "detector: str", ""),
-        ("service/settings/groups.py", 'description="a sum strictly greater than this is an anomaly"', "", ""),
+        ("service/settings/groups.py", 'description="the lowest level that is logged"', "", ""),
     ],
 )
 def test_what_is_new_in_the_code_stops_the_program(

@@ -30,16 +30,18 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert os.uname().nodename == settings.kafka.instance_id
     topics = settings.topics
     assert ("transactions", "alerts", "") == (topics.transactions, topics.alerts, topics.aggregates)
-    assert ("transactions.late", "transactions.dead-letter", "txwatch.state") == (
+    assert ("transactions.late", "transactions.dead-letter", "txwatch.state", "alerts.shadow") == (
         topics.late,
         topics.dead_letter,
         topics.state,
+        topics.shadow,
     )
     assert (True, 4, -1) == (topics.create, topics.partitions, topics.replication)
     watermark = settings.watermark
     assert (1_000, 30_000, 300_000) == (watermark.lateness_ms, watermark.idle_after_ms, watermark.max_future_ms)
     assert (10_000, "processing") == (settings.window.size_ms, settings.window.clock)
     assert (LatePolicy.INCLUDE, Decimal(8000)) == (settings.late.policy, settings.detect.limit)
+    assert (2_592_000_000, ()) == (settings.detect.forget_after_ms, settings.detectors)
     assert ("0.0.0.0", 8000) == (settings.http.host, settings.http.port)  # noqa: S104 - as documented
     assert ("info", None) == (settings.log.level, settings.log.format)
 
@@ -47,7 +49,8 @@ def test_the_defaults_are_the_documented_ones() -> None:
 def test_the_names_are_the_documented_ones() -> None:
     expected = """
         KAFKA_BOOTSTRAP_SERVERS KAFKA_GROUP_ID KAFKA_INSTANCE_ID KAFKA_PROPERTIES TOPICS_TRANSACTIONS TOPICS_ALERTS
-        TOPICS_AGGREGATES TOPICS_LATE TOPICS_DEAD_LETTER TOPICS_STATE TOPICS_CREATE TOPICS_PARTITIONS TOPICS_REPLICATION
+        TOPICS_AGGREGATES TOPICS_LATE TOPICS_DEAD_LETTER TOPICS_STATE TOPICS_SHADOW TOPICS_CREATE
+        TOPICS_PARTITIONS TOPICS_REPLICATION DETECT_FORGET_AFTER_MS
         WATERMARK_LATENESS_MS WATERMARK_IDLE_AFTER_MS WATERMARK_MAX_FUTURE_MS WINDOW_SIZE_MS WINDOW_CLOCK
         WINDOW_INGESTION_MARGIN_MS WINDOW_EVENT_FLUSH_AFTER_MS LATE_POLICY DETECT_LIMIT HTTP_HOST HTTP_PORT
         LOG_LEVEL LOG_FORMAT
@@ -192,6 +195,7 @@ NAME_SETTINGS = {
     "TOPICS_LATE": "late",
     "TOPICS_DEAD_LETTER": "dead",
     "TOPICS_STATE": "state",
+    "TOPICS_SHADOW": "shadow",
 }
 
 
@@ -245,7 +249,7 @@ def test_hosts_to_listen_at_are_taken_as_they_are(host: str) -> None:
     assert host == load(NO_FILE, {"HTTP_HOST": host}).settings.http.host
 
 
-TOPICS = ["TRANSACTIONS", "ALERTS", "AGGREGATES", "LATE", "DEAD_LETTER", "STATE"]
+TOPICS = ["TRANSACTIONS", "ALERTS", "AGGREGATES", "LATE", "DEAD_LETTER", "STATE", "SHADOW"]
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(TOPICS, 2)))

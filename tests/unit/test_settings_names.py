@@ -206,7 +206,7 @@ def test_a_link_to_a_service_whose_port_would_be_ours_is_left_alone(service: str
         ("[properties]\nx = 'x'", "there is no group [properties]; did you mean [kafka] properties?"),
         (
             "[zzz]\nsize_ms = 5",
-            "there is no group [zzz]; the groups are kafka, topics, watermark, window, late, detect, http, log",
+            f"there is no group [zzz]; the groups are {', '.join(Settings.model_fields)}",
         ),
         ("size_ms = 5", "size_ms is in no group; did you mean [window] size_ms?"),
         ("WINDOW_SIZE_MS = 5", "WINDOW_SIZE_MS is in no group; did you mean [window] size_ms?"),
