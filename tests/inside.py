@@ -70,6 +70,7 @@ class Inside:
                 status=status,
                 end_offsets=Background("end_offsets", partial(partition_ends.end_offsets, names.transactions)),
                 ends=Background("ends", partial(partition_ends.ends, names.transactions)),
+                topic_ends=Background("topic_ends", partial(partition_ends.end_offsets, names.transactions)),
                 reach=Background("reach", lambda _: admin.reach(names.transactions)),
             ),
             topics=topics,

@@ -354,6 +354,7 @@ class Loop:
         self.ends = FakeQuestion(
             lambda asked: {p: Ends(Offset(stable(p)), Offset(ends[p])) for p in asked}, problems["stable_ends"]
         )
+        self.topic_ends = FakeQuestion(lambda asked: {p: Offset(ends[p]) for p in asked}, problems["topic_ends"])
         self.reach = FakeQuestion(lambda _: True, problems["reach"])
         self.registry = CollectorRegistry()
         self.board = StatusBoard(lambda: self.clock.now_ms / 1000)
@@ -373,7 +374,7 @@ class Loop:
         self.worker = Worker(
             consumer or self.input,
             self.output,
-            Probe(status or self.input, self.end_offsets, self.ends, self.reach),
+            Probe(status or self.input, self.end_offsets, self.ends, self.topic_ends, self.reach),
             topics=OutputTopics(
                 "alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes, state, "shadow"
             ),

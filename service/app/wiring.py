@@ -154,6 +154,7 @@ class Wiring:
             status=status,
             end_offsets=Background("end_offsets", partial(partition_ends.end_offsets, topic)),
             ends=Background("ends", partial(partition_ends.ends, topic)),
+            topic_ends=Background("topic_ends", partial(partition_ends.end_offsets, topic)),
             reach=Background("reach", lambda _: admin.reach(topic)),
             restore=progress,
         )

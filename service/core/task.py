@@ -139,10 +139,10 @@ class PartitionTask:
         self._clock.tick(now_ms)
 
     def waits_for_end(self, now_ms: WallTimeMs) -> bool:
-        """Whether a window will close as soon as everything up to now is known to have been read."""
-        return self.caught_up() and (
-            self._clock.waits_for_end(now_ms, self._idleness.last_arrival_ms) or self.memory.silences.waits(now_ms)
-        )
+        """Whether a window will close, or a silence be found, once everything up to now is known to have been read."""
+        if self._clock.waits_for_end(now_ms, self._idleness.last_arrival_ms) and self.caught_up():
+            return True
+        return self.memory.silences.any and self.memory.silences.waits(now_ms)
 
     def at_end(self, now_ms: WallTimeMs, end_offset: Offset) -> None:
         """Note that the partition ended at ``end_offset``, at ``now_ms`` or later."""

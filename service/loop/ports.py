@@ -142,6 +142,8 @@ class Probe:
     """Where partitions end now, open txns included. A partition whose leader does not answer is missing."""
     ends: Question[Collection[Partition], dict[Partition, Ends]]
     """The same with the last stable offsets."""
+    topic_ends: Question[Collection[Partition], dict[Partition, Offset]]
+    """The same as ``end_offsets``, asked for the whole topic."""
     reach: Question[None, bool]
     """Whether the broker answers: True, or it raises Retriable."""
     restore: RestoreProgress = field(default_factory=RestoreProgress)

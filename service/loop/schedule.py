@@ -22,6 +22,8 @@ DRAIN_COMMIT_MS: Final = 200
 """The least time between commits during a backlog whose windows close faster than that."""
 LOOK_MS: Final = 10
 """The time between looks for windows that close without a record, while records come."""
+WHOLE_TOPIC: Final = Partition(0)
+"""The partition whose owner judges the silence of the topic."""
 ASK_MS: Final = 100
 """The time between questions for the ends of partitions."""
 
@@ -92,6 +94,7 @@ class SilentWindows:
         self._ask_at_ms = 0
         self._asked_ms = WallTimeMs(0)
         """When the pending question was asked."""
+        self._topic_asked_ms = WallTimeMs(0)
 
     def close(
         self, events: list[Event], now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask]
@@ -111,6 +114,7 @@ class SilentWindows:
                 self._probe.end_offsets.ask(waiting)
         try:
             ends = self._probe.end_offsets.answer() or {}
+            looked_at = self._look_at_topic(now_ms, tasks)
         except Retriable as problem:
             self._health.report_trouble(str(problem))
             self._ask_at_ms = now_ms + PAUSE_MS
@@ -118,4 +122,23 @@ class SilentWindows:
         closed = [partition for partition in ends if partition in tasks]
         for partition in closed:
             tasks[partition].at_end(self._asked_ms, ends[partition])
-        return closed
+        return [*closed, *looked_at]
+
+    def _look_at_topic(self, now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask]) -> Iterable[Partition]:
+        """Ask where all partitions of the topic end, if a detector of partition 0 looks at the whole topic.
+
+        Raises:
+            Retriable: the broker does not answer.
+        """
+        task = tasks.get(WHOLE_TOPIC)
+        if task is None or not task.memory.silences.any:
+            return ()
+        question, count = self._probe.topic_ends, self._probe.status.partition_count
+        if not question.pending and count is not None and task.memory.silences.wants_topic(now_ms):
+            self._topic_asked_ms = now_ms
+            question.ask([Partition(one) for one in range(count)])
+        ends = question.answer()
+        if ends is None or len(ends) != count:
+            return ()
+        task.memory.silences.topic_ends(self._topic_asked_ms, sum(ends.values()))
+        return (WHOLE_TOPIC,)

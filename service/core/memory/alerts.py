@@ -36,7 +36,7 @@ class Facts(msgspec.Struct, array_like=True, gc=False):
     of: Of
     value: str | None
     """What the detector looked at; None stands for the sum."""
-    fields: Mapping[str, Any]
+    fields: dict[str, Any]
 
 
 def facts_of(window: KeyWindow, clock: str, of: Of, finding: Finding) -> Facts:
@@ -70,7 +70,7 @@ def _facts(  # noqa: PLR0917 - the fields in their order
         limit,
         of,
         value,
-        fields,
+        dict(fields),
     )
 
 
@@ -91,7 +91,7 @@ def facts_of_silence(silence: Silence, watermark_ms: EventTimeMs | None) -> Fact
         str(silence.after_ms),
         Of.SUM,
         None,
-        NOTHING,
+        {},
     )
 
 

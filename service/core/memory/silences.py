@@ -18,8 +18,8 @@ from service.core.model import Aggregate, EventTimeMs, Offset, WallTimeMs
 
 WHOLE: Final = ""
 """The key of the state of a partition, or of the topic."""
-TOPIC_EVERY_MS: Final = 1_000
-"""The time between looks at the ends of all partitions."""
+LOOK_EVERY_MS: Final = 1_000
+"""The time between questions for the ends of partitions."""
 REFRESH: Final = 200
 """How many deadlines one turn may compare with the states: less than a millisecond."""
 
@@ -42,12 +42,14 @@ class WallSilences:
         self._event_ms: EventTimeMs | None = None
         self._offset: Offset | None = None
         self._topic_asked_ms = 0
+        self._waited_ms = 0
 
     # ---- what the task notes --------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Begin to count: the partition was assigned, or is read again from its committed offset."""
         self._counts_from_ms = self._arrival_ms = self._read_to_ms = None
+        self._waited_ms = 0
         for one in (*self._wholes, *self._topics):
             one.begin()
 
@@ -71,7 +73,7 @@ class WallSilences:
 
     def wants_topic(self, now_ms: WallTimeMs) -> bool:
         """Whether the ends of all partitions should be asked for."""
-        return bool(self._topics) and not 0 <= now_ms - self._topic_asked_ms < TOPIC_EVERY_MS
+        return bool(self._topics) and not 0 <= now_ms - self._topic_asked_ms < LOOK_EVERY_MS
 
     def topic_ends(self, asked_ms: WallTimeMs, ends: int) -> None:
         """Note the sum of the end offsets of all partitions at ``asked_ms``."""
@@ -82,12 +84,13 @@ class WallSilences:
     # ---- what is due ----------------------------------------------------------------------------------------
 
     def waits(self, now_ms: WallTimeMs) -> bool:
-        """Whether it has to be known up to where the partition has been read, of a partition that looks caught up."""
-        if not (self._keys or self._wholes):
+        """Whether it has to be known that everything up to now has been read; at most once in LOOK_EVERY_MS."""
+        if not (self._keys or self._wholes) or 0 <= now_ms - self._waited_ms < LOOK_EVERY_MS:
             return False
-        if self._counts_from_ms is None:
-            return True
-        return not self.due(self._read_to_ms) and self.due(now_ms)
+        if self._counts_from_ms is not None and (self.due(self._read_to_ms) or not self.due(now_ms)):
+            return False
+        self._waited_ms = now_ms
+        return True
 
     @property
     def has_due(self) -> bool:
