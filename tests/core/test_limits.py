@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from histories.decoder_oracle import exactly
@@ -117,6 +117,7 @@ NAMES = IDS | st.text(st.sampled_from("ab\U0010ffff"), max_size=2).map(lambda pr
 
 @settings(max_examples=500)
 @given(st.lists(NAMES, max_size=8), st.none() | st.just(Decimal(-1)), IDS)
+@example(["a*", "b*"], Decimal(-1), "b")
 def test_an_ids_own_limit_applies_else_its_longest_prefixs_else_the_default(
     names: list[str], otherwise: Decimal | None, key: str
 ) -> None:
