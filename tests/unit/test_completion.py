@@ -124,6 +124,8 @@ def test_other_requests_are_a_fault(environment: dict[str, str]) -> None:
         ("txwatch", "schema a", ["plain alert", "plain aggregate"]),
         ("txwatch", "alerts --bo", ["plain --bootstrap-servers"]),
         ("txwatch", "timeline --output ", ["file "]),
+        ("txwatch", "tr", ["plain train"]),
+        ("txwatch", "train --amount-style a", ["plain accounting"]),
         ("txwatch", "--config my", ["file my"]),
         ("txwatch-replay", "", ["plain replay"]),
         ("txwatch-replay", "replay --pac", ["plain --pace"]),
