@@ -30,10 +30,10 @@ BY_NUMBER: Final = Columns("1", "2", "3")
 """The default for a file without a header."""
 
 
-def check_numbers(columns: Columns) -> None:
+def check_numbers(columns: Columns, extra: Sequence[str] = ()) -> None:
     """Raise BadFormatError if a column of a file without a header is not a number from 1."""
     times, amounts = columns.timestamp.split("+", 1), columns.amount.split("-", 1)
-    for text in (columns.transaction_id, *times, *amounts):
+    for text in (columns.transaction_id, *times, *amounts, *extra):
         if not (text.strip().isascii() and text.strip().isdigit() and int(text) >= 1):
             raise BadFormatError(f"{text!r} is not a column's number from 1, as --no-header needs")
 
@@ -41,10 +41,16 @@ def check_numbers(columns: Columns) -> None:
 class Picker:
     """Takes the needed cells from rows, one by one or column by column."""
 
-    def __init__(self, ids: int, times: Sequence[int], amounts: Sequence[int], numbers: Amounts) -> None:
-        """Take the indexes of the id, of one or two time cells, of one or two amount cells, and a reader of amounts."""
-        self.needed = max(ids, *times, *amounts) + 1
+    def __init__(
+        self, ids: int, times: Sequence[int], amounts: Sequence[int], numbers: Amounts, extra: Sequence[int] = ()
+    ) -> None:
+        """Take the indexes of the id, of one or two time cells, of one or two amount cells, and a reader of amounts.
+
+        ``extra`` are the indexes of further cells, which may be empty.
+        """
+        self.needed = max(ids, *times, *amounts, *extra) + 1
         """The least number of cells that a row needs."""
+        self.extra = extra
         self._ids = ids
         self._times = times
         self._amounts = amounts
@@ -97,7 +103,9 @@ def time_text(times: Sequence[str]) -> str:
     return times[0] if len(times) == 1 else " ".join(map(str.strip, times))
 
 
-def pick_by_name(names: Sequence[str], columns: Columns, numbers: Amounts, name: str) -> Picker:
+def pick_by_name(
+    names: Sequence[str], columns: Columns, numbers: Amounts, name: str, extra: Sequence[str] = ()
+) -> Picker:
     """Find the columns in a header. An exact name comes before ``A+B`` and ``A-B``.
 
     Raises:
@@ -106,14 +114,14 @@ def pick_by_name(names: Sequence[str], columns: Columns, numbers: Amounts, name:
     ids = _find(names, columns.transaction_id, "", name)
     times = _find(names, columns.timestamp, "+", name)
     amounts = _find(names, columns.amount, "-", name)
-    return Picker(ids[0], times, amounts, numbers)
+    return Picker(ids[0], times, amounts, numbers, [_find(names, one, "", name)[0] for one in extra])
 
 
-def pick_by_number(width: int, columns: Columns, numbers: Amounts, name: str) -> Picker:
+def pick_by_number(width: int, columns: Columns, numbers: Amounts, name: str, extra: Sequence[str] = ()) -> Picker:
     """Take the columns by their numbers; raises InputFileError if the first row has fewer cells."""
     times = [int(text) - 1 for text in columns.timestamp.split("+", 1)]
     amounts = [int(text) - 1 for text in columns.amount.split("-", 1)]
-    picker = Picker(int(columns.transaction_id) - 1, times, amounts, numbers)
+    picker = Picker(int(columns.transaction_id) - 1, times, amounts, numbers, [int(text) - 1 for text in extra])
     if picker.needed > width:
         raise InputFileError(f"{name} has no column {picker.needed}: its first row has {width}")
     return picker

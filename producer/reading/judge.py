@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from producer.reading.columns import Picker, are_empty, time_text
@@ -65,11 +66,13 @@ class Judge:
         self.next_row = end
         if order_matters:
             self._above_ms = stamps[-1]
-        return Chunk(Rows(range(first, end), ids, stamps, amounts)) if first >= self._start_row else NOTHING
+        extra = [columns[at] for at in self._picker.extra]
+        return Chunk(Rows(range(first, end), ids, stamps, amounts, extra)) if first >= self._start_row else NOTHING
 
     def each(self, records: Iterable[Record], *, careful: bool) -> Chunk:
         """Judge records one by one. With ``careful``, look for damaged and overlong lines."""
         rows: list[Row] = []
+        extra: list[list[str]] = [[] for _ in self._picker.extra]
         rejects: list[Reject] = []
         skipped: list[int] = []
         for cells, line, texts, fault in records:
@@ -91,7 +94,10 @@ class Judge:
                 skipped.append(number)
             else:
                 rows.append(row)
-        return Chunk(Rows.of(rows), rejects, skipped)
+                for column, at in zip(extra, self._picker.extra, strict=True):
+                    column.append(cells[at])
+        good = Rows.of(rows)
+        return Chunk(replace(good, extra=extra) if extra else good, rejects, skipped)
 
     def _row(self, number: int, cells: Sequence[str], fault: str | None, *, careful: bool) -> Row | None:
         """Read one row; None if a needed cell is empty, whatever the other cells hold."""

@@ -39,6 +39,8 @@ class Layout:
     """Whether the first row has the columns' names. If not, columns are chosen by number."""
     reverse: bool = False
     """Whether to read from the file's end."""
+    extra: tuple[str, ...] = ()
+    """Further columns, by name or by number: their cells come with the rows as they are, and may be empty."""
 
 
 class Header:
@@ -99,7 +101,7 @@ class Header:
             first = next((cells for cells in records.cells if cells), None)
             if first is None:
                 raise InputFileError(f"{self._name}: {next(iter(records.faults.values()))} in its first row")
-            self.picker = pick_by_number(len(first), layout.columns, layout.amounts, self._name)
+            self.picker = pick_by_number(len(first), layout.columns, layout.amounts, self._name, layout.extra)
             self.width = len(first)
             return at
         end = records.starts[1] if len(records.cells) > 1 else records.end
@@ -108,7 +110,7 @@ class Header:
             raise InputFileError(f"{self._name}: {records.faults[0]} in the header")
         names = [name.strip() for name in records.cells[0]]
         try:
-            self.picker = pick_by_name(names, layout.columns, layout.amounts, self._name)
+            self.picker = pick_by_name(names, layout.columns, layout.amounts, self._name, layout.extra)
         except InputFileError as error:
             if damaged:
                 data = "".join(lines[at:end]).encode(errors="surrogateescape")
@@ -123,7 +125,7 @@ class Header:
             for delimiter in dict.fromkeys((self.delimiter, *LIKELY_DELIMITERS)):
                 try:
                     names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter, strict=True), [])]
-                    pick_by_name(names, self._layout.columns, self._layout.amounts, "")
+                    pick_by_name(names, self._layout.columns, self._layout.amounts, "", self._layout.extra)
                 except (csv.Error, InputFileError):
                     continue
                 options = [f"--skip-lines {self._line + below}"] if below else []

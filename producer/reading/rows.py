@@ -29,6 +29,8 @@ class Rows:
     transaction_ids: Sequence[str] = ()
     timestamps_ms: Sequence[int] = ()
     amounts: Sequence[str] = ()
+    extra: Sequence[Sequence[str]] = ()
+    """The cells of `Layout.extra`, column by column. The replay asks for none, and its reordering keeps none."""
 
     @classmethod
     def of(cls, rows: Sequence[tuple[int, str, int, str]]) -> Rows:
@@ -51,6 +53,7 @@ class Rows:
             self.transaction_ids[start:end],
             self.timestamps_ms[start:end],
             self.amounts[start:end],
+            [cells[start:end] for cells in self.extra],
         )
 
 

@@ -55,7 +55,10 @@ class Deviation:
             finding = self._finding(state, deviation, window, value, mean - margin)
         if self._clip_sigmas:
             most = self._clip_sigmas * deviation
-            value = max(mean - most, min(value, mean + most))
+            if value > mean + most:
+                value = mean + most
+            elif value < mean - most:
+                value = mean - most
         return updated(state, value, half_life), finding
 
     def _finding(self, state: Baseline, deviation: float, window: KeyWindow, value: float, limit: float) -> Finding:
