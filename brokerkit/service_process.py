@@ -50,6 +50,8 @@ class Names:
         self.aggregates = unique("aggregates")
         self.late = unique("late")
         self.dead_letter = unique("dead-letter")
+        self.state = unique("state")
+        self.shadow = unique("shadow")
 
     def environment(self) -> dict[str, str]:
         """Returns the names as settings of the service."""
@@ -60,6 +62,8 @@ class Names:
             "TOPICS_AGGREGATES": self.aggregates,
             "TOPICS_LATE": self.late,
             "TOPICS_DEAD_LETTER": self.dead_letter,
+            "TOPICS_STATE": self.state,
+            "TOPICS_SHADOW": self.shadow,
         }
 
 

@@ -56,6 +56,7 @@ EVENTS: Final = {
         "Reading starts at `offset`. `read` is the first offset that was never read before, and `watermark` is "
         "the one that was committed."
     ),
+    "partitions_added": "The topic had fewer partitions than the input, and now has as many.",
     "partitions_assigned": "The group assigned these partitions to this instance.",
     "partitions_lost": "The group took these partitions away without asking: the session had ended.",
     "partitions_revoked": "These partitions go back to the group.",
@@ -98,14 +99,17 @@ LEVELS: Final = (
 """Level, when it is used."""
 
 EVENT_FIELDS: Final = {
+    "after": "the partitions that the topic has now",
     "after_s": "seconds from the request to stop",
     "anomalies": "alerts in the txn",
+    "before": "the partitions that it had",
     "bootstrap_servers": "`KAFKA_BOOTSTRAP_SERVERS`",
     "broker": "the number of the broker that throttled last",
     "client": "`producer`, `consumer` or `admin`",
     "command": "the command line that changes the topic",
     "commit_ms": "milliseconds from the start of the checkpoint until its txn was committed",
     "committed": "the committed offset; null without one",
+    "detectors": "the names of the configured detectors",
     "error": "the reason in one line, with Kafka's name of the error where there is one",
     "group": "`KAFKA_GROUP_ID`",
     "host": "the address listened on",

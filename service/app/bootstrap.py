@@ -19,12 +19,13 @@ import service
 from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
 from service.app.detectors import configured, detail_for
-from service.app.from_settings import description, task_rules
+from service.app.from_settings import description, judging, task_rules
 from service.app.loop_watch import LoopWatch
 from service.app.service_wait import ServiceWait
 from service.app.topics import compaction_loses, prepare_topics
 from service.app.waiting import StoppedWaiting
 from service.app.wiring import ClientClasses, Wiring, make_throttles
+from service.core.detectors import ConfiguredDetector
 from service.core.memory.partition import Memory
 from service.core.memory.table import Place
 from service.core.model import Partition, WallTimeMs
@@ -68,6 +69,7 @@ class Service:
         self._classes = ClientClasses(producer, consumer)
         self._log: FilteringBoundLogger = logs.get("txwatch")
         self._board = StatusBoard(time.monotonic)
+        self._detectors: tuple[ConfiguredDetector, ...] = ()
 
     def run(self) -> int:
         """Run until the stop; returns the exit code.
@@ -107,7 +109,7 @@ class Service:
         except Misconfigured as problem:
             raise SettingsError(str(problem)) from None
         except Fatal as problem:
-            needs = {"needs": acl} if (acl := needed_acl(problem.code, self._settings)) else {}
+            needs = {"needs": acl} if (acl := needed_acl(problem.code, self._settings, self._detectors)) else {}
             self._log.critical("fatal", error=str(problem), **needs)
             return 1
         finally:
@@ -124,7 +126,8 @@ class Service:
         )
         wiring = Wiring(settings, self._stop, errors, throttles, self._classes)
         admin = wiring.admin()
-        topics = wait.until_done(partial(prepare_topics, admin, settings), "waiting_for_broker")
+        prepare = partial(prepare_topics, admin, settings, self._detectors, self._log)
+        topics = wait.until_done(prepare, "waiting_for_broker")
         for name in topics.compacted:
             self._log.warning("topic_compacted", topic=name, **compaction_loses(name, settings))
         if not is_classic(settings):
@@ -155,7 +158,7 @@ class Service:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
-        self._log.info("started", **description(settings))
+        self._log.info("started", **description(settings), **judging(settings))
         try:
             while not self._stop.asked():
                 worker.turn()

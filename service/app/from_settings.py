@@ -36,5 +36,11 @@ def description(settings: Settings) -> dict[str, Any]:
         "window_ms": settings.window.size_ms,
         "window_clock": settings.window.clock.value,
         "lateness_ms": settings.watermark.lateness_ms,
-        "limit": str(settings.detect.limit),
     }
+
+
+def judging(settings: Settings) -> dict[str, Any]:
+    """What the line ``started`` shows of the detectors: their names, or the default detector's limit."""
+    if settings.detectors:
+        return {"detectors": [one.name for one in settings.detectors]}
+    return {"limit": str(settings.detect.limit)}

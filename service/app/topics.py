@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from structlog.typing import FilteringBoundLogger
+
+from service.app.detectors import has_shadow, keeps_state, rules_hash
+from service.app.state_topic import CLEANUP_POLICY, how_to_set, prepare_state_topic
+from service.core.detectors import ConfiguredDetector
 from service.core.model import ClockName, LatePolicy
 from service.kafka.admin import ClusterAdmin, WantedTopic
 from service.loop.errors import Misconfigured
@@ -15,10 +21,11 @@ LARGEST_ALERT_BYTES: Final = 300_000
 """The size of an alert with the longest id, in its longest JSON form, as key and in the value."""
 TIMESTAMP_TYPE: Final = "message.timestamp.type"
 LOG_APPEND_TIME: Final = "LogAppendTime"
-CLEANUP_POLICY: Final = "cleanup.policy"
 
 
-def prepare_topics(admin: ClusterAdmin, settings: Settings) -> OutputTopics:
+def prepare_topics(
+    admin: ClusterAdmin, settings: Settings, detectors: Sequence[ConfiguredDetector], log: FilteringBoundLogger
+) -> OutputTopics:
     """Create missing topics; returns the outputs with their size limits, and which of them are compacted.
 
     Raises:
@@ -27,19 +34,25 @@ def prepare_topics(admin: ClusterAdmin, settings: Settings) -> OutputTopics:
         Fatal: the broker refuses.
     """
     names = settings.topics
+    state = names.state if keeps_state(detectors) else ""
+    shadow = names.shadow if has_shadow(detectors) else ""
     by_append_time = settings.window.clock is ClockName.INGESTION
     wanted = [WantedTopic(names.transactions, {TIMESTAMP_TYPE: LOG_APPEND_TIME} if by_append_time else {})]
-    wanted += [WantedTopic(name) for name in (names.alerts, names.aggregates) if name]
+    wanted += [WantedTopic(name) for name in (names.alerts, names.aggregates, shadow) if name]
     # A record of the default's greatest size must fit with the headers that we add.
     wanted += [WantedTopic(name, {"max.message.bytes": "2097152"}) for name in (names.late, names.dead_letter)]
     admin.ensure(wanted, names.partitions, names.replication, create=names.create)
     if by_append_time and (found := admin.timestamp_type(names.transactions)) != LOG_APPEND_TIME:
         raise Misconfigured(_how_to_set_append_time(found, settings))
-    limits = admin.max_message_bytes([topic.name for topic in wanted[1:]])
-    for name in filter(None, (names.alerts, names.aggregates)):
+    if state:
+        prepare_state_topic(admin, settings, log)
+    limits = admin.max_message_bytes([*(topic.name for topic in wanted[1:]), *filter(None, [state])])
+    for name in filter(None, (names.alerts, names.aggregates, shadow, state)):
         if limits[name] < LARGEST_ALERT_BYTES:
             raise Misconfigured(
-                f"topic {name}: max.message.bytes is {limits[name]}, an alert may take {LARGEST_ALERT_BYTES}"
+                f"topic {name}: max.message.bytes is {limits[name]}, a record may take {LARGEST_ALERT_BYTES}"
+                if name == state
+                else f"topic {name}: max.message.bytes is {limits[name]}, an alert may take {LARGEST_ALERT_BYTES}"
             )
     topics = OutputTopics(
         alerts=names.alerts,
@@ -49,16 +62,20 @@ def prepare_topics(admin: ClusterAdmin, settings: Settings) -> OutputTopics:
         least_max_bytes=min(limits.values()),
         late_max_bytes=limits[names.late],
         dead_letter_max_bytes=limits[names.dead_letter],
+        state=state,
+        shadow=shadow,
+        rules=rules_hash(settings),
     )
-    policies = admin.cleanup_policies(topics.names)
-    return replace(topics, compacted=tuple(name for name in topics.names if "compact" in policies[name]))
+    lossy = [name for name in topics.names if name != state]
+    policies = admin.cleanup_policies(lossy)
+    return replace(topics, compacted=tuple(name for name in lossy if "compact" in policies[name]))
 
 
 def compaction_loses(topic: str, settings: Settings) -> dict[str, str]:
     """The fields of the warning about a compacted output topic: what happens, and the command that changes it."""
     return {
         "why": "the topic keeps only the last record of each key, and refuses a record without a key",
-        "command": _how_to_set(topic, f"{CLEANUP_POLICY}=delete", settings),
+        "command": how_to_set(topic, f"{CLEANUP_POLICY}=delete", settings),
     }
 
 
@@ -66,12 +83,5 @@ def _how_to_set_append_time(found: str, settings: Settings) -> str:
     topic = settings.topics.transactions
     return (
         f"WINDOW_CLOCK is ingestion, but topic {topic} has {TIMESTAMP_TYPE}={found}; change it with:"
-        f" {_how_to_set(topic, f'{TIMESTAMP_TYPE}={LOG_APPEND_TIME}', settings)}"
-    )
-
-
-def _how_to_set(topic: str, setting: str, settings: Settings) -> str:
-    return (
-        f"kafka-configs.sh --bootstrap-server {settings.kafka.bootstrap_servers} --alter --entity-type topics"
-        f" --entity-name {topic} --add-config {setting}"
+        f" {how_to_set(topic, f'{TIMESTAMP_TYPE}={LOG_APPEND_TIME}', settings)}"
     )

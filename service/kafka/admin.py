@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     ResourceType,
     TopicDescription,
@@ -71,6 +72,28 @@ class ClusterAdmin:
                     raise Misconfigured(f"TOPICS_REPLICATION: create topic {name}: {error.str()}") from exception
                 raise classify_request(exception, f"create topic {name}") from exception
         raise Retriable("topics have just been created")
+
+    def add_partitions(self, topic: str, count: int) -> None:
+        """Add partitions to a topic until it has ``count``. Where it has them already, nothing happens.
+
+        Raises:
+            Retriable: the broker does not answer.
+            Fatal: the broker refuses.
+        """
+        asked = self._client.create_partitions(
+            [NewPartitions(topic, count)], request_timeout=CREATE_TIMEOUT_S, operation_timeout=CREATE_TIMEOUT_S
+        )
+        try:
+            asked[topic].result()
+        except KafkaException as exception:
+            # The broker answers so, too, when another instance has just added them.
+            if kafka_error(exception).code() == KafkaError.INVALID_PARTITIONS and self._has(topic, count):
+                return
+            raise classify_request(exception, f"add partitions to topic {topic}") from exception
+        self._partition_counts[topic] = count
+
+    def _has(self, topic: str, count: int) -> bool:
+        return self._exists(topic) and self._partition_counts[topic] >= count
 
     def _exists(self, topic: str) -> bool:
         try:

@@ -7,13 +7,9 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from service.core.detectors import DAY_MS, Direction, Of
+from service.core.detectors.features import FEATURES
 from service.settings.fields import DetectorName, Group, Limit, RefusedError, SomeMilliseconds
 
-FEATURES: Final = (
-    "sum", "count", "max", "min", "mean", "late_share", "baseline_mean", "baseline_deviation", "baseline_windows",
-    "score", "hour", "weekday",
-)  # fmt: skip
-"""What a model may look at."""
 REST: Final = "*"
 """The key of ``limits`` that every id matches: a prefix without a letter."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
 
 from brokerkit.client import committed, create_topics, produce, read_all
 from brokerkit.secured import PASSWORD, Acl, Secured, secured_broker
@@ -223,6 +224,63 @@ def test_windows_by_append_time_need_one_more(secured: Secured, unique: Callable
             assert service.stop() == 0
     finally:
         secured.forbid_everything(SERVICE)
+
+
+WITH_STATE = {"name": "odd", "type": "deviation", "mode": "shadow"}
+
+
+def detector_acls(names: Names) -> list[Acl]:
+    """What the service needs besides for a detector with a state, in shadow mode."""
+    return [
+        *(("TOPIC", names.state, operation) for operation in ("READ", "WRITE", "DESCRIBE_CONFIGS")),
+        *(("TOPIC", names.shadow, operation) for operation in ("WRITE", "DESCRIBE_CONFIGS")),
+    ]
+
+
+def with_a_detector(secured: Secured, names: Names) -> dict[str, str]:
+    """Settings with such a detector, whose topics exist."""
+    create_topics(secured, names.state, config={"cleanup.policy": "compact"})
+    create_topics(secured, names.shadow)
+    return {**secured.properties("service"), "DETECTORS": json.dumps([WITH_STATE])}
+
+
+def test_a_detector_with_a_state_in_shadow_mode_works_with_the_least_permissions(
+    secured: Secured, names: Names
+) -> None:
+    settings = with_a_detector(secured, names)
+    secured.allow(SERVICE, *service_acls(names), *detector_acls(names))
+    with running(secured.secure, names, settings) as service:
+        service.wait_ready(1)
+        wait_until(lambda: service.events("checkpoint"))
+        assert service.stop() == 0
+
+
+@pytest.mark.parametrize("missing", ["state", "shadow"])
+def test_without_a_permission_for_detectors_it_ends_and_names_it(secured: Secured, names: Names, missing: str) -> None:
+    settings = with_a_detector(secured, names)
+    without = ("TOPIC", getattr(names, missing), "DESCRIBE_CONFIGS")
+    secured.allow(SERVICE, *service_acls(names), *(acl for acl in detector_acls(names) if acl != without))
+    with running(secured.secure, names, settings) as service:
+        assert service.process.wait(30) == 1
+        words = last_words(service)
+    assert without[1] in words.partition(" ACL ")[0]
+    needed = f"DESCRIBE_CONFIGS on topics {' '.join([*topics_of(names)[1:3], names.late, names.dead_letter])}"
+    assert f"{needed} {names.shadow} {names.state}, READ " in words
+
+
+def test_partitions_are_added_to_the_state_topic_only_with_the_permission(secured: Secured, names: Names) -> None:
+    settings = with_a_detector(secured, names)
+    secured.allow(SERVICE, *service_acls(names), *detector_acls(names))
+    secured.admin.create_partitions([NewPartitions(names.transactions, 2)])[names.transactions].result(30)
+    with running(secured.secure, names, settings) as service:
+        assert service.process.wait(30) == 1
+        assert f"add partitions to topic {names.state}: " in last_words(service)
+        assert f"READ (and ALTER, to add partitions) on topic {names.state}" in last_words(service)
+    secured.allow(SERVICE, ("TOPIC", names.state, "ALTER"))
+    with running(secured.secure, names, settings) as service:
+        service.wait_for_event("partitions_added")
+        service.wait_ready(2)
+        assert service.stop() == 0
 
 
 def test_an_heir_that_may_not_fence_the_dead_goes_on_without(secured: Secured, names: Names) -> None:

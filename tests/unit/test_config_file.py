@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from service.app.detectors import configured, detail_for
 from service.settings import load
 
 FILE = Path(__file__).parents[2] / "config" / "service.toml"
@@ -24,5 +25,7 @@ def test_what_it_shows_are_the_defaults(tmp_path: Path) -> None:
 def test_the_example_of_detectors_can_be_used(tmp_path: Path) -> None:
     uncommented = tmp_path / "service.toml"
     uncommented.write_text(re.sub(r"^#(?=[\[a-z])", "", FILE.read_text(), flags=re.MULTILINE))
-    found = [(one.name, one.of) for one in load(uncommented, {}).settings.detectors]
+    loaded = load(uncommented, {})
+    found = [(one.name, one.of) for one in loaded.settings.detectors]
     assert found == [("large-payment", "max"), ("unusual", "sum")]
+    assert detail_for(configured(loaded.settings)).extremes

@@ -52,3 +52,4 @@ def test_a_topic_is_gone_when_so_many_answers_in_a_row_say_so() -> None:
 def test_all_topics_that_something_goes_to_are_looked_for() -> None:
     assert ["a", "b", "c", "d"] == OutputTopics("a", "b", "c", "d", 1, 1, 1).names
     assert ["a", "d"] == OutputTopics("a", "", "", "d", 1, 1, 1).names
+    assert ["a", "d", "h", "s"] == OutputTopics("a", "", "", "d", 1, 1, 1, state="s", shadow="h").names
