@@ -30,6 +30,7 @@ Form = Literal["text", "json"]
 @click.option("--from-beginning", is_flag=True, help="With --follow: start with the oldest alert.")
 @click.option("--max", "maximum", type=click.IntRange(min=1), metavar="N", help="End after N alerts.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--shadow", is_flag=True, help="Print what shadow detectors found.")
 @servers_option
 @click.pass_obj
 def alerts(
@@ -40,6 +41,7 @@ def alerts(
     from_beginning: bool,
     maximum: int | None,
     form: Form,
+    shadow: bool,
     servers: str | None,
 ) -> int:
     """Print the committed alerts: all that there are, or with --follow the new ones."""
@@ -49,7 +51,7 @@ def alerts(
     from service.process.stop import stopped_by_signals  # noqa: PLC0415
 
     settings = load(config or outer, servers=servers).settings
-    topic = settings.topics.alerts
+    topic = settings.topics.shadow if shadow else settings.topics.alerts
     oldest_first, said_s = from_beginning or not follow, time.monotonic()
 
     def start(reader: TopicReader) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from itertools import islice
 from typing import Final
 
 from service.core.memory.partition import Memory
@@ -19,6 +20,7 @@ class Memories:
         self._by_partition: dict[Partition, Memory] = {}
         self._uncertain: frozenset[Partition] = frozenset()
         """The partitions of a commit whose outcome is not known yet."""
+        self._turn = 0
 
     def missing(self, partitions: Collection[Partition]) -> frozenset[Partition]:
         """Those of these partitions whose states have to be read back."""
@@ -58,6 +60,12 @@ class Memories:
         self._uncertain = frozenset()
         for memory in self._by_partition.values():
             memory.dropped()
+
+    def refresh(self) -> None:
+        """Look at some deadlines of one partition, of the next one at each call."""
+        if self._kept_in_topic and self._by_partition:
+            self._turn = (self._turn + 1) % len(self._by_partition)
+            next(islice(self._by_partition.values(), self._turn, None)).refresh()
 
     def outgrown(self, partitions: int | None) -> bool:
         """Whether states were read back when the input had another number of partitions; these are forgotten.

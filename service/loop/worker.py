@@ -117,6 +117,7 @@ class Worker:
         if self._intake.pending_bytes > BUFFER_BYTES and self._schedule.ends_within(now_ms, LONGEST_TXN_MS):
             self._or_rewind(self._send_pending)
         self._start_partitions(now_ms)
+        self._memories.refresh()
         self._or_rewind(self._producer.poll)
         self._board.beat()
         if ownership or self._health.check_is_due(now_ms):

@@ -76,6 +76,35 @@ def test_an_id_of_any_script_is_printed_under_any_locale(
     assert (done.returncode, "交易" in done.stdout.decode()) == (0, True)
 
 
+def changed(transaction_id: str, **fields: object) -> tuple[str, str]:
+    """An alert with other fields."""
+    key, value = alert(transaction_id)
+    return key, json.dumps(json.loads(value) | fields)
+
+
+def test_shadow_alerts_silences_and_the_ends_of_episodes_are_printed(
+    broker: Broker, unique: Callable[[str], str]
+) -> None:
+    names = Names(unique)
+    topic = unique("shadow")
+    create_topics(broker, topic)
+    silence = {
+        "amount": 0.0, "count": 0, "timestamp": None, "max_timestamp": None, "watermark": None, "limit": 60_000,
+        "window": {"start": 1, "end": 60_001, "clock": "wall"},
+        "source": {"topic": "transactions", "partition": 0, "first_offset": None, "last_offset": None},
+    }  # fmt: skip
+    end = {"status": "resolved", "episode_id": "x", "windows": 2, "peak": 9000.0}
+    found = [changed("", **silence), changed("tx2", **end), changed("tx3", of="max", value=5000.50)]
+    produce(broker, topic, found)
+    done = alerts(broker, names, "--shadow", TOPICS_SHADOW=topic)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    assert sorted(done.stdout.decode().splitlines()) == [
+        "Anomaly detected: ('', None, 0.0), current watermark: None",
+        "Anomaly detected: ('tx3', 1715392810000, 9000.0), current watermark: 1715392809000 [threshold max=5000.5]",
+        "Anomaly resolved: ('tx2', 1715392810000, 9000.0), current watermark: 1715392809000",
+    ]
+
+
 def test_brokers_on_the_command_line_are_the_ones_that_are_asked(broker: Broker, unique: Callable[[str], str]) -> None:
     names = Names(unique)
     create_topics(broker, names.alerts)

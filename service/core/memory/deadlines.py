@@ -56,6 +56,25 @@ class Deadlines:
                 return True
         return False
 
+    def refresh(self, to_ms: int, budget: int, deadline_of: Callable[[str], int | None]) -> None:
+        """Put entries up to ``to_ms`` back with their true deadline, ``budget`` of them at most.
+
+        So a million keys that were first seen in one window do not come up together later. Nothing may be staged.
+        """
+        heap, kept = self._heap, []
+        while heap and heap[0][0] <= to_ms and budget:
+            budget -= 1
+            entry_ms, key = heap[0]
+            deadline_ms = deadline_of(key)
+            if deadline_ms is not None and deadline_ms > entry_ms:
+                heapreplace(heap, (deadline_ms, key))
+                continue
+            heappop(heap)
+            if deadline_ms is not None:
+                kept.append((entry_ms, key))
+        for one in kept:
+            heappush(heap, one)
+
     def take(self, to_ms: int) -> list[str]:
         """Take the keys whose entry is not later than ``to_ms``, each once, in a fixed order."""
         found = []

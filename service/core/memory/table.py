@@ -44,6 +44,8 @@ class Table:
         self._to_forget = Deadlines()
         self._to_resolve = Deadlines()
         self._silences = Deadlines()
+        self._judged_ms = 0
+        """The watermark at the last expire()."""
 
     # ---- windows --------------------------------------------------------------------------------------------
 
@@ -132,7 +134,7 @@ class Table:
 
     def expire(self, closed: WindowClosed, found: Judgement) -> None:
         """Report silences by event time, end episodes and forget keys, as of this window's close."""
-        watermark_ms = closed.watermark_ms
+        watermark_ms = self._judged_ms = closed.watermark_ms
         silence_ms = closed.window.end_ms if closed.clock is ClockName.EVENT else watermark_ms
         if self.silence is not None and self.silence.clock == "event":
             self.expire_silences(silence_ms, self.silence.deadline_ms, watermark_ms, found)
@@ -173,12 +175,24 @@ class Table:
 
         Nothing may be staged.
         """
+        return self._silences.is_due(to_ms, budget, lambda key: self._silence_ms(key, deadline_of))
 
-        def deadline(key: str) -> int | None:
-            entry = self.states.get(key)
-            return None if entry is None or entry.state.reported else deadline_of(entry.state)
+    def refresh(self, budget: int) -> None:
+        """Look at deadlines that come up in the second half of their span, ``budget`` keys of each kind at most."""
+        if self.silence is not None and self.silence.clock == "event":
+            deadline = self.silence.deadline_ms
+            self._silences.refresh(
+                self._judged_ms + self.silence.after_ms // 2, budget, lambda key: self._silence_ms(key, deadline)
+            )
+        self._to_forget.refresh(self._judged_ms + self._forget_after_ms // 2, budget, self._forget_ms)
 
-        return self._silences.is_due(to_ms, budget, deadline)
+    def _silence_ms(self, key: str, deadline_of: Callable[[Any], int]) -> int | None:
+        entry = self.states.get(key)
+        return None if entry is None or entry.state.reported else deadline_of(entry.state)
+
+    def _forget_ms(self, key: str) -> int | None:
+        entry = self.states.get(key)
+        return None if entry is None else entry.seen_ms + self._forget_after_ms
 
     def _resolve_if_over(self, key: str, watermark_ms: EventTimeMs, found: Judgement) -> None:
         entry = self.states.get(key)

@@ -1,0 +1,66 @@
+"""Deadlines come up when they are true, whatever was aborted and however early their entries are."""
+
+# ruff: noqa: SIM300 - expected == actual
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.core.memory.deadlines import Deadlines
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("event"), st.sampled_from("abc"), st.integers(1, 9)),
+        st.tuples(st.sampled_from(("commit", "abort", "refresh")), st.just(""), st.integers(1, 9)),
+    ),
+    max_size=30,
+)
+
+
+@given(STEPS)
+def test_a_key_comes_up_at_its_true_deadline_and_never_before(steps: list[tuple[str, str, int]]) -> None:
+    deadlines, true, now = Deadlines(), dict[str, int](), 0
+    for what, key, number in steps:
+        if what == "event":
+            fresh = key not in true
+            true[key] = max(true.get(key, 0), now + number)
+            if fresh:
+                deadlines.add(true[key], key)
+                deadlines.committed()
+        elif what == "refresh":
+            deadlines.refresh(now + number, 2, true.get)
+        else:
+            now += number if what == "commit" else 0
+            up = deadlines.take(now)
+            due = [one for one in up if true[one] <= now]
+            for one in up:
+                if one not in due:
+                    deadlines.add(true[one], one)
+            assert sorted(one for one, at in true.items() if at <= now) == sorted(due)
+            if what == "abort":
+                deadlines.dropped()
+            else:
+                deadlines.committed()
+                for one in due:
+                    del true[one]
+
+
+def test_a_refresh_looks_at_no_more_keys_than_it_may() -> None:
+    deadlines, looked_at = Deadlines(), list[str]()
+
+    def deadline(key: str) -> int:
+        looked_at.append(key)
+        return 100
+
+    deadlines.restore([(1, key) for key in "abcdef"])
+    deadlines.refresh(50, 4, deadline)
+    assert 4 == len(looked_at)
+    assert ["e", "f"] == deadlines.take(50)
+
+
+def test_one_true_deadline_does_not_keep_the_others_from_being_refreshed() -> None:
+    deadlines = Deadlines()
+    deadlines.restore([(1, "a"), (2, "b"), (3, "c")])
+    deadlines.refresh(50, 10, {"a": 1, "b": 100, "c": 100}.get)
+    assert ["a"] == deadlines.take(50)
