@@ -19,7 +19,7 @@ from brokerkit.service_process import ROOT
 # The table of the rooms, from the outermost to the innermost; the rooms of one row do not know each other.
 LEVELS: Final = (
     ("__main__",),
-    ("cli",),
+    ("cli", "testing"),
     ("app",),
     ("kafka", "settings"),
     ("loop", "history"),
@@ -31,6 +31,7 @@ LEVEL: Final = {room: number for number, rooms in enumerate(LEVELS) for room in 
 IMPORTING: Final = {
     "__main__": "service.__main__",
     "cli": "service.cli.alerts",
+    "testing": "service.testing.hand_driven",
     "app": "service.app.clients",
     "kafka": "service.kafka.consumer",
     "settings": "service.settings.model",
@@ -52,12 +53,24 @@ PLANTED: Final = {
     "core": [("service.core.money", name) for name in IMPURE],
     "client": [
         (f"service.{name}", "confluent_kafka")
-        for name in ("loop.ports", "history.records", "observe.log", "wire.alerts", "core.rules", "settings.read")
+        for name in (
+            "loop.ports",
+            "history.records",
+            "observe.log",
+            "wire.alerts",
+            "core.rules",
+            "settings.read",
+            "testing.hand_driven",
+        )
     ],
     "settings": [("service.settings.shown", f"service.{n}") for n in ("loop.errors", "history.records", "observe.log")],
     "replay": [("producer.replay", "confluent_kafka"), ("producer.reading.csv_rows", "confluent_kafka")],
     "producer": [("producer.encode", IMPORTED[room]) for room in LEVEL if room not in {"wire", "core", "process"}],
-    "service": [("service.wire.records", "producer.session")],
+    "service": [
+        ("service.wire.records", "producer.session"),
+        ("service.history.csv_windows", "producer.reading.rows"),
+        ("service.cli.train", "producer.session"),
+    ],
     "reading": [("producer.reading.rows", name) for name in ("confluent_kafka", "click", "service", "producer.report")],
     "within_reading": [("producer.reading.amounts", "producer.reading.source")],
 }
