@@ -403,6 +403,7 @@ def test_the_command_prints_what_would_be_flagged_and_the_table(txwatch: Txwatch
         (["--contamination", "0"], "'--contamination': 0.0 is not in the range"),
         (["--label", "nope"], "some.csv has no column 'nope'; its header:"),
         (["--label", "nope", "--no-header"], "--label: 'nope' is not a column's number from 1"),
+        (["--output", "./some.csv"], "--output some.csv is the file that --csv reads"),
         (["--csv", "none.csv"], "none.csv: No such file or directory"),
         (["--csv", "."], "'--csv': File '.' is a directory"),
         (["--csv", "empty.csv"], "empty.csv is empty"),
