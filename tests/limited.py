@@ -11,7 +11,7 @@ import resource
 import sys
 from pathlib import Path
 
-OPTIONAL = {"service.history.timeline", "service.history.timeline.draw"}
+OPTIONAL = {"service.history.timeline", "service.history.timeline.draw", "service.history.training.fit"}
 """They need an extra."""
 SPARE_USER = 54_322
 """An id of a user who has no process."""

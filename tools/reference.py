@@ -75,7 +75,10 @@ def _commands(program: str, group: click.Command) -> Iterator[str]:
     outer = _context(group, program)
     yield f"### {program}\n"
     yield code(group.get_help(outer))
-    for name, command in sorted(group.commands.items() if isinstance(group, click.Group) else ()):
+    assert isinstance(group, click.Group), "a program has commands"  # noqa: S101
+    for name in group.list_commands(outer):
+        command = group.get_command(outer, name)
+        assert command is not None, "a listed command is there"  # noqa: S101
         yield f"### {program} {name}\n"
         yield code(command.get_help(_context(command, name, outer)))
 

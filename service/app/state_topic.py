@@ -35,6 +35,19 @@ def prepare_state_topic(admin: ClusterAdmin, settings: Settings, log: FilteringB
         )
     if (there := _partitions(admin, names.state)) >= needed:
         return
+    add_state_partitions(admin, settings, there, needed)
+    log.info("partitions_added", topic=names.state, before=there, after=needed)
+
+
+def add_state_partitions(admin: ClusterAdmin, settings: Settings, there: int, needed: int) -> None:
+    """Give the topic, which has ``there`` partitions, as many as the input has.
+
+    Raises:
+        Retriable: the broker does not answer.
+        Misconfigured: TOPICS_CREATE is off.
+        Fatal: the broker refuses.
+    """
+    names = settings.topics
     if not names.create:
         raise Misconfigured(
             f"TOPICS_CREATE is off, and topic {names.state} has {there} partitions, but {names.transactions} {needed};"
@@ -42,7 +55,6 @@ def prepare_state_topic(admin: ClusterAdmin, settings: Settings, log: FilteringB
             f" --topic {names.state} --partitions {needed}"
         )
     admin.add_partitions(names.state, needed)
-    log.info("partitions_added", topic=names.state, before=there, after=needed)
 
 
 def how_to_set(topic: str, setting: str, settings: Settings) -> str:

@@ -23,6 +23,7 @@ from service.app.clients import (
     states_config,
     txn_timeouts_ms,
 )
+from service.app.state_topic import add_state_partitions
 from service.core.memory.partition import Memory
 from service.core.model import Partition, Progress
 from service.kafka.admin import ClusterAdmin
@@ -176,7 +177,7 @@ class Wiring:
             edges=partition_ends.edges,
             make_memory=make_memory,
             input_partitions=partial(admin.partition_count, self._topic),
-            grow=partial(admin.add_partitions, topics.state),
+            grow=partial(add_state_partitions, admin, self._settings),
             progress=progress,
         )
         return reader.read_back

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +23,27 @@ from service.process.stdout import fault_of_echo
 from service.settings import SettingsError, load
 
 COMMANDS: Final = (run, alerts, timeline, config, schema)
+LATE: Final = {"train": "service.cli.train"}
+"""Commands whose options take long to load, and the module of each. No other command waits for them."""
 PROGRAM: Final = "txwatch"
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """The commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names, in order."""
+        return sorted([*super().list_commands(ctx), *LATE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, which may have to be loaded first."""
+        if cmd_name not in LATE:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(LATE[cmd_name]), cmd_name)
+        return found
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @common_options
 @click.pass_context
 def cli(context: click.Context, config: Path | None) -> None:

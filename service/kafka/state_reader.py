@@ -48,13 +48,13 @@ class StateReader:
         edges: Callable[[str, Collection[Partition]], dict[Partition, Edges]],
         make_memory: Callable[[Partition, int | None], Memory],
         input_partitions: Callable[[], int | None],
-        grow: Callable[[int], None],
+        grow: Callable[[int, int], None],
         progress: RestoreProgress,
     ) -> None:
         """Wrap a consumer with isolation.level=read_committed and enable.partition.eof=true.
 
         ``edges`` asks the leaders where partitions begin and end, open txns included. ``input_partitions`` is how many
-        the input has, and ``grow`` gives the state topic as many.
+        the input has. ``grow`` adds partitions to the state topic: its arguments are how many it has, and needs.
         """
         self._consumer = consumer
         self._topic = topic
@@ -131,7 +131,7 @@ class StateReader:
         """Add partitions if the input has been given more of them."""
         count = len(self._consumer.list_topics(self._topic, TIMEOUT_S).topics[self._topic].partitions)
         if count < least:
-            self._grow(max(least, self._input_partitions() or 0))
+            self._grow(count, max(least, self._input_partitions() or 0))
 
     def _restored(self, partition: Partition, start: Progress, read: _Read, began_s: float) -> RestoredMemory:
         now = self._input_partitions()

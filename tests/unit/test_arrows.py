@@ -66,7 +66,11 @@ PLANTED: Final = {
     "settings": [("service.settings.shown", f"service.{n}") for n in ("loop.errors", "history.records", "observe.log")],
     "replay": [("producer.replay", "confluent_kafka"), ("producer.reading.csv_rows", "confluent_kafka")],
     "producer": [("producer.encode", IMPORTED[room]) for room in LEVEL if room not in {"wire", "core", "process"}],
-    "service": [("service.wire.records", "producer.session")],
+    "service": [
+        ("service.wire.records", "producer.session"),
+        ("service.history.csv_windows", "producer.reading.rows"),
+        ("service.cli.train", "producer.session"),
+    ],
     "reading": [("producer.reading.rows", name) for name in ("confluent_kafka", "click", "service", "producer.report")],
     "within_reading": [("producer.reading.amounts", "producer.reading.source")],
 }

@@ -29,7 +29,7 @@ def txwatch(tmp_path: Path) -> Txwatch:
 # ---- help -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["", "run", "alerts", "timeline", "config", "schema"])
+@pytest.mark.parametrize("command", ["", "run", "alerts", "timeline", "train", "config", "schema"])
 def test_help_has_a_short_name_in_every_command(command: str) -> None:
     short, long = (CliRunner().invoke(cli, [*command.split(), option]) for option in ("-h", "--help"))
     assert (0, long.output) == (short.exit_code, short.output)

@@ -18,8 +18,12 @@ import pytest
 
 from service import __version__
 from service.settings import NAMES
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[2]
+INHERITED = {**{name: value for name, value in os.environ.items() if name not in NAMES}, "PYTHONPATH": str(ROOT)}
+"""The caller's environment, but for what are settings."""
+FORKED = Forked("service", "service.cli.main", INHERITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +48,10 @@ class Txwatch:
 
     directory: Path
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """The caller's, but for what are settings."""
-        inherited = {name: value for name, value in os.environ.items() if name not in NAMES}
-        return {**inherited, "PYTHONPATH": str(ROOT)}
-
     def __call__(self, *arguments: str, **environment: str) -> Done:
         """Run a command to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "service", *arguments],
-            cwd=self.directory,
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        code, out, err = FORKED.run(arguments, {**INHERITED, **environment}, self.directory)
+        return Done(code, out.decode(), err.decode())
 
 
 @pytest.fixture
@@ -138,7 +128,7 @@ def test_a_reader_that_has_had_enough_is_no_failure(txwatch: Txwatch) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "service", "config"],
         cwd=txwatch.directory,
-        env=txwatch.environment,
+        env=INHERITED,
         stdout=writing,
         stderr=subprocess.PIPE,
         text=True,
@@ -154,7 +144,7 @@ def test_a_full_disk_is_one_line(txwatch: Txwatch) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "service", "config"],
             cwd=txwatch.directory,
-            env=txwatch.environment,
+            env=INHERITED,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -184,7 +174,7 @@ def test_a_signal_ends_it_well_even_while_it_is_loading(txwatch: Txwatch, number
     with subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", "service"],
         cwd=txwatch.directory,
-        env={**txwatch.environment, "HTTP_PORT": "0"},
+        env={**INHERITED, "HTTP_PORT": "0"},
         stderr=subprocess.PIPE,
         text=True,
     ) as process:

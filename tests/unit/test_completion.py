@@ -19,24 +19,23 @@ from click.shell_completion import ShellComplete
 from producer.cli import cli as replay_cli
 from service.cli.main import cli as service_cli
 from service.process.completion import fault_of_completion
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {"txwatch": "service", "txwatch-replay": "producer"}
 COMMANDS: dict[str, click.Command] = {"txwatch": service_cli, "txwatch-replay": replay_cli}
 VARIABLES = {"txwatch": "_TXWATCH_COMPLETE", "txwatch-replay": "_TXWATCH_REPLAY_COMPLETE"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+FORKED = {
+    "txwatch": Forked("service", "service.cli.main", ENVIRONMENT),
+    "txwatch-replay": Forked("producer", "producer.cli", ENVIRONMENT),
+}
 
 
 def ask(program: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
     """Run a program with variables; returns its exit code and what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", PROGRAMS[program], *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, done.stdout, done.stderr
+    code, out, err = FORKED[program].run(arguments, {**ENVIRONMENT, **environment})
+    return code, out.decode(), err.decode()
 
 
 # ---- the programs -------------------------------------------------------------------------------------------
@@ -125,6 +124,8 @@ def test_other_requests_are_a_fault(environment: dict[str, str]) -> None:
         ("txwatch", "schema a", ["plain alert", "plain aggregate"]),
         ("txwatch", "alerts --bo", ["plain --bootstrap-servers"]),
         ("txwatch", "timeline --output ", ["file "]),
+        ("txwatch", "tr", ["plain train"]),
+        ("txwatch", "train --amount-style a", ["plain accounting"]),
         ("txwatch", "--config my", ["file my"]),
         ("txwatch-replay", "", ["plain replay"]),
         ("txwatch-replay", "replay --pac", ["plain --pace"]),

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,8 +119,16 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pyte
     assert "has more than 10 bytes" == refusal(saved(tmp_path, adding()))
 
 
+@pytest.mark.parametrize("missing", ["onnxruntime", "numpy"])
+def test_without_the_extra_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SettingsError, match=r"^a model needs onnxruntime: pip install 'txwatch\[model\]'$"):
+        load(saved(tmp_path, adding()), TWO)
+
+
 ONE = tensor("y", ["N", 1])
-IF_BRANCH = helper.make_graph([helper.make_node("Identity", ["x"], ["inner"])], "branch", [], [tensor("inner", None)])
 
 
 @pytest.mark.parametrize(
