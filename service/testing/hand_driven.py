@@ -96,6 +96,21 @@ class HandDrivenTask:
         self._task.tick(self._now_ms)
         self._look_at_end()
 
+    def replay(self, *records: Record) -> list[dict[str, Any]]:
+        """Read each record at its own time, and commit whenever the service would; returns the new alerts.
+
+        By ``processing`` the last window is still open afterwards: at() and commit() end it.
+        """
+        first = len(self.alerts)
+        for record in records:
+            self.at(max(record[1], self._now_ms))
+            if not self._window_is_open:
+                self.commit()
+            self.read(record)
+            if not self._window_is_open:
+                self.commit()
+        return self.alerts[first:]
+
     # ---- what comes out -------------------------------------------------------------------------------------
 
     def commit(self) -> list[dict[str, Any]]:
@@ -105,8 +120,8 @@ class HandDrivenTask:
             DetectorError: a detector raised an exception. Nothing was committed, and everything is read again.
             ValueError: a window of the wall clock is open. The service commits at its end.
         """
-        if self._rules.clock is ClockName.PROCESSING and self._read_in and not outside(self._read_in, self._now_ms):
-            raise ValueError(f"a window is open until {self._read_in.end_ms}: set the clock first, with at()")
+        if self._window_is_open:
+            raise ValueError("a window of the wall clock is open: set the clock to its end first, with at()")
         try:
             found = self._task.judge(self._task.take_closed())
         except DetectorError:
@@ -135,7 +150,7 @@ class HandDrivenTask:
         if packed is None:
             return None
         (own,) = (one.detector for one in self._detectors if one.name == detector)
-        return States(own.state_type, own.state_kind).unpack(packed).state
+        return States(own.state_type, "").unpack(packed).state
 
     @property
     def open_episodes(self) -> dict[str, int]:
@@ -196,6 +211,13 @@ class HandDrivenTask:
         self._task = PartitionTask(self._rules, self._now_ms, self._committed, self._memory)
         self._read_in = None
         self._feed(self._committed.offset)
+
+    @property
+    def _window_is_open(self) -> bool:
+        """Whether a window of the wall clock is open; only ``processing`` must not commit then."""
+        read_in = self._read_in
+        by_clock = self._rules.clock is ClockName.PROCESSING
+        return by_clock and read_in is not None and not outside(read_in, self._now_ms)
 
     def _feed(self, first: int) -> None:
         """Pass the records from this offset on to the task."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
@@ -146,6 +147,29 @@ def test_an_exception_in_a_detector_names_detector_id_and_window(keeps: bool) ->
     line = f"detector mine: id 'bad', window {T0} to {T0 + 10_000}: ZeroDivisionError: "
     with pytest.raises(DetectorError, match=line):
         one.see(0, good=1.0, bad=1.0, worse=1.0)
+
+
+class Together:
+    """A detector that judges all windows in one call, and remembers nothing."""
+
+    state_type = None
+    state_kind = ""
+
+    def prepare(self, state: None, window: KeyWindow) -> tuple[None, Decimal]:
+        """The sum is what it needs."""
+        assert state is None
+        return None, window.aggregate.value()
+
+    def judge_all(self, rows: Sequence[Decimal]) -> list[Finding | None]:
+        """The greatest sums are anomalies."""
+        return [Finding(Decimal(0)) if row == max(rows) else None for row in rows]
+
+
+@pytest.mark.parametrize("resolve_after", [0, 1])
+def test_a_detector_may_judge_many_windows_at_once_and_remember_nothing(resolve_after: int) -> None:
+    one = Remembering(ConfiguredDetector("greatest", Together(), resolve_after=resolve_after))
+    assert ["b", "c"] == [alert.transaction_id for alert in one.see(0, a=1.0, b=2.0, c=2.0)]
+    assert 2 * resolve_after == one.memory.keys
 
 
 def test_a_shadow_detector_finds_the_same_and_is_counted_apart() -> None:

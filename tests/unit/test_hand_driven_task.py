@@ -68,7 +68,7 @@ def test_a_window_of_the_wall_clock_is_committed_at_its_end() -> None:
     task = HandDrivenTask(high(), now_ms=T0)
     task.read(("tx1", T0, 9000.0))
     task.at(T0 + 9_999)
-    with pytest.raises(ValueError, match=f"a window is open until {T0 + 10_000}: set the clock first"):
+    with pytest.raises(ValueError, match="a window of the wall clock is open: set the clock to its end"):
         task.commit()
     task.at(T0 + 10_000)
     assert [("tx1", Decimal("9000.0"))] == amounts(task.commit())
@@ -115,6 +115,16 @@ def test_shadow_alerts_are_apart() -> None:
     task.at(T0 + 10_000)
     assert ["high"] == [one["detector"] for one in task.commit()]
     assert ["trial"] == [one["detector"] for one in task.shadow_alerts]
+
+
+def test_a_replay_commits_where_the_service_would() -> None:
+    task = HandDrivenTask(counting(), now_ms=T0)
+    assert 2 == len(task.replay(*(("tx1", T0 + at, 1.0) for at in (0, 9_999, 10_000, 25_000))))
+    task.at(T0 + 30_000)
+    assert 1 == len(task.commit())
+    assert 3 == task.state("count", "tx1")
+    task = by_event(counting())
+    assert 2 == len(task.replay(*(("tx1", T0 + at, 1.0) for at in (0, 10_000, 25_000))))
 
 
 # ---- settings ----------------------------------------------------------------------------------------------------

@@ -37,6 +37,11 @@ def keeps_state(configured: ConfiguredDetector) -> bool:
     return configured.detector.state_type is not None or configured.resolve_after > 0
 
 
+def _needs_window_only(configured: ConfiguredDetector) -> bool:
+    """Whether each window is judged by itself: nothing is remembered, and no BatchDetector judges many at once."""
+    return not keeps_state(configured) and not hasattr(configured.detector, "judge_all")
+
+
 class Memory:
     """The detectors' states for one partition. It outlives a rewind, and goes away with the partition."""
 
@@ -52,8 +57,10 @@ class Memory:
         self._place = place
         self.partitions: Final = partitions
         """How many partitions the input had; None where nothing is remembered."""
-        self._plain = [one for one in detectors if not keeps_state(one)]
-        self._tables = {one.name: Table(one, place, forget_after_ms) for one in detectors if keeps_state(one)}
+        self._plain = [one for one in detectors if _needs_window_only(one)]
+        self._tables = {
+            one.name: Table(one, place, forget_after_ms) for one in detectors if not _needs_window_only(one)
+        }
         by_wall = [one for one in self._tables.values() if one.silence is not None and one.silence.clock == "wall"]
         self.silences: Final = WallSilences(by_wall)
         self._removed: list[tuple[str, str, Alert | None]] = []

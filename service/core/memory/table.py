@@ -38,7 +38,8 @@ class Table:
         self.configured: Final = configured
         self.place: Final = place
         detector = configured.detector
-        self.states: Final = States(detector.state_type, detector.state_kind)
+        # The peak of an open episode means something else, too, when the detector looks at something else.
+        self.states: Final = States(detector.state_type, f"{detector.state_kind} of {configured.of.value}")
         self.silence: Final = detector if isinstance(detector, Inactivity) else None
         self._forget_after_ms = forget_after_ms
         self._to_forget = Deadlines()
