@@ -166,6 +166,7 @@ def test_the_status_shows_each_partition(site: Site) -> None:
         "reason": None,
         "throttled": None,
         "watermark": 1_715_392_809_000,
+        "open_episodes": {},
         "partitions": [
             {
                 "topic": "transactions",
@@ -177,6 +178,7 @@ def test_the_status_shows_each_partition(site: Site) -> None:
                 "open_keys": 2,
                 "blocked_ms": None,
                 "waits_for": None,
+                "state_keys": None,
             }
         ],
     }
@@ -185,7 +187,10 @@ def test_the_status_shows_each_partition(site: Site) -> None:
 
 def test_the_status_says_why_it_is_not_ready_and_null_for_no_watermark(site: Site) -> None:
     shown = json.loads(site.ask("/status")[2])
-    assert {"ready": False, "reason": "starting", "throttled": None, "watermark": None, "partitions": []} == shown
+    assert {
+        "ready": False, "reason": "starting", "throttled": None, "watermark": None, "open_episodes": {},
+        "partitions": [],
+    } == shown  # fmt: skip
 
 
 def test_the_versions_of_its_parts_are_not_shown(site: Site) -> None:
