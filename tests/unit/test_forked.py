@@ -16,7 +16,8 @@ import os, pathlib, sys, time
 
 match sys.argv[1:]:
     case ["show"]:
-        shown = os.environ.get("GIVEN"), os.environ.get("SERVERS"), str(pathlib.Path.cwd()), __name__, sys.stdin.isatty()
+        given = os.environ.get("GIVEN"), os.environ.get("SERVERS")
+        shown = *given, str(pathlib.Path.cwd()), __name__, sys.stdin.isatty()
         print(*shown, "first" if "seen" not in os.environ else "second")
         os.environ["seen"] = "yes"
         print(sys.stdin.read(), file=sys.stderr)
