@@ -15,6 +15,7 @@ from histories.oracle import Place
 START_MS: Final = 1_715_392_800_000
 BAD: Final = (b"rubbish", b"", b'{"transaction_id":"x"}', b'{"transaction_id":"x","timestamp":5,"amount":1}')
 ABORTED: Final = 0.3
+RATE: Final = 1_500
 
 
 class Load:
@@ -36,7 +37,7 @@ class Load:
         topic: str,
         seed: str,
         *,
-        rate: int = 1_500,
+        rate: int = RATE,
         keys: int = 20,
         bad: float = 0.01,
         transactional: bool = False,

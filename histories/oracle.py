@@ -56,9 +56,10 @@ class Marks:
         self.good: dict[tuple[int, str], list[Judged]] = defaultdict(list)
         """By partition and transaction id, in the order of offsets."""
         self._steps: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+        decode = json.JSONDecoder(parse_float=Decimal).decode  # json.loads() makes one for each record
         for place in sorted(inputs.keys() - rejected):
             partition, offset = place
-            value = json.loads(inputs[place][1] or b"", parse_float=Decimal)
+            value = decode((inputs[place][1] or b"").decode())
             offsets, marks = self._steps[partition]
             timestamp = value["timestamp"]
             late = bool(marks) and timestamp < marks[-1]

@@ -13,6 +13,7 @@ from brokerkit.proxy import Proxy
 from histories import cluster, network
 from histories.clock_oracle import Rules
 from histories.kinds import KINDS
+from histories.load import RATE
 from histories.world import SESSION_S, World, group_settings, history, sessions
 
 WINDOW_MS: Final = 500
@@ -58,7 +59,7 @@ def stage(kind: str, kafka: str = KAFKA_VERSION, session_s: float = SESSION_S) -
             yield Stage(broker, kafka=kafka, session_s=session_s)
 
 
-def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = None) -> World:
+def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = None, *, rate: int = RATE) -> World:
     """One history, from an empty topic to the oracle.
 
     Raises:
@@ -78,6 +79,7 @@ def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = Non
         transactional=kind == "quiet",
         rules=rules,
         kafka=on.kafka,
+        rate=rate,
     )
     with history(world):
         ALL[kind](world)

@@ -23,7 +23,7 @@ from brokerkit.jars import KAFKA_VERSION, group_protocol
 from brokerkit.proxy import Proxy
 from brokerkit.service_process import ROOT, Names, ServiceProcess, payloads, running, wait_until
 from histories.clock_oracle import Rules
-from histories.load import Load
+from histories.load import RATE, Load
 from histories.oracle import Account, Marks, Place, audit, audit_clock, headers_of, read_so_far
 
 SAVED: Final = ROOT / ".histories"
@@ -73,6 +73,7 @@ class World:
         transactional: the input is written in txns, and some of them are aborted.
         rules: of the window clocks that are to give the same windows whatever happens; None is ``processing``.
         kafka: the brokers' version.
+        rate: of the load, in records per second.
     """
 
     broker: Broker | Cluster
@@ -85,6 +86,7 @@ class World:
     transactional: bool = False
     rules: Rules | None = None
     kafka: str = KAFKA_VERSION
+    rate: int = RATE
 
     def __post_init__(self) -> None:
         """Create the topics; nothing runs yet."""
@@ -95,6 +97,9 @@ class World:
         self.ended: list[tuple[str, ServiceProcess]] = []
         self.timeline: list[str] = []
         self.recoveries: list[float] = []
+        self.slowest_start_s = 0.0
+        """From a process's start until it listens for HTTP: it waits for nothing but the machine."""
+        self._started: list[tuple[ServiceProcess, float]] = []
         self.gone: set[Place] = set()
         self._began_s = time.time()
         self.settings = {
@@ -105,7 +110,11 @@ class World:
         config = self.rules.topic_config() if self.rules else {}
         create_topics(self.broker, self.names.transactions, partitions=self.partitions, config=config)
         self.load = Load(
-            self.broker, self.names.transactions, f"{self.kind} {self.seed} load", transactional=self.transactional
+            self.broker,
+            self.names.transactions,
+            f"{self.kind} {self.seed} load",
+            rate=self.rate,
+            transactional=self.transactional,
         )
 
     def note(self, what: str) -> None:
@@ -121,10 +130,11 @@ class World:
     def start(self, name: str = "one", module: str = "service", **settings: str) -> ServiceProcess:
         """Start an instance of this name; an earlier one of the same name is remembered with its log."""
         self._bury(name)
-        own = {**self.settings, "KAFKA_INSTANCE_ID": name, **settings}
+        own = {**self.settings, "KAFKA_INSTANCE_ID": name, "COVERAGE_PROCESS_CONFIG": "", **settings}
         servers = f"127.0.0.1:{self.proxy.port}" if self.proxy else self.broker
         service = ServiceProcess(servers, self.names, own, module=module)
         self.instances[name] = service
+        self._started.append((service, time.time()))
         self.note(f"start {name} (pid {service.process.pid})")
         return service
 
@@ -182,6 +192,9 @@ class World:
             HistoryError: the history has faults; the text says where it was saved and how to play it again.
         """
         self.load.stop()
+        self.slowest_start_s = max(
+            _epoch_s(one) - at_s for service, at_s in self._started for one in service.events("http_listening")
+        )
         self._complete_books()
         if not self.alive():
             self.start("last")

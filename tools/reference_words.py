@@ -6,6 +6,10 @@ tools/reference.py refuses a thing without its sentence, and a sentence without 
 from typing import Final
 
 EVENTS: Final = {
+    "input_partitions_changed": "the input has another number of partitions, so detectors' states are read back",
+    "states_being_restored": "how far the detectors' states are read back from `TOPICS_STATE`",
+    "states_restored": "the detectors' states of a partition have been read back",
+    "states_removed": "states that are not used any more: the next txn removes them from `TOPICS_STATE`",
     "abort_given_up": (
         "At the end of the process the open txn could not be aborted. The broker aborts it when it times out, or "
         "when the next producer of this name starts."
@@ -130,6 +134,8 @@ EVENT_FIELDS: Final = {
     "reason": "one of the [reasons](#reasons)",
     "records": "how many",
     "seconds": "the sum of these throttles, in seconds",
+    "detector": "the name of the detector",
+    "states": "how many states of ids are written, read back or removed",
     "set_aside": "records in the txn that went to the late or dead-letter topic",
     "stood_s": "seconds without a turn of the loop",
     "times": "throttled answers since the last such line",
@@ -199,6 +205,8 @@ STATUS: Final = {
     "open_keys": "ids in its open windows",
     "blocked_ms": "how long it has waited for `waits_for`; null if it does not wait",
     "waits_for": "what it waits for; null if nothing",
+    "state_keys": "states of ids that detectors keep; null if none keeps states",
+    "open_episodes": "how many episodes are open, by detector",
 }
 """Fields of /status; ``watermark`` is that of the partition, too."""
 

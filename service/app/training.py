@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -62,7 +62,7 @@ def read_examples(csv: CsvFile, settings: Settings, features: Sequence[str], *, 
         TrainingError: there are too few windows, or the labels do not say both bad and not bad.
     """
     detail = AggregateDetail(extremes=need_extremes(features))
-    windows = CsvWindows(replace(task_rules(settings), detectors=(), detail=detail))
+    windows = CsvWindows(task_rules(settings, detail))
     read = Read(Examples(features), windows.tally)
     for chunk in csv.chunks():
         rows = chunk.rows

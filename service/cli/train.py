@@ -12,6 +12,7 @@ import click
 from producer.reading.columns import check_numbers
 from producer.reading.errors import BadFormatError
 from producer.reading.layout import Layout
+from producer.reading.source import STDIN
 from producer.reading_options import GroupedCommand, layout_from, reading_options
 from service.cli.common import FAILED, OK, common_options, complain, say
 from service.core.detectors.features import FEATURES, fault_of_features
@@ -98,6 +99,8 @@ def train(
     """
     if contamination is not None and (label is not None or limit is not None):
         raise click.UsageError(f"--contamination is of no use with {'--label' if label is not None else '--limit'}")
+    if path != STDIN and output.exists() and Path(path).exists() and output.samefile(path):
+        raise click.UsageError(f"--output {output} is the file that --csv reads")
     layout = _layout(reading, label)
     settings = load(config or outer).settings
     # Late, so that --help and a wrong option answer at once.

@@ -11,7 +11,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from service.core.model import ClockName, LatePolicy, Offset, Progress, Reason, WallTimeMs, WindowClosed
+from service.core.memory.partition import Memory
+from service.core.memory.table import Place
+from service.core.model import ClockName, LatePolicy, Offset, Partition, Progress, Reason, WallTimeMs, WindowClosed
 from service.core.rules import TaskRules
 from service.core.task import PartitionTask
 from service.core.window import TumblingWindows
@@ -45,7 +47,7 @@ class CsvWindows:
             max_future_ms=0,
             flush_after_ms=_SILENT_MS,
         )
-        self._task = PartitionTask(rules, _BEGIN_MS, Progress(Offset(0), None))
+        self._task = PartitionTask(rules, _BEGIN_MS, Progress(Offset(0), None), Memory((), Place("", Partition(0))))
         self._windows = TumblingWindows(rules.window_size_ms)
         self._decoder = JsonDecoder()
         self.tally = Tally()

@@ -76,6 +76,7 @@ class Pages:
             "reason": status.not_ready,
             "throttled": self._board.throttled(),
             "watermark": status.watermark,
+            "open_episodes": status.open_episodes,
             "partitions": [asdict(partition) for partition in status.partitions],
         }
         return Response(HTTPStatus.OK, "application/json", json.dumps(body, indent=1).encode() + b"\n")

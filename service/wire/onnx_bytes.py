@@ -35,6 +35,8 @@ DATA_LOCATION: Final = 14
 
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _MOST_SHIFT: Final = 63
+_HERE: Final = b"\x00"
+"""The location that says that the values are in the model itself."""
 
 
 class NotOnnxError(ValueError):
@@ -51,8 +53,11 @@ def refers_to_files(model: bytes) -> bool:
     while left:
         message, start, end = left.pop()
         for field, wire, at, to in _fields(model, start, end):
-            if message == "TensorProto" and (field == EXTERNAL_DATA or (field == DATA_LOCATION and model[at] != 0)):
-                return True
+            if message == "TensorProto":
+                if field == EXTERNAL_DATA:
+                    return True
+                if field == DATA_LOCATION and (wire != _VARINT or model[at:to] != _HERE):
+                    return True
             if (inner := INNER[message].get(field)) is not None:
                 if wire != _BYTES:
                     raise NotOnnxError

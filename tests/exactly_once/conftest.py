@@ -1,8 +1,13 @@
-"""How many faults a history has."""
+"""How many faults and records a history has."""
 
 from collections.abc import Callable
+from typing import Final
 
 import pytest
+
+from histories.load import RATE
+
+QUICK_RATE: Final = 500
 
 Faults = Callable[[tuple[int, int]], int]
 
@@ -12,3 +17,9 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     """How many faults to play, of the two numbers of a history: for `./test`, and with --long."""
     long: bool = request.config.getoption("--long")
     return lambda cycles: cycles[long]
+
+
+@pytest.fixture
+def rate(request: pytest.FixtureRequest) -> int:
+    """Records per second: `./test` plays the same faults with fewer, for the oracle's time grows with them."""
+    return RATE if request.config.getoption("--long") else QUICK_RATE

@@ -38,9 +38,9 @@ def one() -> Iterator[Stage]:
 )
 @pytest.mark.timeout(300)
 def test_the_windows_are_those_of_an_undisturbed_run_in_spite_of_faults(
-    one: Stage, faults: Faults, kind: str, clock: str, cycles: tuple[int, int]
+    one: Stage, faults: Faults, rate: int, *, kind: str, clock: str, cycles: tuple[int, int]
 ) -> None:
-    play(one, kind, SEED, faults(cycles), CLOCKS[clock])
+    play(one, kind, SEED, faults(cycles), CLOCKS[clock], rate=rate)
 
 
 def test_the_input_topic_is_created_with_append_times(broker: Broker, unique: Callable[[str], str]) -> None:

@@ -16,10 +16,12 @@ from brokerkit.cluster import Cluster
 from brokerkit.service_process import ROOT
 from histories import cluster, network
 from histories.run import Stage, play, proxied_broker
-from histories.world import QUICK, SESSION_S
+from histories.world import QUICK, SESSION_S, World
 from tests.exactly_once.conftest import Faults
 
 SEED = 20_261_123
+QUIET_START_S = 1.0
+"""The most that a service needs until it listens, where nothing else runs."""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,15 @@ def three() -> Iterator[Stage]:
     """A cluster of three."""
     with Cluster(3, properties=QUICK) as brokers:
         yield Stage(brokers)
+
+
+def slowness(world: World) -> float:
+    """How much longer than on a quiet machine the slowest start of a service took in this history, or 1.
+
+    A service loads its modules and listens before it asks Kafka anything, so only the machine's other work delays it.
+    The tests that run alone have the bounds as they are.
+    """
+    return max(1.0, world.slowest_start_s / QUIET_START_S)
 
 
 @pytest.mark.parametrize(
@@ -65,13 +76,21 @@ def three() -> Iterator[Stage]:
 )
 @pytest.mark.timeout(300)
 def test_each_record_counts_once_in_spite_of_faults_of_service_and_broker(
-    one: Stage, faults: Faults, kind: str, cycles: tuple[int, int], recovered_within_s: float | None
+    request: pytest.FixtureRequest,
+    one: Stage,
+    faults: Faults,
+    rate: int,
+    *,
+    kind: str,
+    cycles: tuple[int, int],
+    recovered_within_s: float | None,
 ) -> None:
-    world = play(one, kind, SEED, faults(cycles))
+    world = play(one, kind, SEED, faults(cycles), rate=rate)
     if recovered_within_s is None:
         assert world.recoveries == [], "this kind measures none"
     else:
-        assert max(world.recoveries) <= recovered_within_s
+        alone = request.node.get_closest_marker("alone") is not None
+        assert max(world.recoveries) <= recovered_within_s * (1.0 if alone else slowness(world))
 
 
 @pytest.mark.parametrize(
@@ -79,9 +98,9 @@ def test_each_record_counts_once_in_spite_of_faults_of_service_and_broker(
 )
 @pytest.mark.timeout(300)
 def test_each_record_counts_once_in_spite_of_faults_of_the_network(
-    far: Stage, faults: Faults, kind: str, cycles: tuple[int, int]
+    far: Stage, faults: Faults, rate: int, kind: str, cycles: tuple[int, int]
 ) -> None:
-    world = play(far, kind, SEED, faults(cycles))
+    world = play(far, kind, SEED, faults(cycles), rate=rate)
     assert max(world.recoveries) <= 20
 
 
@@ -105,6 +124,6 @@ def test_to_ask_how_far_the_group_is_survives_connections_that_come_and_go(far: 
 
 @pytest.mark.parametrize("kind", sorted(cluster.KINDS))
 @pytest.mark.timeout(300)
-def test_each_record_counts_once_in_spite_of_the_loss_of_a_clusters_broker(three: Stage, kind: str) -> None:
-    world = play(three, kind, SEED, 1)
+def test_each_record_counts_once_in_spite_of_the_loss_of_a_clusters_broker(three: Stage, rate: int, kind: str) -> None:
+    world = play(three, kind, SEED, 1, rate=rate)
     assert max(world.recoveries) <= 30

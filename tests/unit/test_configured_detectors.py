@@ -19,6 +19,7 @@ from service.core.detectors.model import Model
 from service.core.detectors.threshold import Threshold
 from service.core.model import Aggregate, AggregateDetail, EventTimeMs, Offset, TumblingWindow
 from service.settings import Settings, SettingsError, load
+from tests.unit.onnx_files import adding, saved
 from tests.unit.settings_files import NO_FILE
 
 HIGH = {"name": "high", "type": "threshold", "limit": 8000}
@@ -37,12 +38,17 @@ def detectors(*tables: dict[str, Any]) -> tuple[ConfiguredDetector, ...]:
     return configured(settings_of(*tables))
 
 
-def limit_crossed(detector: Any, transaction_id: str, amount: str) -> Decimal | None:  # noqa: ANN401
-    """The limit that a sum of this amount crosses."""
+def window_of(transaction_id: str, amount: str) -> KeyWindow:
+    """A closed window with this sum."""
     aggregate = Aggregate(EventTimeMs(0), Offset(0), EventTimeMs(0), Offset(0))
     aggregate.add(Decimal(amount))
-    window = KeyWindow(transaction_id, aggregate, TumblingWindow(0, 1), EventTimeMs(0))
-    _, finding = detector.judge(None, window)
+    aggregate.count = 1
+    return KeyWindow(transaction_id, aggregate, TumblingWindow(0, 1), EventTimeMs(0))
+
+
+def limit_crossed(detector: Any, transaction_id: str, amount: str) -> Decimal | None:  # noqa: ANN401
+    """The limit that a sum of this amount crosses."""
+    _, finding = detector.judge(None, window_of(transaction_id, amount))
     return None if finding is None else finding.limit
 
 
@@ -90,13 +96,33 @@ def test_an_inactivity_has_its_scope_and_its_clock() -> None:
     assert ("topic", "wall") == (topic.detector.scope, topic.detector.clock)
 
 
-def test_a_model_that_cannot_be_loaded_is_named_with_its_detector(tmp_path: Path) -> None:
-    settings = settings_of(
-        {"name": "learnt", "type": "model", "file": str(tmp_path / "no.onnx"), "features": ["sum"], "limit": 1}
-    )
+def learnt(file: Path, *features: str) -> dict[str, Any]:
+    """A model with these features."""
+    return {"name": "learnt", "type": "model", "file": str(file), "features": features, "limit": 5.5}
+
+
+def test_a_model_is_loaded_with_its_features_and_its_limit(tmp_path: Path) -> None:
+    (one,) = detectors(learnt(saved(tmp_path, adding(2)), "sum", "count"))
+    rows = [one.detector.prepare(None, window_of("a", amount))[1] for amount in ("4.5", "5")]
+    below, above = one.detector.judge_all(rows)
+    assert below is None
+    assert (5.5, 6.0, {"sum": 5.0, "count": 1}) == (above.limit, above.score, above.fields["features"])
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "expected"),
+    [
+        ("no.onnx", ["sum", "count"], "file: {}: No such file or directory"),
+        ("model.onnx", ["sum"], "file: {} takes 2 features; 1 are configured"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_named_with_its_detector(
+    tmp_path: Path, name: str, features: list[str], expected: str
+) -> None:
+    saved(tmp_path, adding(2))
     with pytest.raises(SettingsError) as caught:
-        configured(settings)
-    assert str(caught.value).startswith("DETECTORS: detector learnt: ")
+        detectors(learnt(tmp_path / name, *features))
+    assert f"DETECTORS: detector learnt: {expected.format(tmp_path / name)}" == str(caught.value)
 
 
 # ---- what follows ---------------------------------------------------------------------------------------------
@@ -196,8 +222,7 @@ def test_limits_that_differ_in_their_last_digit_have_different_hashes() -> None:
 def test_a_model_counts_by_its_content(tmp_path: Path) -> None:
     def hash_of(file: Path, content: bytes) -> str | None:
         file.write_bytes(content)
-        table = {"name": "learnt", "type": "model", "file": str(file), "features": ["sum"], "limit": 1}
-        return rules_hash(settings_of(table))
+        return rules_hash(settings_of(learnt(file, "sum")))
 
     first = hash_of(tmp_path / "one", b"1")
     assert first == hash_of(tmp_path / "other", b"1")

@@ -83,7 +83,7 @@ def test_one_thread_serves(tmp_path: Path) -> None:
     before = threads()
     score = load(saved(tmp_path, adding()), TWO)
     score([(1, 2)] * 10_000)
-    assert before == threads()
+    assert threads() <= before
 
 
 # ---- what is refused ----------------------------------------------------------------------------------------
@@ -259,6 +259,12 @@ def test_one_of_the_two_fields_is_enough(field: str) -> None:
     one.ClearField(field)
     as_initializer(model, one)
     assert refers_to_files(model.SerializeToString())
+
+
+@pytest.mark.parametrize("value", [b"\x70\x01", b"\x70\x81\x00", b"\x72\x00", b"\x6a\x00"])
+def test_a_field_of_an_odd_form_counts_too(value: bytes) -> None:
+    graph = b"\x2a" + bytes([len(value)]) + value
+    assert refers_to_files(b"\x3a" + bytes([len(graph)]) + graph)
 
 
 def test_the_fields_are_those_of_onnx() -> None:

@@ -46,7 +46,7 @@ from service.settings import load as load_settings
 from service.wire.transactions import decode, encode_transaction
 from tests.driver import Driver
 from tests.unit.settings_files import NO_FILE
-from tests.unit.test_cli_service import Done, Txwatch
+from tests.unit.test_cli_service import INHERITED, Done, Txwatch
 
 SOME: Final = ("sum", "count", "max", "mean", "score")
 START: Final = datetime(2024, 5, 11, 10, 0, tzinfo=UTC)
@@ -403,6 +403,7 @@ def test_the_command_prints_what_would_be_flagged_and_the_table(txwatch: Txwatch
         (["--contamination", "0"], "'--contamination': 0.0 is not in the range"),
         (["--label", "nope"], "some.csv has no column 'nope'; its header:"),
         (["--label", "nope", "--no-header"], "--label: 'nope' is not a column's number from 1"),
+        (["--output", "./some.csv"], "--output some.csv is the file that --csv reads"),
         (["--csv", "none.csv"], "none.csv: No such file or directory"),
         (["--csv", "."], "'--csv': File '.' is a directory"),
         (["--csv", "empty.csv"], "empty.csv is empty"),
@@ -420,7 +421,7 @@ def test_wrong_usage_is_one_line(run: Callable[..., Done], arguments: list[str],
 def test_without_the_extra_it_says_what_to_install(txwatch: Txwatch) -> None:
     csv_of(txwatch.directory, [("a", START, "1", True), ("b", START, "1", True)])
     (txwatch.directory / "skl2onnx.py").write_text("raise ImportError")
-    path = f"{txwatch.directory}:{txwatch.environment['PYTHONPATH']}"
+    path = f"{txwatch.directory}:{INHERITED['PYTHONPATH']}"
     done = txwatch("train", "--csv", "some.csv", "--output", "m.onnx", PYTHONPATH=path)
     assert "txwatch: train needs scikit-learn and skl2onnx: pip install 'txwatch[train]'" == done.complaint()
 
@@ -460,7 +461,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_signal_ends_it_while_a_pipe_has_no_writer(txwatch: Txwatch) -> None:
     os.mkfifo(txwatch.directory / "pipe")
     command = [sys.executable, "-m", "service", "train", "--csv", "pipe", "--output", "m.onnx"]
-    with subprocess.Popen(command, cwd=txwatch.directory, env=txwatch.environment, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, cwd=txwatch.directory, env=INHERITED, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         writer = os.open(txwatch.directory / "pipe", os.O_RDWR | os.O_NONBLOCK)
         os.write(writer, b"transaction_id,timestamp,amount\n")
