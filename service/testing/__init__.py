@@ -6,7 +6,8 @@ Nothing here imports Kafka's client or reads a clock, and no room of the service
 
 from service.core.detectors import ConfiguredDetector
 from service.core.memory.failure import DetectorError
+from service.core.memory.states import UnknownStateError
 from service.settings import SettingsError
 from service.testing.hand_driven import HandDrivenTask
 
-__all__ = ["ConfiguredDetector", "DetectorError", "HandDrivenTask", "SettingsError"]
+__all__ = ["ConfiguredDetector", "DetectorError", "HandDrivenTask", "SettingsError", "UnknownStateError"]

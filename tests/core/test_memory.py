@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,8 +15,11 @@ from hypothesis import strategies as st
 
 from service.core.detectors import ConfiguredDetector, Finding, KeyWindow
 from service.core.detectors.threshold import Threshold
+from service.core.memory.alerts import FIELDS
 from service.core.memory.failure import DetectorError
 from service.core.memory.states import UnknownStateError
+from service.core.model import Aggregate, EventTimeMs, Offset, TumblingWindow
+from service.wire.alerts import AlertPayload
 from tests.core.remembering import Counting, Remembering, statuses, threshold
 from tests.driver import PLACE, T0
 
@@ -147,6 +152,56 @@ def test_an_exception_in_a_detector_names_detector_id_and_window(keeps: bool) ->
     line = f"detector mine: id 'bad', window {T0} to {T0 + 10_000}: ZeroDivisionError: "
     with pytest.raises(DetectorError, match=line):
         one.see(0, good=1.0, bad=1.0, worse=1.0)
+
+
+class Finds:
+    """A detector that returns the same for each window."""
+
+    state_type = None
+    state_kind = ""
+
+    def __init__(self, finding: Any) -> None:  # noqa: ANN401
+        self._finding = finding
+
+    def judge(self, state: None, window: KeyWindow) -> tuple[None, Any]:
+        """Return it."""
+        del state, window
+        return None, self._finding
+
+
+@pytest.mark.parametrize("resolve_after", [0, 1])
+@pytest.mark.parametrize(
+    ("finding", "why"),
+    [
+        (Finding(math.nan), "ValueError: the finding has a number that is not finite: nan"),
+        (Finding(Decimal("NaN")), "ValueError: the finding has a number that is not finite: NaN"),
+        (Finding(1.0, value=math.inf), "ValueError: the finding has a number that is not finite: inf"),
+        (
+            Finding("5"),  # type: ignore[arg-type]
+            "TypeError: must be real number, not str",
+        ),
+        (Finding(1.0, fields={"amount": 1, "count": 2}), "ValueError: every alert has the field amount already"),
+        (Finding(1.0, fields={"what": object()}), "TypeError: Encoding objects of type object is unsupported"),
+        ("high", "AttributeError: 'str' object has no attribute 'limit'"),
+    ],
+)
+def test_what_an_alert_cannot_say_is_the_detectors_fault(finding: object, why: str, resolve_after: int) -> None:
+    one = Remembering(ConfiguredDetector("mine", Finds(finding), resolve_after=resolve_after))
+    with pytest.raises(DetectorError) as caught:
+        one.see(0, a=1.0)
+    assert f"detector mine: id 'a', window {T0} to {T0 + 10_000}: {why}" == str(caught.value)
+
+
+def test_the_error_is_one_line() -> None:
+    window = KeyWindow(
+        "a\nb", Aggregate(EventTimeMs(T0), Offset(0), EventTimeMs(T0), Offset(0)), TumblingWindow(0, 9), EventTimeMs(T0)
+    )
+    text = str(DetectorError.about("mine", window, ValueError("no\nsuch  \tthing")))
+    assert r"detector mine: id 'a\nb', window 0 to 9: ValueError: no such thing" == text
+
+
+def test_detectors_add_fields_that_no_other_alert_has() -> None:
+    assert {*AlertPayload.model_fields} - {"baseline", "score", "features"} == FIELDS
 
 
 class Together:

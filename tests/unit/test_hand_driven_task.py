@@ -19,7 +19,7 @@ from service.core.detectors.deviation import Deviation
 from service.core.detectors.inactivity import Inactivity
 from service.core.detectors.threshold import Threshold
 from service.core.model import Reason
-from service.testing import ConfiguredDetector, DetectorError, HandDrivenTask, SettingsError
+from service.testing import ConfiguredDetector, DetectorError, HandDrivenTask, SettingsError, UnknownStateError
 from service.wire.alerts import AlertPayload
 from tests.core.remembering import Counting
 from tests.core.test_memory import Broken
@@ -235,6 +235,17 @@ def test_a_state_is_of_the_detectors_own_type() -> None:
     assert (1, 4.0) == (task.state("usual", "tx1").windows, task.state("usual", "tx1").mean)
     assert None is task.state("usual", "tx2")
     assert [("usual", "tx1")] == [*task.states]
+
+
+def test_a_state_of_another_form_and_the_same_kind_is_refused() -> None:
+    class Other(Counting):
+        state_type = str  # type: ignore[assignment]
+
+    task = by_event(counting())
+    task.read(("tx1", T0, 1.0), ("tx1", T0 + 10_000, 1.0))
+    task.commit()
+    with pytest.raises(UnknownStateError, match="it is damaged: Expected `str`, got `int`"):
+        task.restart(ConfiguredDetector("count", Other()))
 
 
 def test_open_episodes_are_counted() -> None:

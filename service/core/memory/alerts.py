@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from math import isfinite
+from typing import Any, Final
 
 import msgspec
 
@@ -39,11 +40,38 @@ class Facts(msgspec.Struct, array_like=True, gc=False):
     fields: dict[str, Any]
 
 
+FIELDS: Final = frozenset({
+    "alert_id", "detector", "transaction_id", "timestamp", "amount", "watermark", "count", "late_count",
+    "max_timestamp", "window", "source", "limit", "detected_at", "of", "value", "rules", "status", "episode_id",
+    "windows", "peak",
+})  # fmt: skip
+"""The fields of every alert; a detector adds others."""
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
 def facts_of(window: KeyWindow, clock: str, of: Of, finding: Finding) -> Facts:
-    """The facts of an anomaly in a window; ``clock`` is the name of the windows' clock."""
+    """The facts of an anomaly in a window; ``clock`` is the name of the windows' clock.
+
+    Raises:
+        ValueError: the finding has a number that is not finite, or a field that every alert has.
+        TypeError: it has a value that JSON cannot hold.
+    """
     limit, value = finding.limit, finding.value
+    _check(finding)
     shown = None if of is Of.SUM or value is None else number_text(value)
     return _facts(window, clock, number_text(limit), of, shown, finding.fields)
+
+
+def _check(finding: Finding) -> None:
+    """Refuse what an alert cannot say. The detector may be somebody's own code, and readers get what it returns."""
+    for number in (finding.limit, finding.value, finding.score):
+        if number is not None and not (number.is_finite() if isinstance(number, Decimal) else isfinite(number)):
+            raise ValueError(f"the finding has a number that is not finite: {number}")
+    if finding.fields:
+        if taken := FIELDS.intersection(finding.fields):
+            raise ValueError(f"every alert has the field {min(taken)} already")
+        _encode(finding.fields)
 
 
 def facts_without_finding(window: KeyWindow, clock: str, of: Of, value: Decimal | float, limit: str) -> Facts:

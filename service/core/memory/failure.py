@@ -8,13 +8,13 @@ from service.core.detectors import KeyWindow
 
 
 class DetectorError(Exception):
-    """A detector raised an exception. The text names the detector, the id and the window."""
+    """A detector raised an exception. The text is one line, and names the detector, the id and the window."""
 
     @classmethod
     def about(cls, detector: str, window: KeyWindow, error: Exception) -> Self:
         """The error about one window of one key."""
         span = window.window
+        what = " ".join(f"{type(error).__name__}: {error}".split())
         return cls(
-            f"detector {detector}: id {window.transaction_id!r}, window {span.start_ms} to {span.end_ms}:"
-            f" {type(error).__name__}: {error}"
+            f"detector {detector}: id {window.transaction_id!r}, window {span.start_ms} to {span.end_ms}: {what}"
         )

@@ -145,15 +145,15 @@ class Memory:
         for window in windows:
             try:
                 _, finding = judge(None, window)
+                if finding is None:
+                    continue
+                facts = facts_of(window, clock, configured.of, finding)
             except Exception as error:  # a detector may be somebody's own code, and raise anything
                 raise DetectorError.about(name, window, error) from error
-            if finding is None:
-                continue
             found.count(name, shadow=configured.shadow)
             span, key = window.window, window.transaction_id
             offset = window.aggregate.first_offset
             identity = alert_id(place.topic, place.partition, key, span.start_ms, span.end_ms, name, offset)
-            facts = facts_of(window, clock, configured.of, finding)
             found.alerts.append(Alert(identity, name, configured.shadow, key, facts))
 
     def committed(self) -> None:
