@@ -191,6 +191,13 @@ def test_rows_that_are_in_no_window_are_counted(folder: Path) -> None:
         read(csv_of(folder, lines), labelled=True)
 
 
+def test_a_bad_record_that_came_too_late_makes_no_window_bad(folder: Path) -> None:
+    later = START + timedelta(minutes=1)
+    lines: list[Payment] = [("tx1", START, "5", False), ("tx1", later, "5", False), ("tx1", START, "9", True)]
+    with pytest.raises(TrainingError, match="no window is bad"):
+        read(csv_of(folder, lines), labelled=True)
+
+
 @pytest.mark.parametrize(("text", "odd"), [("1", 0), ("true", 0), (" TRUE ", 0), ("fraud", 1)])
 def test_what_a_label_says(folder: Path, text: str, odd: int) -> None:
     file = folder / "labels.csv"
