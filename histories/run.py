@@ -1,6 +1,6 @@
 """Play a history on a broker of the right make."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +12,8 @@ from brokerkit.jars import KAFKA_VERSION
 from brokerkit.proxy import Proxy
 from histories import cluster, network
 from histories.clock_oracle import Rules
+from histories.detector_audit import SEVERAL
+from histories.detector_oracle import Rule
 from histories.kinds import KINDS
 from histories.world import SESSION_S, World, group_settings, history, sessions
 
@@ -58,7 +60,9 @@ def stage(kind: str, kafka: str = KAFKA_VERSION, session_s: float = SESSION_S) -
             yield Stage(broker, kafka=kafka, session_s=session_s)
 
 
-def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = None) -> World:
+def play(
+    on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = None, *, detectors: Sequence[Rule] = SEVERAL
+) -> World:
     """One history, from an empty topic to the oracle.
 
     Raises:
@@ -78,6 +82,7 @@ def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = Non
         transactional=kind == "quiet",
         rules=rules,
         kafka=on.kafka,
+        detectors=detectors,
     )
     with history(world):
         ALL[kind](world)
