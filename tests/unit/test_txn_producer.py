@@ -65,8 +65,8 @@ class FakeProducer:
     def abort_transaction(self, timeout: float) -> None:
         self._call("abort_transaction", timeout)
 
-    def produce(self, topic: str, value: bytes, key: bytes, **more: object) -> None:
-        self._call("produce", topic, value, key, more)
+    def produce(self, topic: str, value: bytes, key: bytes, partition: int, **more: object) -> None:
+        self._call("produce", topic, value, key, partition, more)
 
     def purge(self, *, blocking: bool) -> None:
         self.purged = not blocking
