@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -161,7 +162,7 @@ def test_it_may_be_healthy_and_not_ready(site: Site) -> None:
 def test_the_status_shows_each_partition(site: Site) -> None:
     site.board.status = Status(None, (PARTITION,))
     status, content_type, body = site.ask("/status")
-    expected = {
+    expected: dict[str, Any] = {
         "ready": True,
         "reason": None,
         "throttled": None,
