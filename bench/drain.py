@@ -14,8 +14,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import Producer
 
@@ -37,6 +39,8 @@ class Run:
     drain_cpu_s: float
     wall_s: float
     peak_mib: float
+    log: list[dict[str, Any]] = field(default_factory=list)
+    """What the service logged after its start."""
 
 
 def record(number: int, keys: int, size: int) -> tuple[str, bytes]:
@@ -124,9 +128,17 @@ def drain_with_floor(broker: Broker, topic: str, records: int, run: str) -> Run:
     return Run(started, done - started, wall_s, peak)
 
 
-def drain_with_service(broker: Broker, topic: str, records: int, run: str, env: dict[str, str] | None = None) -> Run:
-    """Drain with the service, exactly once and every check on."""
-    command = [sys.executable, "-m", "service"]
+def drain_with_service(
+    broker: Broker,
+    topic: str,
+    records: int,
+    run: str,
+    env: dict[str, str] | None = None,
+    *,
+    arguments: Sequence[str] = (),
+) -> Run:
+    """Drain with the service, exactly once and every check on; ``arguments`` are those of its command line."""
+    command = [sys.executable, "-m", "service", *arguments]
     env = env or environment(broker, topic, run)
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None, "a pipe was asked for"  # noqa: S101
@@ -144,8 +156,8 @@ def drain_with_service(broker: Broker, topic: str, records: int, run: str, env: 
             time.sleep(min(0.25, max(0.02, past_s * (records - seen) / max(seen, 1) / 2)))
         wall_s, used_s, peak = time.monotonic() - began, cpu_s(process.pid), peak_mib(process.pid)
         process.terminate()
-        process.stderr.read()
-    return Run(start_cpu_s, used_s - start_cpu_s, wall_s, peak)
+        log = [json.loads(line) for line in process.stderr]
+    return Run(start_cpu_s, used_s - start_cpu_s, wall_s, peak, log)
 
 
 def records_seen(port: int) -> float:

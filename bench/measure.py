@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.comparing import peers
+from bench.detecting import detectors, detectors_latency
+from bench.detector_states import detectors_states
 from bench.draining import clocks, drain, memory, scaling
 from bench.memory import backlogs
 from bench.page import write_page
@@ -37,6 +39,9 @@ FIGURES: dict[str, Callable[[Stand], Figure]] = {
     "scaling": scaling,
     "producer": producer,
     "schedule": schedule,
+    "detectors": detectors,
+    "detectors_latency": detectors_latency,
+    "detectors_states": detectors_states,
     "peers": peers,
 }
 ROUNDS, QUICK_ROUNDS = 5, 2
@@ -50,7 +55,7 @@ def main(arguments: list[str]) -> int:
     if options.page:
         write_page(results)
         return 0
-    names = options.only or list(FIGURES)
+    names = chosen(options.only or list(FIGURES))
     how = f"{'quick, ' if options.quick else ''}{options.rounds} rounds"
     console = Console(stderr=True)
     columns = (
@@ -79,6 +84,11 @@ def main(arguments: list[str]) -> int:
         print(path, file=sys.stderr)
     print(options.output)
     return 0
+
+
+def chosen(asked: list[str]) -> list[str]:
+    """The figures of these names, and of those that begin with one and an underscore."""
+    return [name for name in FIGURES if any(name == one or name.startswith(f"{one}_") for one in asked)]
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -51,14 +51,14 @@ def latency(stand: Stand) -> Figure:
     seconds = 15 if stand.quick else 60
     for share in (0.0, 0.5, 0.8):
         stand.say(f"latency at {share:.0%} of {rate:,.0f} records/s")
-        alerts, floors, reached = _latencies(stand, int(rate * share), seconds)
+        alerts, floors, reached = latencies(stand, Load(int(rate * share), seconds))
         name = (
             "idle"
             if not share
             else f"{share:.0%} of the drain rate (asked {rate * share:,.0f}/s, came {reached:,.0f}/s)"
         )
         row = figure.row(name)
-        row.samples = {**_spread(alerts, ""), **_spread(floors, "floor_")}
+        row.samples = {**spread(alerts, ""), **spread(floors, "floor_")}
     return figure
 
 
@@ -72,13 +72,14 @@ def partitions(stand: Stand) -> Figure:
     for _ in range(stand.rounds):
         for count in PARTITIONS:
             stand.say(f"latency with {count} partitions")
-            alerts, floors, _ = _latencies(stand, BUSY_RATE, BUSY_S, partitions=count, busy=1)
-            spread = {**_spread(alerts, ""), **_spread(floors, "floor_")}
-            figure.row(f"{count} partitions").add(**{name: value for name, (value,) in spread.items()})
+            alerts, floors, _ = latencies(stand, Load(BUSY_RATE, BUSY_S, partitions=count, busy=1))
+            found = {**spread(alerts, ""), **spread(floors, "floor_")}
+            figure.row(f"{count} partitions").add(**{name: value for name, (value,) in found.items()})
     return figure
 
 
-def _spread(found: list[float], prefix: str) -> dict[str, list[float]]:
+def spread(found: list[float], prefix: str) -> dict[str, list[float]]:
+    """The columns of LATENCY, one sample each."""
     cuts = statistics.quantiles(found, n=100, method="inclusive")
     return {f"{prefix}p50": [cuts[49]], f"{prefix}p99": [cuts[98]], f"{prefix}max": [max(found)]}
 
@@ -111,18 +112,38 @@ class _Reader:
         consumer.close()
 
 
-def _latencies(
-    stand: Stand, rate: int, seconds: int, partitions: int = 4, busy: int = 4
+@dataclass
+class Load:
+    """What is written while latency is measured."""
+
+    rate: int
+    """Records a second."""
+    seconds: int
+    partitions: int = 4
+    busy: int = 4
+    """Records go to so many partitions."""
+    keys: int = 1_000
+    window_ms: int = WINDOW_MS
+
+
+def latencies(
+    stand: Stand, load: Load, settings: dict[str, str] | None = None
 ) -> tuple[list[float], list[float], float]:
-    topic, run = stand.topic(0, partitions=partitions), stand.new("latency")
-    env = {**stand.outputs(topic, run), "WINDOW_SIZE_MS": str(WINDOW_MS), "DETECT_LIMIT": LIMIT}
+    """Milliseconds from each planted anomaly's window end to its alert, those of bare txns, and records a second.
+
+    ``settings`` must have a detector whose limit is LIMIT; without them it is the default one.
+    """
+    topic, run = stand.topic(0, partitions=load.partitions), stand.new("latency")
+    detectors = {"DETECT_LIMIT": LIMIT} if settings is None else settings
+    env = {**stand.outputs(topic, run), "WINDOW_SIZE_MS": str(load.window_ms), **detectors}
     floor_topic = f"{run}.floor"
     create_topics(stand.broker, floor_topic)
     reader = _Reader(stand.broker.bootstrap_servers, [env["TOPICS_ALERTS"], floor_topic])
     stop = threading.Event()
-    load = [sys.executable, "-m", "bench.timing", topic, str(rate), str(seconds), str(busy)]
+    sizes = map(str, (load.rate, load.seconds, load.busy, load.keys))
+    command = [sys.executable, "-m", "bench.timing", topic, *sizes]
     with service(env) as running:
-        for _ in range(partitions):
+        for _ in range(load.partitions):
             running.wait_for("partition_started")
         threads = [
             threading.Thread(target=reader.run, args=(stop,)),
@@ -130,8 +151,8 @@ def _latencies(
         ]
         for thread in threads:
             thread.start()
-        done = subprocess.run(load, env=env, stdout=subprocess.PIPE, text=True, check=True)
-        time.sleep(2 * WINDOW_MS / 1_000)
+        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+        time.sleep(2 * load.window_ms / 1_000)
         stop.set()
         for thread in threads:
             thread.join()
@@ -154,7 +175,7 @@ def _bare_txns(stand: Stand, topic: str, stop: threading.Event) -> None:
         producer.commit_transaction()
 
 
-def generate(topic: str, rate: int, seconds: int, busy: int) -> float:
+def generate(topic: str, rate: int, seconds: int, busy: int, keys: int) -> float:
     """Write ``rate`` records a second, with four anomalies each tenth of one; returns the rate that it came to.
 
     They go to the first ``busy`` partitions in turn.
@@ -168,7 +189,7 @@ def generate(topic: str, rate: int, seconds: int, busy: int) -> float:
             "compression.type": "lz4",
         }
     )
-    ready = [record(number, 1_000, 90) for number in range(10_000)]
+    ready = [record(number, keys, 90) for number in range(max(keys, 10_000))]
     now_ms = time.time_ns() // 1_000_000
     large = [(f"large-{one}", encode_transaction(f"large-{one}", now_ms, HALF_LIMIT)) for one in range(4)]
     count, began_s, next_large_s = 0, time.monotonic(), 0.0
@@ -233,4 +254,4 @@ def _first_commit(env: dict[str, str]) -> Iterator[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    print(generate(sys.argv[1], *map(int, sys.argv[2:5])))
+    print(generate(sys.argv[1], *map(int, sys.argv[2:6])))

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from service.core.detectors.looked_at import bounded
+from service.core.detectors.looked_at import LARGEST, bounded
 
 _LN_2: Final = log(2)
 
@@ -38,7 +38,8 @@ def updated(baseline: Baseline | None, value: float, half_life: float) -> Baseli
 
     ``half_life`` is in windows; 0: all windows weigh the same. None is the baseline before a key's first window.
     """
-    value = bounded(value)
+    if not -LARGEST <= value <= LARGEST:
+        value = bounded(value)
     if baseline is None:
         return Baseline(1, value, 0.0)
     mean, windows = baseline.mean, baseline.windows + 1
