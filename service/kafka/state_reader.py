@@ -79,7 +79,8 @@ class StateReader:
         began_s = time.monotonic()
         try:
             found = self._read(list(starts))
-            return {one: self._restored(one, starts[one], read, began_s) for one, read in found.items()}
+            # What was read of one partition is freed before the next one, so the process does not grow for good.
+            return {one: self._restored(one, starts[one], found.pop(one), began_s) for one in list(found)}
         finally:
             self._progress.read = self._progress.of = 0
 

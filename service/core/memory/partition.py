@@ -94,10 +94,11 @@ class Memory:
         why: Counter[Why] = Counter()
         for name, found in states.items():
             table = self._tables.get(name)
-            here = {key: packed for key, packed in found.items() if not moved(key)}
-            gone = [(key, packed) for key, packed in found.items() if key not in here]
+            gone = [one for one in found.items() if moved(one[0])]
+            away = dict(gone)
+            here = ((key, packed) for key, packed in found.items() if key not in away)
             why[name, "moved"] += len(gone)
-            refused = list(here.items()) if table is None else table.restore(here.items())
+            refused = list(here) if table is None else table.restore(here)
             why[name, "removed" if table is None else "changed"] += len(refused)
             for key, packed in gone + refused:
                 episode = any_entry(packed).episode
