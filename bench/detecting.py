@@ -21,6 +21,8 @@ from brokerkit.client import create_topics
 Detectors = list[dict[str, Any]]
 PARTITIONS = 4
 MEGA = 1e6
+FEW = 10_000
+"""With so few closed windows, what is added is the cost of the records."""
 DAY_MS = 86_400_000
 PLANTED: Detectors = [{"name": "planted", "type": "threshold", "limit": float(LIMIT)}]
 ON_MAX: Detectors = [{"name": "max", "type": "threshold", "of": "max", "limit": float(LIMIT)}]
@@ -140,7 +142,13 @@ def _cost(floor: Run, default: Run, ours: Run, records: int, count: int) -> dict
         "closed": closed,
         "commit_ms": statistics.median([line["commit_ms"] for line in closing]),
     }
-    return {**found, "record_us": added_us / records, "closed_us": added_us / closed / count} if count else found
+    if not count:
+        return found
+    return (
+        {**found, "closed_us": added_us / closed / count}
+        if closed > FEW
+        else {**found, "record_us": added_us / records}
+    )
 
 
 # ---- latency ------------------------------------------------------------------------------------------------
