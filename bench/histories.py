@@ -11,6 +11,7 @@ import sys
 import time
 
 from brokerkit.jars import KAFKA_VERSION
+from histories.detector_audit import SEVERAL
 from histories.run import ALL, CLOCKS, play, stage
 from histories.world import HistoryError, spread
 
@@ -26,9 +27,11 @@ def main() -> int:
     parser.add_argument("--cycles", type=int, default=6, help="faults in each history")
     parser.add_argument("--clock", choices=[PROCESSING, *CLOCKS], default=PROCESSING, help="and late policy")
     parser.add_argument("--kafka", default=KAFKA_VERSION, metavar="VERSION", help="one that the lock file has")
+    parser.add_argument("--without-detectors", action="store_true", help="with the one of DETECT_LIMIT only")
     options = parser.parse_args()
     if options.clock != PROCESSING and "expired" in (kinds := options.kind or ALL):
         options.kind = [kind for kind in kinds if kind != "expired"]  # what is gone can't be scanned
+    detectors = () if options.without_detectors else SEVERAL
     wrong = 0
     for kind in options.kind or ALL:
         recoveries: list[float] = []
@@ -36,7 +39,7 @@ def main() -> int:
             for seed in range(options.seed, options.seed + options.histories):
                 began_s = time.monotonic()
                 try:
-                    world = play(on, kind, seed, options.cycles, CLOCKS.get(options.clock))
+                    world = play(on, kind, seed, options.cycles, CLOCKS.get(options.clock), detectors=detectors)
                 except HistoryError as error:
                     wrong += 1
                     print(f"{kind:24} seed {seed:3}  WRONG: {error}", flush=True)

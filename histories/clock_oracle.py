@@ -10,7 +10,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
+
+from histories.detector_oracle import Closed, Seen
+
+_NOT_WRITTEN: Final = {"first", "last", "least", "greatest", "latest"}
+"""What an aggregate's payload does not have, or has elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +82,23 @@ class Expected:
                     "first_offset": one["first"],
                     "last_offset": one["last"],
                 }
-                rest = {name: value for name, value in one.items() if name not in {"first", "last"}}
+                rest = {name: value for name, value in one.items() if name not in _NOT_WRITTEN}
                 mark = self.watermarks[start_ms]
                 found.append({"transaction_id": key, **rest, "watermark": mark, "window": window, "source": source})
         return found
+
+    def closed(self, rules: Rules) -> list[Closed]:
+        """The same windows for the detectors."""
+        return [
+            Closed(
+                start_ms,
+                start_ms + rules.size_ms,
+                rules.clock,
+                mark_ms,
+                {key: Seen(**one) for key, one in self.windows[start_ms].items()},
+            )
+            for start_ms, mark_ms in self.watermarks.items()
+        ]
 
 
 def expect(records: Iterable[Rec], rules: Rules) -> Expected:
@@ -114,18 +132,20 @@ def _by_append_time(found: Expected, records: Iterable[Rec], rules: Rules) -> No
 
 
 def _by_event_time(found: Expected, records: Iterable[Rec], rules: Rules) -> None:
+    still_open = set[int]()
     for record, transaction in _good(found, records):
         event_ms = transaction["timestamp"]
         found.newest_ms = event_ms if found.newest_ms is None else max(found.newest_ms, event_ms)
         mark_ms = found.newest_ms - rules.lateness_ms
-        for start_ms in found.windows:
-            if start_ms + rules.size_ms <= mark_ms and start_ms not in found.watermarks:
-                found.watermarks[start_ms] = mark_ms
+        over = [start_ms for start_ms in still_open if start_ms + rules.size_ms <= mark_ms]
+        found.watermarks |= dict.fromkeys(over, mark_ms)
+        still_open.difference_update(over)
         start_ms = event_ms // rules.size_ms * rules.size_ms
         if start_ms + rules.size_ms <= mark_ms:
             found.late.append(record.offset)
         else:
             _add(found, start_ms, record.offset, transaction, late=event_ms < mark_ms)
+            still_open.add(start_ms)
 
 
 def _good(found: Expected, records: Iterable[Rec]) -> Iterable[tuple[Rec, dict[str, Any]]]:
@@ -158,9 +178,16 @@ def _add(found: Expected, start_ms: int, offset: int, transaction: dict[str, Any
             "max_timestamp": event_ms,
             "first": offset,
             "last": offset,
+            "least": Fraction(transaction["amount"]),
+            "greatest": Fraction(transaction["amount"]),
+            "latest": offset,
         },
     )
-    one["amount"] += Fraction(transaction["amount"])
+    amount = Fraction(transaction["amount"])
+    one["amount"] += amount
+    one["least"], one["greatest"] = min(one["least"], amount), max(one["greatest"], amount)
+    if event_ms > one["max_timestamp"]:
+        one["latest"] = offset
     one["count"] += 1
     one["late_count"] += late
     one["max_timestamp"] = max(one["max_timestamp"], event_ms)

@@ -16,6 +16,9 @@ START_MS: Final = 1_715_392_800_000
 BAD: Final = (b"rubbish", b"", b'{"transaction_id":"x"}', b'{"transaction_id":"x","timestamp":5,"amount":1}')
 ABORTED: Final = 0.3
 RATE: Final = 1_500
+SLEEP_RECORDS: Final = 1_500
+"""While so many records are written, a key of SLEEPERS has none: 15 s by event time, about 1 s by the clock."""
+SLEEPERS: Final = 4
 
 
 class Load:
@@ -117,11 +120,19 @@ class Load:
 
     def _one(self) -> tuple[str, str | bytes]:
         self._number += 1
-        key = f"tx{self._dice.randrange(self._keys)}"
+        key = f"tx{self._awake()}"
         if self._dice.random() < self._bad:
             return key, self._dice.choice(BAD)
         jitter = self._dice.randrange(-3000, 1000)
         return transaction(key, START_MS + self._number * 10 + jitter, f"{self._dice.randrange(1, 200_000) / 100:.2f}")
+
+    def _awake(self) -> int:
+        """A key. A quarter of them sleeps, another quarter each second, so that detectors see silences."""
+        asleep = self._number // SLEEP_RECORDS % SLEEPERS
+        while True:
+            key = self._dice.randrange(self._keys)
+            if key % SLEEPERS != asleep:
+                return key
 
     def next_offsets(self) -> dict[int, int]:
         """The offset behind the last record of each partition."""

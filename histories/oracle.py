@@ -18,6 +18,7 @@ from confluent_kafka import Message, TopicPartition
 from brokerkit.client import HasBootstrapServers, committed, read_all
 from brokerkit.service_process import Names, payloads
 from histories.clock_oracle import Rec, Rules, expect
+from histories.detector_oracle import Closed, Seen
 
 Place = tuple[int, int]
 """Partition and offset of an input record."""
@@ -44,6 +45,8 @@ class Account:
     aggregates: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
+    windows: dict[int, list[Closed]] = field(default_factory=dict)
+    """By partition, what the detectors had to judge."""
     late: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -78,7 +81,7 @@ class Marks:
 def audit(
     broker: HasBootstrapServers,
     names: Names,
-    limit: Decimal = Decimal(8000),
+    limit: Decimal | None = Decimal(8000),
     *,
     inputs: Inputs | None = None,
     lateness_ms: int = 1_000,
@@ -96,7 +99,7 @@ def audit(
     Args:
         broker: where the topics are.
         names: which they are.
-        limit: the detector's.
+        limit: the detector's; None where others are configured.
         inputs: what was written, where the topic does not tell any more; by default what it holds.
         lateness_ms: the service's.
         gone: records that expired before a service could read them.
@@ -120,12 +123,15 @@ def audit(
     if owed:
         account.faults.append(f"{len(owed)} records are not accounted for: {sorted(owed)[:10]}")
     account.alerts = payloads(broker, names.alerts)
-    _check_alerts(account, limit)
+    if limit is not None:
+        _check_alerts(account, limit)
     _check_committed(account, inputs, marks, committed(broker, names.group, names.transactions))
     return account
 
 
-def audit_clock(broker: HasBootstrapServers, names: Names, rules: Rules, limit: Decimal = Decimal(8000)) -> Account:
+def audit_clock(
+    broker: HasBootstrapServers, names: Names, rules: Rules, limit: Decimal | None = Decimal(8000)
+) -> Account:
     """The same for ``ingestion`` and ``event``, where the input alone says what every window holds, to the last bit.
 
     1. The aggregates are those of a scan of the input, and the late and dead-letter topics hold what it sets aside.
@@ -140,7 +146,8 @@ def audit_clock(broker: HasBootstrapServers, names: Names, rules: Rules, limit: 
     account.records = sum(map(len, inputs.values()))
     account.aggregates = payloads(broker, names.aggregates)
     account.alerts = payloads(broker, names.alerts)
-    _check_alerts(account, limit)
+    if limit is not None:
+        _check_alerts(account, limit)
     stamps = {(partition, one.offset): one.appended_ms for partition, records in inputs.items() for one in records}
     due: list[dict[str, Any]] = []
     aside: dict[str, list[Place]] = {names.dead_letter: [], names.late: []}
@@ -148,6 +155,7 @@ def audit_clock(broker: HasBootstrapServers, names: Names, rules: Rules, limit: 
     for partition, records in sorted(inputs.items()):
         expected = expect(records, rules)
         due += expected.aggregates(rules, names.transactions, partition)
+        account.windows[partition] = expected.closed(rules)
         aside[names.dead_letter] += [(partition, offset) for offset in sorted(expected.bad)]
         aside[names.late] += [(partition, offset) for offset in expected.late if rules.policy == "divert"]
         account.late += len(expected.late)
@@ -223,6 +231,7 @@ def _check_timestamp(account: Account, stamps: Mapping[Place, int], message: Mes
 
 def _check_aggregates(account: Account, marks: Marks, owed: set[Place]) -> None:
     closed: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    windows: dict[tuple[int, int], Closed] = {}
     for aggregate in account.aggregates:
         source = aggregate["source"]
         first, last, partition = source["first_offset"], source["last_offset"], source["partition"]
@@ -239,7 +248,13 @@ def _check_aggregates(account: Account, marks: Marks, owed: set[Place]) -> None:
         found = tuple(aggregate[name] for name in ("count", "late_count", "timestamp", "max_timestamp"))
         if expected != (*found, Decimal(aggregate["amount"]), first, last):
             account.faults.append(f"aggregate where {expected} is due: {aggregate}")
-        closed[partition, aggregate["window"]["start"]].append((last, aggregate["watermark"]))
+        window = aggregate["window"]
+        closed[partition, window["start"]].append((last, aggregate["watermark"]))
+        if mine:
+            one = Closed(window["start"], window["end"], window["clock"], aggregate["watermark"])
+            windows.setdefault((partition, window["start"]), one).keys[aggregate["transaction_id"]] = _seen(mine)
+    for (partition, _), one in windows.items():
+        account.windows.setdefault(partition, []).append(one)
     for (partition, start), seen in closed.items():
         last = max(offset for offset, _ in seen)
         due = marks.before(partition, last + 1)
@@ -259,6 +274,23 @@ def _summary(records: list[Judged]) -> tuple[Any, ...]:
         _exact_sum(r.amount for r in records),
         records[0].offset,
         records[-1].offset,
+    )
+
+
+def _seen(records: list[Judged]) -> Seen:
+    amounts = [Fraction(record.amount) for record in records]
+    latest = max(records, key=lambda r: r.timestamp)  # the first of several
+    return Seen(
+        timestamp=records[0].timestamp,
+        max_timestamp=latest.timestamp,
+        count=len(records),
+        late_count=sum(r.late for r in records),
+        amount=sum(amounts, Fraction(0)),
+        least=min(amounts),
+        greatest=max(amounts),
+        first=records[0].offset,
+        last=records[-1].offset,
+        latest=latest.offset,
     )
 
 

@@ -1,6 +1,6 @@
 """Play a history on a broker of the right make."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +12,8 @@ from brokerkit.jars import KAFKA_VERSION
 from brokerkit.proxy import Proxy
 from histories import cluster, network
 from histories.clock_oracle import Rules
+from histories.detector_audit import SEVERAL
+from histories.detector_oracle import Rule
 from histories.kinds import KINDS
 from histories.load import RATE
 from histories.world import SESSION_S, World, group_settings, history, sessions
@@ -59,7 +61,16 @@ def stage(kind: str, kafka: str = KAFKA_VERSION, session_s: float = SESSION_S) -
             yield Stage(broker, kafka=kafka, session_s=session_s)
 
 
-def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = None, *, rate: int = RATE) -> World:
+def play(
+    on: Stage,
+    kind: str,
+    seed: int,
+    cycles: int,
+    rules: Rules | None = None,
+    *,
+    rate: int = RATE,
+    detectors: Sequence[Rule] = SEVERAL,
+) -> World:
     """One history, from an empty topic to the oracle.
 
     Raises:
@@ -80,6 +91,7 @@ def play(on: Stage, kind: str, seed: int, cycles: int, rules: Rules | None = Non
         rules=rules,
         kafka=on.kafka,
         rate=rate,
+        detectors=detectors,
     )
     with history(world):
         ALL[kind](world)

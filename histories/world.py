@@ -7,10 +7,11 @@ import signal
 import statistics
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,11 +24,15 @@ from brokerkit.jars import KAFKA_VERSION, group_protocol
 from brokerkit.proxy import Proxy
 from brokerkit.service_process import ROOT, Names, ServiceProcess, payloads, running, wait_until
 from histories.clock_oracle import Rules
+from histories.detector_audit import FORGET_AFTER_MS, SEVERAL, Move, audit_detectors, states_of
+from histories.detector_oracle import Rule
 from histories.load import RATE, Load
 from histories.oracle import Account, Marks, Place, audit, audit_clock, headers_of, read_so_far
 
 SAVED: Final = ROOT / ".histories"
 SESSION_S: Final = 2.0
+LIMIT: Final = Decimal(8000)
+"""The service's own, where no detectors are configured."""
 
 
 def sessions(session_s: float) -> Mapping[str, str | int]:
@@ -74,6 +79,7 @@ class World:
         rules: of the window clocks that are to give the same windows whatever happens; None is ``processing``.
         kafka: the brokers' version.
         rate: of the load, in records per second.
+        detectors: the configured ones; with none there is the one of DETECT_LIMIT.
     """
 
     broker: Broker | Cluster
@@ -87,6 +93,7 @@ class World:
     rules: Rules | None = None
     kafka: str = KAFKA_VERSION
     rate: int = RATE
+    detectors: Sequence[Rule] = SEVERAL
 
     def __post_init__(self) -> None:
         """Create the topics; nothing runs yet."""
@@ -106,6 +113,7 @@ class World:
             "WINDOW_SIZE_MS": "500",
             "LATE_POLICY": self.dice.choice(("include", "divert")),
             **(self.rules.settings() if self.rules else {}),
+            **(_settings_of(self.detectors) if self.detectors else {}),
         } | self.settings
         config = self.rules.topic_config() if self.rules else {}
         create_topics(self.broker, self.names.transactions, partitions=self.partitions, config=config)
@@ -228,7 +236,9 @@ class World:
         if self.rules is not None:
             return self._account_by_clock(self.rules)
         self._wait_for_commit(self.names, 90)
-        account = audit(self.broker, self.names, inputs=self.load.inputs, gone=self.gone)
+        limit = None if self.detectors else LIMIT
+        account = audit(self.broker, self.names, limit, inputs=self.load.inputs, gone=self.gone)
+        self._audit_detectors(account)
         rejected = sum(account.reasons.values()) - account.late
         if rejected != len(self.load.bad_places() - self.gone):
             account.faults.append(f"{rejected} records rejected where {len(self.load.bad_places())} were bad")
@@ -237,18 +247,39 @@ class World:
     def _account_by_clock(self, rules: Rules) -> Account:
         """The oracle's, and a comparison with an undisturbed service on the same input: both to the last bit."""
         self._wait_for_commit(self.names, 90)
-        account = audit_clock(self.broker, self.names, rules)
+        account = audit_clock(self.broker, self.names, rules, None if self.detectors else LIMIT)
+        self._audit_detectors(account)
         if account.records != len(self.load.inputs):
             account.faults.append(f"{account.records} records in the input where {len(self.load.inputs)} were written")
         calm = Names(lambda name: f"{self.names.group}.calm.{name}")
         calm.transactions = self.names.transactions
         with running(self.broker, calm, self.settings):
             self._wait_for_commit(calm, 90)
-        for topic in ("aggregates", "alerts"):
+        for topic in ("aggregates", "alerts", *(["shadow"] if self.detectors else [])):
             mine, undisturbed = (_lasting(self.broker, getattr(each, topic)) for each in (self.names, calm))
             if mine != undisturbed:
                 account.faults.append(f"{topic} are not those of an undisturbed service")
+        if self.detectors and states_of(self.broker, self.names.state) != states_of(self.broker, calm.state):
+            account.faults.append("states are not those of an undisturbed service, bit for bit")
         return account
+
+    def _audit_detectors(self, account: Account) -> None:
+        if self.detectors:
+            account.faults += audit_detectors(self.broker, self.names, account.windows, self.detectors, self._moves())
+
+    def _moves(self) -> list[Move]:
+        """When services dropped the states of keys that go to other partitions now, by their logs."""
+        restored = [
+            (_epoch_s(entry), entry["partition"], entry["input_partitions"])
+            for _, service in self.everyone()
+            for entry in service.events("states_restored")
+        ]
+        moves, before = [], dict[int, int]()
+        for at_s, partition, count in sorted(restored):
+            if before.setdefault(partition, count) != count:
+                moves.append(Move(partition, at_s * 1000, before[partition], count))
+            before[partition] = count
+        return moves
 
     def _wait_for_commit(self, names: Names, timeout_s: float) -> None:
         """Wait until all that was written is accounted for; by event time, the last windows stay open."""
@@ -308,6 +339,7 @@ class World:
         folder.mkdir(parents=True)
         again = f"python -m bench.histories --kind {self.kind} --seed {self.seed} --cycles {self.cycles}"
         again += f" --clock {self.rules.name}" if self.rules else ""
+        again += "" if self.detectors else " --without-detectors"
         again += f" --kafka {self.kafka}" if self.kafka != KAFKA_VERSION else ""
         about = {"faults": faults, "again": again, "settings": self.settings, "timeline": self.timeline}
         (folder / "history.json").write_text(json.dumps(about, indent=1))
@@ -315,7 +347,8 @@ class World:
             lines = "".join(json.dumps(entry) + "\n" for entry in service.log)
             (folder / f"{number:03d}-{name}.log").write_text(lines)
         names = self.names
-        for topic in (names.transactions, names.aggregates, names.alerts, names.late, names.dead_letter):
+        topics = [names.transactions, names.aggregates, names.alerts, names.late, names.dead_letter]
+        for topic in topics + ([names.state, names.shadow] if self.detectors else []):
             _dump(self.broker, topic, folder)
         return f"{len(faults)} faults, the first: {faults[0]}; all of it is in {folder}; again with: {again}"
 
@@ -327,6 +360,10 @@ class World:
             service.close_log()
 
 
+def _settings_of(detectors: Sequence[Rule]) -> dict[str, str]:
+    return {"DETECTORS": json.dumps(detectors), "DETECT_FORGET_AFTER_MS": str(FORGET_AFTER_MS)}
+
+
 def _dump(broker: HasBootstrapServers, topic: str, folder: Path) -> None:
     with (folder / f"{topic.rpartition('.')[2]}.jsonl").open("w") as file:
         for message in read_all(broker, topic):
@@ -335,7 +372,7 @@ def _dump(broker: HasBootstrapServers, topic: str, folder: Path) -> None:
                 "partition": message.partition(),
                 "offset": message.offset(),
                 "key": key.decode(errors="replace") if isinstance(key, bytes) else key,
-                "value": value.decode(errors="replace") if isinstance(value, bytes) else value,
+                "value": value.decode(errors="backslashreplace") if isinstance(value, bytes) else value,
             }
             file.write(json.dumps(line) + "\n")
 

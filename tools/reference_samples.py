@@ -76,6 +76,7 @@ def log_line() -> dict[str, Any]:
         "commit_ms": 21,
         "partitions": 1,
         "set_aside": 0,
+        "states": 0,
         "event": "checkpoint",
         "level": "info",
         "timestamp": "2026-07-25T17:20:10.024518Z",

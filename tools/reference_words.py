@@ -135,6 +135,7 @@ EVENT_FIELDS: Final = {
     "records": "how many",
     "seconds": "the sum of these throttles, in seconds",
     "detector": "the name of the detector",
+    "input_partitions": "how many partitions the input has",
     "states": "how many states of ids are written, read back or removed",
     "set_aside": "records in the txn that went to the late or dead-letter topic",
     "stood_s": "seconds without a turn of the loop",

@@ -101,5 +101,5 @@ class Checkpoint:
             commit_ms=done_ms - self.taken_ms,
             partitions=len(self.tasks),
             set_aside=len(self.set_aside),
-            **({"states": changes} if changes else {}),
+            states=changes,
         )

@@ -122,6 +122,7 @@ class PartitionStarter:
             partition=partition,
             states=restored.memory.keys,
             records=restored.records,
+            input_partitions=restored.memory.partitions,
             seconds=round(restored.seconds, 3),
         )
         for (detector, reason), states in restored.not_kept.items():

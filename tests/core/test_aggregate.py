@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from service.core.model import Aggregate, Offset
+from service.core.model import Aggregate, ClockName, Offset
 from tests.driver import T0, Driver, tx
 
 
@@ -109,3 +109,13 @@ def test_an_amount_of_nothing_still_counts_as_a_record() -> None:
     driver = Driver()
     driver.read(tx(0, 0.0))
     assert (1, Decimal(0)) == ((one := only(driver)).count, one.value())
+
+
+@pytest.mark.parametrize("clock", ClockName)
+def test_sums_beyond_what_a_float_counts_are_exact(clock: ClockName) -> None:
+    """An odd number of ten-thousandths above 2**53, where floats are even."""
+    driver = Driver(clock=clock)
+    driver.read(*[tx(0, 99_999_999_999.9999)] * 11)
+    driver.task._clock.close_open()
+    (closed,) = driver.task.take_closed()
+    assert 11 * Decimal("99999999999.9999") == closed.aggregates["tx1"].value()

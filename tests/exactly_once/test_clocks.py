@@ -26,6 +26,7 @@ def one() -> Iterator[Stage]:
 @pytest.mark.parametrize(
     ("kind", "clock", "cycles"),
     [
+        ("broker_kill", "ingestion-include", (1, 3)),
         ("sigkill", "ingestion-include", (1, 3)),
         ("sigkill", "event-divert", (1, 3)),
         ("takeover", "ingestion-divert", (1, 2)),
@@ -33,7 +34,6 @@ def one() -> Iterator[Stage]:
         ("killed_in_commit", "ingestion-divert", (3, 6)),
         ("killed_in_commit", "event-divert", (3, 6)),
         ("zombie", "event-divert", (1, 2)),
-        ("broker_kill", "ingestion-include", (1, 3)),
     ],
 )
 @pytest.mark.timeout(300)

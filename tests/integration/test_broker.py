@@ -15,7 +15,6 @@ from confluent_kafka.admin import AdminClient
 
 from brokerkit.broker import Broker
 from brokerkit.client import Rec, create_topics, produce, read_all, wait_for_topic
-from brokerkit.cluster import Cluster
 from brokerkit.download import Advance, download, ensure_jars
 from brokerkit.files import ADDRESS, RunFolder
 from brokerkit.jars import HOME, ROOT, BrokerError, Jar
@@ -57,16 +56,6 @@ def test_one_broker_lives_through_everything_that_tests_do_to_it() -> None:
         folder = broker.log_file.parent
     assert not broker.alive()
     assert not folder.exists()
-
-
-def test_a_cluster_of_three_goes_on_without_one() -> None:
-    with Cluster(3) as cluster:
-        create_topics(cluster, "kept", partitions=3)
-        cluster.brokers[2].kill()
-
-        produce(cluster, "kept", [("k", str(i)) for i in range(30)])
-
-        assert len(read_all(cluster, "kept")) == 30
 
 
 def test_a_taken_port_is_one_clear_line() -> None:

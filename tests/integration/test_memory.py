@@ -1,22 +1,16 @@
 """The service's greatest resident size while it drains a backlog whose fetches are small and whose records are not."""
 
 from collections.abc import Callable
-from typing import Any, NoReturn
 
 import pytest
 
 from brokerkit.backlogs import Backlog
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics
-from brokerkit.cluster import Cluster
 from brokerkit.processes import peak_mib
 from brokerkit.service_process import Names, running, wait_until
-from service.app.bootstrap import Service
-from service.app.fetching import FETCH_BYTES
 from service.kafka.poll_size import POLL_BYTES
 from service.loop.events import Records
-from service.process.stop import Stop
-from service.settings import load
 from tests.inside import Inside
 
 MIB_AT_MOST = 170
@@ -56,20 +50,3 @@ def test_a_poll_brings_fewer_records_when_they_are_large(broker: Broker, unique:
         assert 0 < sum(len(event.messages) for event in events if isinstance(event, Records)) <= POLL_BYTES // 600_000
     finally:
         inside.close()
-
-
-class ConsumerConfigured(Exception):  # noqa: N818 - it ends a start, and is no error
-    """The service has come to its consumer, with this configuration."""
-
-
-def test_the_brokers_of_a_cluster_share_what_a_fetch_may_bring(unique: Callable[[str], str]) -> None:
-    def end(config: dict[str, Any]) -> NoReturn:
-        raise ConsumerConfigured(config)
-
-    with Cluster(3) as brokers:
-        variables = {"KAFKA_BOOTSTRAP_SERVERS": brokers.bootstrap_servers, "HTTP_HOST": "127.0.0.1", "HTTP_PORT": "0"}
-        settings = load(None, {**Names(unique).environment(), **variables}).settings
-        with pytest.raises(ConsumerConfigured) as reached:
-            Service(settings, Stop(), consumer=end).run()
-    (config,) = reached.value.args
-    assert config["fetch.max.bytes"] == FETCH_BYTES // 3

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,19 @@ MURMUR2 = {
 """Known hashes of the Java clients' partitioner."""
 
 Unique = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def restarted() -> Iterator[Broker]:
+    """A broker for the tests that kill it."""
+    with Broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def mortal(restarted: Broker) -> Broker:
+    """It runs, whatever the test before did to it."""
+    return restarted if restarted.alive() else restarted.start()
 
 
 @pytest.fixture
@@ -207,47 +220,20 @@ def test_one_row_that_the_broker_refuses_fails_alone_and_is_the_one_to_resume_fr
     assert sorted(amounts(broker, name)) == [1, 2, 4, 5]
 
 
-def test_rows_outlive_a_broker_that_dies_and_comes_back(tmp_path: Path, unique: Unique) -> None:
+def test_rows_outlive_a_broker_that_dies_and_comes_back(tmp_path: Path, mortal: Broker, unique: Unique) -> None:
     count = 20_000
-    with Broker() as broker:
-        topic = unique("transactions")
-        create_topics(broker, topic, partitions=PARTITIONS)
-        with begin(broker, topic, numbered(tmp_path, count), "--pace", "rate", "--rate", "4000") as process:
-            wait_for_records(broker, topic, 2000, process)
-            broker.kill()
-            time.sleep(1)
-            broker.restart()
-            done = finish(process)
-        assert (done.code, *done.counts("delivered", "failed")) == (0, count, 0)
-        assert "no broker answers, still trying: " in done.err
-        assert "rows are delivered again" in done.err
-        assert Counter(amounts(broker, topic)) == Counter(range(1, count + 1))
-
-
-def test_a_full_queue_without_a_broker_is_no_delivery(unique: Unique) -> None:
-    def batch(first: int, end: int) -> Batch:
-        return Batch(Rows.of([(n, "tx", 1_715_421_600_000, "1") for n in range(first, end)]), None, 0, 1)
-
-    with Broker() as broker:
-        topic = unique("transactions")
-        create_topics(broker, topic, partitions=PARTITIONS)
-        publisher = Publisher(topic, broker.bootstrap_servers, {"queue.buffering.max.messages": 10}, 0)
-        assert publisher.send(batch(0, 5), lambda: True) == 5
-        publisher.flush(10)
-        assert (publisher.delivered, publisher.take_notices()) == (5, [])
-        broker.kill()
-        said: list[str] = []
-
-        def look_on() -> bool:
-            said.extend(publisher.take_notices())
-            return not said
-
-        assert publisher.send(batch(5, 8), look_on) == 3
-        assert publisher.send(batch(8, 30), look_on) == 7
-        said += publisher.take_notices()
-        assert "no broker answers" in said[0]
-        assert "rows are delivered again" not in said
-        publisher.give_up()
+    topic = unique("transactions")
+    create_topics(mortal, topic, partitions=PARTITIONS)
+    with begin(mortal, topic, numbered(tmp_path, count), "--pace", "rate", "--rate", "4000") as process:
+        wait_for_records(mortal, topic, 2000, process)
+        mortal.kill()
+        time.sleep(1)
+        mortal.restart()
+        done = finish(process)
+    assert (done.code, *done.counts("delivered", "failed")) == (0, count, 0)
+    assert "no broker answers, still trying: " in done.err
+    assert "rows are delivered again" in done.err
+    assert Counter(amounts(mortal, topic)) == Counter(range(1, count + 1))
 
 
 @pytest.mark.parametrize("how", ["poll", "flush", "give_up"])
@@ -282,34 +268,58 @@ def fatal_error(producer: Producer) -> None:
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_broker_that_stays_away_leaves_a_summary_that_resumes_without_a_loss(
-    tmp_path: Path, unique: Unique, *, stopped: bool
+    tmp_path: Path, mortal: Broker, unique: Unique, *, stopped: bool
 ) -> None:
     count = 20_000
-    with Broker() as broker:
-        topic = unique("transactions")
-        create_topics(broker, topic, partitions=PARTITIONS)
-        path = numbered(tmp_path, count)
-        properties = json.dumps({"message.timeout.ms": 300_000 if stopped else 2000})
-        pace = ("--pace", "rate", "--rate", "4000")
-        with begin(broker, topic, path, *pace, KAFKA_PROPERTIES=properties) as process:
-            # The client may not have the broker's answer for the last rows in the topic yet.
-            wait_for_records(broker, topic, 3000, process)
-            broker.kill()
-            if stopped:
-                time.sleep(1)
-                process.send_signal(signal.SIGINT)
-                began_s = time.monotonic()
-            first = finish(process)
-            assert not stopped or time.monotonic() - began_s < 10
-        sent, delivered, failed, next_row = first.counts("sent", "delivered", "failed", "next_row")
-        assert first.code == 1
-        assert sent == delivered + failed < count
-        assert failed > 0
-        assert 2000 <= next_row <= delivered + 1
-        broker.restart()
-        second = replay(broker, topic, path, "--pace", "max", "--start-row", str(next_row))
-        assert second.code == 0
-        assert set(amounts(broker, topic)) == set(range(1, count + 1))
+    topic = unique("transactions")
+    create_topics(mortal, topic, partitions=PARTITIONS)
+    path = numbered(tmp_path, count)
+    properties = json.dumps({"message.timeout.ms": 300_000 if stopped else 2000})
+    pace = ("--pace", "rate", "--rate", "4000")
+    with begin(mortal, topic, path, *pace, KAFKA_PROPERTIES=properties) as process:
+        # The client may not have the broker's answer for the last rows in the topic yet.
+        wait_for_records(mortal, topic, 3000, process)
+        mortal.kill()
+        if stopped:
+            time.sleep(1)
+            process.send_signal(signal.SIGINT)
+            began_s = time.monotonic()
+        first = finish(process)
+        assert not stopped or time.monotonic() - began_s < 10
+    sent, delivered, failed, next_row = first.counts("sent", "delivered", "failed", "next_row")
+    assert first.code == 1
+    assert sent == delivered + failed < count
+    assert failed > 0
+    assert 2000 <= next_row <= delivered + 1
+    mortal.restart()
+    second = replay(mortal, topic, path, "--pace", "max", "--start-row", str(next_row))
+    assert second.code == 0
+    assert set(amounts(mortal, topic)) == set(range(1, count + 1))
+
+
+def test_a_full_queue_without_a_broker_is_no_delivery(mortal: Broker, unique: Unique) -> None:
+    def batch(first: int, end: int) -> Batch:
+        return Batch(Rows.of([(n, "tx", 1_715_421_600_000, "1") for n in range(first, end)]), None, 0, 1)
+
+    topic = unique("transactions")
+    create_topics(mortal, topic, partitions=PARTITIONS)
+    publisher = Publisher(topic, mortal.bootstrap_servers, {"queue.buffering.max.messages": 10}, 0)
+    assert publisher.send(batch(0, 5), lambda: True) == 5
+    publisher.flush(10)
+    assert (publisher.delivered, publisher.take_notices()) == (5, [])
+    mortal.kill()
+    said: list[str] = []
+
+    def look_on() -> bool:
+        said.extend(publisher.take_notices())
+        return not said
+
+    assert publisher.send(batch(5, 8), look_on) == 3
+    assert publisher.send(batch(8, 30), look_on) == 7
+    said += publisher.take_notices()
+    assert "no broker answers" in said[0]
+    assert "rows are delivered again" not in said
+    publisher.give_up()
 
 
 def test_repeated_passes_go_on_in_event_time(broker: Broker, topic: str) -> None:

@@ -108,8 +108,9 @@ PROBLEMS: dict[str, KafkaProblem] = {
 class History:
     """A service, its successors after crashes, and the Kafka that outlives them."""
 
-    def __init__(self, rules: Rules, batch: int = 500) -> None:
+    def __init__(self, rules: Rules, batch: int = 500, **more: Any) -> None:  # noqa: ANN401 - as in Loop
         self.rules, self.batch = rules, batch
+        self._more = more
         self.now = 0
         self.kafka = FakeKafka()
         self.loop = self._start()
@@ -126,6 +127,7 @@ class History:
             lateness_ms=rules.lateness_ms,
             late_policy=LatePolicy(rules.policy),
             max_future_ms=rules.max_future_ms,
+            **self._more,
         )
         loop.input.batch = self.batch
         return loop

@@ -16,7 +16,8 @@ import os, pathlib, sys, time
 
 match sys.argv[1:]:
     case ["show"]:
-        shown = os.environ.get("GIVEN"), str(pathlib.Path.cwd()), __name__, sys.stdin.isatty()
+        given = os.environ.get("GIVEN"), os.environ.get("SERVERS")
+        shown = *given, str(pathlib.Path.cwd()), __name__, sys.stdin.isatty()
         print(*shown, "first" if "seen" not in os.environ else "second")
         os.environ["seen"] = "yes"
         print(sys.stdin.read(), file=sys.stderr)
@@ -36,19 +37,24 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Forked:
     folder = tmp_path_factory.mktemp("program")
     (folder / "forked_program.py").write_text(MODULE, encoding="utf-8")
     path = os.pathsep.join([str(folder), str(forked.ROOT)])
-    return Forked("forked_program", "json.tool", {**os.environ, "PYTHONPATH": path})
+    return Forked("forked_program", "json.tool", {**os.environ, "PYTHONPATH": path, "SERVERS": "own"})
 
 
 def run(program: Forked, *arguments: str, folder: Path = forked.ROOT, data: bytes = b"", **variables: str) -> str:
-    ended = program.run(arguments, {**program.environment, **variables}, folder, data)
+    inherited = {name: value for name, value in program.environment.items() if name != "SERVERS"}
+    ended = program.run(arguments, {**inherited, **variables}, folder, data)
     return f"{ended.code} {ended.out.decode()}{ended.err.decode()}"
 
 
 def test_each_run_has_its_own_streams_folder_environment_and_exit_code(program: Forked, tmp_path: Path) -> None:
     assert (
-        run(program, "show", folder=tmp_path, data=b"in", GIVEN="it") == f"3 it {tmp_path} __main__ False first\nin\n"
+        run(program, "show", folder=tmp_path, data=b"in", GIVEN="it")
+        == f"3 it None {tmp_path} __main__ False first\nin\n"
     )
-    assert run(program, "show", data=b"x" * 300_000) == f"3 None {forked.ROOT} __main__ False first\n{'x' * 300_000}\n"
+    assert (
+        run(program, "show", data=b"x" * 300_000)
+        == f"3 None None {forked.ROOT} __main__ False first\n{'x' * 300_000}\n"
+    )
     assert run(program, "nothing", data=b"x" * 300_000) == "0 ", "it need not read"
 
 

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -161,11 +162,12 @@ def test_it_may_be_healthy_and_not_ready(site: Site) -> None:
 def test_the_status_shows_each_partition(site: Site) -> None:
     site.board.status = Status(None, (PARTITION,))
     status, content_type, body = site.ask("/status")
-    expected = {
+    expected: dict[str, Any] = {
         "ready": True,
         "reason": None,
         "throttled": None,
         "watermark": 1_715_392_809_000,
+        "open_episodes": {},
         "partitions": [
             {
                 "topic": "transactions",
@@ -177,6 +179,7 @@ def test_the_status_shows_each_partition(site: Site) -> None:
                 "open_keys": 2,
                 "blocked_ms": None,
                 "waits_for": None,
+                "state_keys": None,
             }
         ],
     }
@@ -185,7 +188,10 @@ def test_the_status_shows_each_partition(site: Site) -> None:
 
 def test_the_status_says_why_it_is_not_ready_and_null_for_no_watermark(site: Site) -> None:
     shown = json.loads(site.ask("/status")[2])
-    assert {"ready": False, "reason": "starting", "throttled": None, "watermark": None, "partitions": []} == shown
+    assert {
+        "ready": False, "reason": "starting", "throttled": None, "watermark": None, "open_episodes": {},
+        "partitions": [],
+    } == shown  # fmt: skip
 
 
 def test_the_versions_of_its_parts_are_not_shown(site: Site) -> None:

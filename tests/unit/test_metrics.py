@@ -223,7 +223,7 @@ def test_the_services_watermark_is_the_least_that_is_not_idle(
     assert least == Shown(*partitions).sample("watermark_min_timestamp_seconds")
 
 
-ALWAYS = {"txwatch_build_info", "txwatch_ready"}
+ALWAYS = {"txwatch_build_info", "txwatch_ready", "txwatch_state_restore_seconds"}
 
 
 def test_where_no_partition_is_assigned_no_gauge_of_one_is_left() -> None:

@@ -48,7 +48,12 @@ def test_a_sentence_without_a_thing_is_named() -> None:
         ("service/core/model.py", '"not_json"', '"no_json"', "what a reason means: no_json"),
         ("service/wire/records.py", '"txwatch.reason"', '"txwatch.why"', "what a header means: txwatch.why"),
         ("service/observe/http.py", '"throttled": ', '"slowed": ', "what a field of /status means: slowed"),
-        ("service/wire/alerts.py", 'detector: str = Field(description="which detector objects")', "detector: str", ""),
+        (
+            "service/wire/alerts.py",
+            'detector: str = Field(description="the name of the detector")',
+            "detector: str",
+            "",
+        ),
         ("service/settings/groups.py", 'description="the lowest level that is logged"', "", ""),
     ],
 )

@@ -191,6 +191,13 @@ def test_rows_that_are_in_no_window_are_counted(folder: Path) -> None:
         read(csv_of(folder, lines), labelled=True)
 
 
+def test_a_bad_record_that_came_too_late_makes_no_window_bad(folder: Path) -> None:
+    later = START + timedelta(minutes=1)
+    lines: list[Payment] = [("tx1", START, "5", False), ("tx1", later, "5", False), ("tx1", START, "9", True)]
+    with pytest.raises(TrainingError, match="no window is bad"):
+        read(csv_of(folder, lines), labelled=True)
+
+
 @pytest.mark.parametrize(("text", "odd"), [("1", 0), ("true", 0), (" TRUE ", 0), ("fraud", 1)])
 def test_what_a_label_says(folder: Path, text: str, odd: int) -> None:
     file = folder / "labels.csv"
@@ -273,13 +280,20 @@ def test_the_same_seed_gives_the_same_file(unlabelled: tuple[Read, Trained], lab
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_forest_of_any_numbers_is_written_exactly(seed: int) -> None:
-    """Also where numbers are next to each other, so that a threshold between them is no float32."""
     chance = np.random.default_rng(seed)
     values = chance.choice([1e-3, 1.0, 1e6], 200).astype(np.float32) * chance.normal(size=200).astype(np.float32)
     close = np.concatenate([values, np.nextafter(values, np.float32(1e9))]).tolist()
     fitted = fit.isolation_forest(array("f", close), 2, seed)
     scores = training._scores_of(fitted, _Rows(close))  # type: ignore[arg-type]
     assert scores == pytest.approx(fitted.scores, abs=1e-6)
+
+
+@given(st.floats(-1e30, 1e30))
+def test_a_threshold_of_float32_parts_the_same_numbers(threshold: float) -> None:
+    (written,) = fit._float32_below(np.array([threshold]))
+    near = np.float32(threshold)
+    for number in (near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))):
+        assert (float(number) <= threshold) is bool(number <= np.float32(written))
 
 
 class _Rows:

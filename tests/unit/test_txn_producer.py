@@ -65,8 +65,8 @@ class FakeProducer:
     def abort_transaction(self, timeout: float) -> None:
         self._call("abort_transaction", timeout)
 
-    def produce(self, topic: str, value: bytes, key: bytes, **more: object) -> None:
-        self._call("produce", topic, value, key, more)
+    def produce(self, topic: str, value: bytes, key: bytes, partition: int, **more: object) -> None:
+        self._call("produce", topic, value, key, partition, more)
 
     def purge(self, *, blocking: bool) -> None:
         self.purged = not blocking
@@ -206,10 +206,11 @@ def test_the_first_send_begins_a_txn_and_the_second_does_not() -> None:
 
 def test_a_record_is_produced_with_all_it_has_and_the_time_is_left_to_the_client() -> None:
     driven = Driven()
-    driven.txn_producer.send([RECORD, OutRecord("late", None, None)])
+    driven.txn_producer.send([RECORD, OutRecord("late", None, None), OutRecord("state", b"k", b"v", None, 3)])
     assert [
-        ("produce", "alerts", b"{}", b"tx1", {"headers": [("a", b"b")]}),
-        ("produce", "late", None, None, {"headers": None}),
+        ("produce", "alerts", b"{}", b"tx1", -1, {"headers": [("a", b"b")]}),
+        ("produce", "late", None, None, -1, {"headers": None}),
+        ("produce", "state", b"v", b"k", 3, {"headers": None}),
     ] == [call for call in driven.producer.calls if call[0] == "produce"]
 
 

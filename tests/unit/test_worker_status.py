@@ -243,6 +243,7 @@ def test_a_checkpoint_is_one_line() -> None:
         "commit_ms": 20,
         "partitions": 2,
         "set_aside": 1,
+        "states": 0,
     }
     assert [expected] == [dict(entry) for entry in loop.logged[before:]]
 

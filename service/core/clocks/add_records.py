@@ -44,7 +44,7 @@ def add_records(  # noqa: C901, PLR0917 - one loop on purpose, see below
     late_total = 0
     late_keys: list[str] = []
     set_aside: list[SetAside] = []
-    scale, rounding, high, low = SCALE, ROUND, UNITS_LIMIT, -UNITS_LIMIT
+    scale, rounding, bound, find = SCALE, ROUND, UNITS_LIMIT * UNITS_LIMIT, aggregates.get
 
     for offset, transaction in zip(offsets, transactions, strict=True):
         event_ms = transaction.timestamp
@@ -60,18 +60,17 @@ def add_records(  # noqa: C901, PLR0917 - one loop on purpose, see below
                 set_aside.append(SetAside(offset, Reason.LATE, below_watermark(event_ms, watermark_ms)))
                 continue
             late_keys.append(transaction.transaction_id)
+        aggregate = find(transaction.transaction_id)
+        if aggregate is None:
+            aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset, event_ms, offset)
         amount = transaction.amount
         try:
-            aggregate = aggregates[transaction.transaction_id]
             units = (amount * scale + rounding) - rounding  # type: ignore[operator]
             total = aggregate.units + units
-            if units / scale == amount and total < high and total > low:
+            if units / scale == amount and total * total < bound:
                 aggregate.units = total
             else:
                 aggregate.add(amount)
-        except KeyError:
-            aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset, event_ms, offset)
-            aggregate.add(amount)
         except TypeError:  # a Decimal, from a record with more digits than a float keeps
             aggregate.add(amount)
         if event_ms > aggregate.max_timestamp:  # noqa: PLR1730 - a call for each record

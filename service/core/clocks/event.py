@@ -78,7 +78,7 @@ class EventClock:
         late_total = 0
         late_ones: list[Aggregate] = []
         set_aside: list[SetAside] = []
-        scale, rounding, high, low = SCALE, ROUND, UNITS_LIMIT, -UNITS_LIMIT
+        scale, rounding, bound, find = SCALE, ROUND, UNITS_LIMIT * UNITS_LIMIT, aggregates.get
 
         for offset, transaction in zip(offsets, transactions, strict=True):
             event_ms = transaction.timestamp
@@ -109,18 +109,18 @@ class EventClock:
                     window = self._open.add(windows.at(start), offset, newest_ms)
                     closes_at_ms = self._open.next_end_ms
                 start_ms, end_ms, aggregates = window.window.start_ms, window.window.end_ms, window.aggregates
+                find = aggregates.get
+            aggregate = find(transaction.transaction_id)
+            if aggregate is None:
+                aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset, event_ms, offset)
             amount = transaction.amount
             try:
-                aggregate = aggregates[transaction.transaction_id]
                 units = (amount * scale + rounding) - rounding  # type: ignore[operator]
                 total = aggregate.units + units
-                if units / scale == amount and total < high and total > low:
+                if units / scale == amount and total * total < bound:
                     aggregate.units = total
                 else:
                     aggregate.add(amount)
-            except KeyError:
-                aggregate = aggregates[transaction.transaction_id] = Aggregate(event_ms, offset, event_ms, offset)
-                aggregate.add(amount)
             except TypeError:  # a Decimal, from a record with more digits than a float keeps
                 aggregate.add(amount)
             if event_ms > aggregate.max_timestamp:  # noqa: PLR1730 - a call for each record
