@@ -13,7 +13,7 @@ from service.core.detectors import ConfiguredDetector, Direction, Of
 from service.core.detectors.threshold import Threshold
 from service.core.memory.alerts import Alert
 from service.core.memory.identity import resolved_id
-from tests.core.remembering import Remembering, statuses, threshold
+from tests.core.remembering import Counting, Remembering, statuses, threshold
 from tests.driver import T0
 
 
@@ -70,6 +70,23 @@ def test_an_episode_ends_when_its_key_is_forgotten() -> None:
     one.see(0, a=500.0)
     assert [("a", "resolved")] == statuses(one.see(30_000, 30_000, b=1.0))
     assert {} == one.topic
+
+
+def test_a_key_with_a_state_is_forgotten_together_with_its_episode_which_ends_once() -> None:
+    one = Remembering(ConfiguredDetector("count", Counting(), resolve_after=5), forget_after_ms=30_000)
+    one.see(0, a=500.0)
+    assert [("a", "resolved"), ("b", "open")] == sorted(statuses(one.see(30_000, b=1.0)))
+    assert {("count", "b")} == one.topic.keys()
+    assert [("b", "resolved")] == statuses(one.restarted().see(60_000))
+
+
+def test_episodes_that_come_and_go_leave_no_deadlines_behind() -> None:
+    one = episodes(resolve_after=1, resolve_after_ms=60_000)
+    for start in range(0, 2_000_000, 10_000):
+        one.see(start, a=500.0 if start % 20_000 else 1.0)
+    table = one.memory._tables["high"]
+    assert 10 > len(table._to_resolve._heap)
+    assert 0 == len(table._to_forget._heap)
 
 
 def test_an_open_episode_outlives_crashes_and_aborts() -> None:
