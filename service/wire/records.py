@@ -47,7 +47,7 @@ class InRecord(Protocol):
         ...
 
 
-class OutRecord(msgspec.Struct, frozen=True):
+class OutRecord(msgspec.Struct, frozen=True, gc=False):
     """A record to be produced. Its Kafka timestamp is the time of writing, so that retention counts from there."""
 
     topic: str

@@ -58,7 +58,8 @@ class States:
     def get(self, key: str) -> Entry[Any] | None:
         """What is remembered of a key."""
         packed = self.staged[key] if key in self.staged else self._kept.get(key)
-        return None if packed is None else self.unpack(packed)
+        # It was checked at restore(), or this process has made it.
+        return None if packed is None else self._decode(packed[1:])
 
     def unpack(self, packed: bytes) -> Entry[Any]:
         """Decode a packed state of this detector.
@@ -75,10 +76,10 @@ class States:
         elif self._opened:
             self._opened.discard(key)
         packed = _PREFIX + self._encode(Entry(self._kind, seen_ms, state, episode))
-        if self._kept.get(key) == packed:
-            self.staged.pop(key, None)
-        else:
+        if self._kept.get(key) != packed:
             self.staged[key] = packed
+        elif self.staged:
+            self.staged.pop(key, None)
 
     def forget(self, key: str) -> None:
         """Stage that nothing is remembered of a key."""
@@ -113,7 +114,8 @@ class States:
                 del self._kept[key]
             else:
                 self._kept[key] = packed
-        self.open_episodes.difference_update(self.staged)
+        if self.open_episodes:
+            self.open_episodes.difference_update(self.staged)
         self.open_episodes.update(self._opened)
         self.dropped()
 
@@ -135,10 +137,10 @@ def any_entry(packed: bytes) -> Entry[Any]:
     return _decoded(packed, _decode_any)
 
 
-def _decoded(packed: bytes, decode: Callable[[memoryview], Entry[Any]]) -> Entry[Any]:
+def _decoded(packed: bytes, decode: Callable[[bytes], Entry[Any]]) -> Entry[Any]:
     if not packed.startswith(_PREFIX):
         raise UnknownStateError(f"its version is {packed[0] if packed else 'missing'}, known is {VERSION}")
     try:
-        return decode(memoryview(packed)[1:])
+        return decode(packed[1:])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise UnknownStateError(f"it is damaged: {error}") from None

@@ -54,14 +54,18 @@ class Table:
         """Fold the keys of one closed window into their states."""
         if not windows:
             return
-        window = windows[0]
+        window, get = windows[0], self.states.get
         try:
             detector = self.configured.detector
             judge = self._in_one_call(windows) if hasattr(detector, "judge_all") else detector.judge
             for window in windows:
-                entry = self.states.get(window.transaction_id)
-                state, finding = judge(None if entry is None else entry.state, window)
-                episode = None if entry is None else entry.episode
+                entry = get(window.transaction_id)
+                if entry is None:
+                    episode = None
+                    state, finding = judge(None, window)
+                else:
+                    episode = entry.episode
+                    state, finding = judge(entry.state, window)
                 if finding is not None or episode is not None:
                     episode = self._report(window, clock, finding, episode, found)
                 self._remember(window, entry, state, episode)
@@ -82,11 +86,12 @@ class Table:
 
     def _remember(self, window: KeyWindow, entry: Entry[Any] | None, state: Any, episode: Episode | None) -> None:  # noqa: ANN401
         key, seen_ms = window.transaction_id, window.aggregate.max_timestamp
-        if entry is not None:
-            seen_ms = max(seen_ms, EventTimeMs(entry.seen_ms))
         if state is None and episode is None:
-            self.states.forget(key)
+            if entry is not None:
+                self.states.forget(key)
             return
+        if entry is not None and entry.seen_ms > seen_ms:
+            seen_ms = EventTimeMs(entry.seen_ms)
         self.states.put(key, seen_ms, state, episode)
         if state is not None and (entry is None or entry.state is None):
             self._to_forget.add(seen_ms + self._forget_after_ms, key)
