@@ -223,3 +223,11 @@ def test_where_an_episode_ends_that_was_open_when_its_detector_became_active(
     task.replay(*(("a", T0 + 21_000 + number * 10_000, amount) for number, amount in enumerate(amounts)))
     statuses = [[one["status"] for one in alerts] for alerts in (task.shadow_alerts, task.alerts)]
     assert ([["open", "resolved"], []] if where == "shadow" else [["open"], ["resolved"]]) == statuses
+
+
+def test_the_example_of_the_readme_is_a_configuration(folder: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = readme.partition("    [[detectors]]\n")[2].partition("\n\n")[0]
+    (folder / "service.toml").write_text("[[detectors]]\n" + re.sub(r"^ {4}", "", example, flags=re.MULTILINE))
+    task = HandDrivenTask(now_ms=T0, settings=folder / "service.toml")
+    assert {"unusual": 0} == task.open_episodes
