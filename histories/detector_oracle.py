@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
-from zlib import crc32
 
 Rule = Mapping[str, Any]
 """One table of ``[[detectors]]``."""
@@ -161,13 +160,6 @@ class Fold:
             "inactivity": self._inactivity,
         }
         self._judge = judges[rule["type"]]
-
-    @property
-    def kind(self) -> int:
-        """The checksum of what a state means."""
-        weighted = "weighted" if self.half_life else "equal"
-        text = {"threshold": "", "deviation": f"deviation {self.of} {weighted}", "inactivity": "inactivity key event"}
-        return crc32(text[self.rule["type"]].encode()) & 0xFFFF
 
     def close(self, closed: Closed) -> None:
         """The keys of the window first, then silences, then episodes that are over, then keys that are forgotten."""
@@ -340,7 +332,7 @@ class Fold:
     def _packed(self, one: Remembered) -> list[Any]:
         state, episode = one.state, one.episode
         packed = state.packed(self.half_life) if isinstance(state, Baseline) else state and state.packed()
-        return [self.kind, one.seen_ms, packed, None if episode is None else self._packed_episode(episode)]
+        return [ANY, one.seen_ms, packed, None if episode is None else self._packed_episode(episode)]
 
     def _packed_episode(self, episode: Episode) -> list[Any]:
         return [
@@ -360,7 +352,7 @@ class Fold:
 
 
 ANY: Final = object()
-"""Equals anything: an id that is a hash."""
+"""Equals anything: a checksum, or an id that is a hash."""
 
 
 def fold(
