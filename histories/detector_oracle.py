@@ -183,8 +183,7 @@ class Fold:
             self._resolve(key, one)
 
     def _ends_ms(self, episode: Episode) -> int:
-        end: int = episode.last["window"]["end"]
-        return end + int(self.rule.get("resolve_after_ms", DAY_MS))
+        return int(episode.last["watermark"]) + int(self.rule.get("resolve_after_ms", DAY_MS))
 
     def _keep(self, key: str, one: Remembered) -> None:
         if one.state is None and one.episode is None:

@@ -112,7 +112,7 @@ class Table:
         if not configured.resolve_after:
             return None
         episode = opened(alert, finding, value)
-        self._to_resolve.add(episode.last.end_ms + configured.resolve_after_ms, key)
+        self._to_resolve.add(self._ends_ms(episode), key)
         return episode
 
     def _quiet(self, window: KeyWindow, clock: ClockName, episode: Episode, found: Judgement) -> Episode | None:
@@ -195,11 +195,18 @@ class Table:
         entry = self.states.get(key)
         return None if entry is None else entry.seen_ms + self._forget_after_ms
 
+    def _ends_ms(self, episode: Episode) -> int:
+        """The watermark at which an episode is over. It counts from the one when its last anomalous window closed.
+
+        That window's end will not do: by ``processing`` and ``ingestion`` it is no event time.
+        """
+        return (episode.last.watermark or 0) + self.configured.resolve_after_ms
+
     def _resolve_if_over(self, key: str, watermark_ms: EventTimeMs, found: Judgement) -> None:
         entry = self.states.get(key)
         if entry is None or entry.episode is None:
             return
-        ends_ms = entry.episode.last.end_ms + self.configured.resolve_after_ms
+        ends_ms = self._ends_ms(entry.episode)
         if ends_ms > watermark_ms:
             self._to_resolve.add(ends_ms, key)
             return
@@ -241,7 +248,7 @@ class Table:
                 if self.silence is not None and not entry.state.reported:
                     silences.append((self.silence.deadline_ms(entry.state), key))
             if entry.episode is not None:
-                to_resolve.append((entry.episode.last.end_ms + self.configured.resolve_after_ms, key))
+                to_resolve.append((self._ends_ms(entry.episode), key))
         self._to_forget.restore(to_forget)
         self._to_resolve.restore(to_resolve)
         self._silences.restore(silences)
