@@ -46,7 +46,7 @@ class Reading:
             edges=PartitionEnds(*both).edges,
             make_memory=lambda one, count: Memory((DETECTOR,), Place("input", one), partitions=count),
             input_partitions=lambda: 2,
-            grow=lambda _: None,
+            grow=lambda _there, _needed: None,
             progress=RestoreProgress(),
         )
 

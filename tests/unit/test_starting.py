@@ -106,7 +106,7 @@ def test_what_was_committed_is_passed_on_and_none_where_nothing_was() -> None:
 
 def test_states_are_read_back_after_the_offsets_were_given_for_partitions_without_memory_only() -> None:
     """A commit between the two would else be in the offsets and not in the states."""
-    driven, asked = Driven({0: 7, 1: 8}, {0: (0, 10), 1: (0, 10)}), []
+    driven, asked = Driven({0: 7, 1: 8}, {0: (0, 10), 1: (0, 10)}), list[Any]()
 
     def read_back(starts: Any) -> Any:  # noqa: ANN401
         asked.append({partition: progress.offset for partition, progress in starts.items()})
