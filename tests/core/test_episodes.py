@@ -13,6 +13,7 @@ from service.core.detectors import ConfiguredDetector, Direction, Of
 from service.core.detectors.threshold import Threshold
 from service.core.memory.alerts import Alert
 from service.core.memory.identity import resolved_id
+from service.core.model import ClockName
 from tests.core.remembering import Counting, Remembering, statuses, threshold
 from tests.driver import T0
 
@@ -63,6 +64,16 @@ def test_an_episode_ends_some_time_after_its_last_anomaly_by_the_watermark() -> 
     assert (T0 + 10_000, "700.0", "a") == (resolved.facts.start_ms, resolved.facts.amount, resolved.transaction_id)
     (opened,) = one.see(90_000, a=500.0)
     assert opened.alert_id != resolved.episode_id
+
+
+def test_the_end_by_time_counts_event_time_also_where_windows_are_of_another_clock() -> None:
+    """Records of old times are read now: the windows end a million seconds after the watermark."""
+    late = 1_000_000_000
+    one = Remembering(threshold(resolve_after=5, resolve_after_ms=60_000), clock=ClockName.PROCESSING)
+    one.see(late, 10_000, a=500.0)
+    one.see(late + 10_000, 69_999, b=1.0)
+    assert [("a", "open")] == statuses(one.alerts)
+    assert [("a", "resolved")] == statuses(one.restarted().see(late + 20_000, 70_000, b=1.0))
 
 
 def test_an_episode_ends_when_its_key_is_forgotten() -> None:

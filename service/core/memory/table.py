@@ -215,8 +215,13 @@ class Table:
             self.states.put(key, entry.seen_ms, entry.state, None)
 
     def _ends_ms(self, seen_ms: int, episode: Episode) -> int:
-        """When the watermark ends an episode: some time after its last anomaly, or when its key is forgotten."""
-        return min(episode.last.end_ms + self.configured.resolve_after_ms, seen_ms + self._forget_after_ms)
+        """When the watermark ends an episode: some time after its last anomalous window, or with its key.
+
+        By ``processing`` and ``ingestion`` a window's end is no event time, so the watermark at its close counts.
+        """
+        last = episode.last
+        window_ms = last.end_ms if last.clock == ClockName.EVENT else last.watermark or 0
+        return min(window_ms + self.configured.resolve_after_ms, seen_ms + self._forget_after_ms)
 
     def _forget_if_old(self, key: str, watermark_ms: EventTimeMs) -> None:
         entry = self.states.get(key)
