@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
-from zlib import crc32
 
 Rule = Mapping[str, Any]
 """One table of ``[[detectors]]``."""
@@ -162,13 +161,6 @@ class Fold:
         }
         self._judge = judges[rule["type"]]
 
-    @property
-    def kind(self) -> int:
-        """The checksum of what a state means."""
-        weighted = "weighted" if self.half_life else "equal"
-        text = {"threshold": "", "deviation": f"deviation {self.of} {weighted}", "inactivity": "inactivity key event"}
-        return crc32(text[self.rule["type"]].encode()) & 0xFFFF
-
     def close(self, closed: Closed) -> None:
         """The keys of the window first, then silences, then episodes that are over, then keys that are forgotten."""
         for key, seen in closed.keys.items():
@@ -191,8 +183,9 @@ class Fold:
             self._resolve(key, one)
 
     def _ends_ms(self, episode: Episode) -> int:
-        end: int = episode.last["window"]["end"]
-        return end + int(self.rule.get("resolve_after_ms", DAY_MS))
+        window = episode.last["window"]
+        ended_ms = window["end"] if window["clock"] == "event" else episode.last["watermark"]
+        return int(ended_ms) + int(self.rule.get("resolve_after_ms", DAY_MS))
 
     def _keep(self, key: str, one: Remembered) -> None:
         if one.state is None and one.episode is None:
@@ -340,7 +333,7 @@ class Fold:
     def _packed(self, one: Remembered) -> list[Any]:
         state, episode = one.state, one.episode
         packed = state.packed(self.half_life) if isinstance(state, Baseline) else state and state.packed()
-        return [self.kind, one.seen_ms, packed, None if episode is None else self._packed_episode(episode)]
+        return [ANY, one.seen_ms, packed, None if episode is None else self._packed_episode(episode)]
 
     def _packed_episode(self, episode: Episode) -> list[Any]:
         return [
@@ -360,7 +353,7 @@ class Fold:
 
 
 ANY: Final = object()
-"""Equals anything: an id that is a hash."""
+"""Equals anything: a checksum, or an id that is a hash."""
 
 
 def fold(

@@ -99,7 +99,8 @@ class World:
         """Create the topics; nothing runs yet."""
         self.dice = random.Random(f"{self.kind} {self.seed}")  # noqa: S311 - no secret
         clock = self.rules.name if self.rules else "processing"
-        self.names = Names(lambda name: f"{self.kind}.{clock}.{self.seed}.{name}")
+        what = "detectors" if self.detectors else "default"
+        self.names = Names(lambda name: f"{self.kind}.{clock}.{what}.{self.seed}.{name}")
         self.instances: dict[str, ServiceProcess] = {}
         self.ended: list[tuple[str, ServiceProcess]] = []
         self.timeline: list[str] = []
@@ -334,7 +335,7 @@ class World:
 
     def save(self, faults: list[str]) -> str:
         """Keep everything about this history in a folder; returns what to say of it."""
-        folder = SAVED / f"{self.kind}-{self.seed}"
+        folder = SAVED / self.names.group.rpartition(".")[0]
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         again = f"python -m bench.histories --kind {self.kind} --seed {self.seed} --cycles {self.cycles}"

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 from service.core.detectors import ConfiguredDetector
 from service.core.detectors.threshold import Threshold
+from service.core.memory.alerts import Judgement
 from service.core.memory.partition import Memory
 from service.core.memory.table import Place
 from service.core.model import (
@@ -71,7 +72,7 @@ def judged(task: PartitionTask) -> list[JudgedWindow]:
     """Take a task's closed windows, and commit what the detectors find in them."""
     found = []
     for one in task.take_closed():
-        alerts = task.judge([one]).alerts
+        alerts = list(task.judge([one], Judgement()))
         task.memory.committed()
         anomalies = [Anomaly(alert.detector, alert.transaction_id, Decimal(alert.facts.limit)) for alert in alerts]
         found.append(JudgedWindow(one.clock, one.window, one.watermark_ms, one.aggregates, anomalies))

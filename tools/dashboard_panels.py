@@ -239,6 +239,32 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             alert="TxwatchAlertLatencyHigh",
         ),
     ),
+    "Detectors that remember": (
+        Panel(
+            "Open episodes",
+            "Episodes that have begun and are not resolved, by detector.",
+            "count:episodes",
+            ((f"sum by (detector) (txwatch_open_episodes{{{CHOSEN}}})", "{{detector}}"),),
+        ),
+        Panel(
+            "Shadow anomalies",
+            "What shadow detectors find. They write to a topic of their own.",
+            "count:anomalies",
+            ((f"sum by (detector) (increase(txwatch_shadow_anomalies_total{{{CHOSEN}}}[{RATE}]))", "{{detector}}"),),
+        ),
+        Panel(
+            "States",
+            "States of ids that detectors keep, by instance.",
+            "count:states",
+            ((f"sum by (instance) (txwatch_state_keys{{{CHOSEN}}})", "{{instance}}"),),
+        ),
+        Panel(
+            "Restore time",
+            "How long it took to read the states back, when partitions last started.",
+            "s",
+            ((f"max by (instance) (txwatch_state_restore_seconds{{{CHOSEN}}})", "{{instance}}"),),
+        ),
+    ),
     "Transactions and instances": (
         Panel(
             "Commits and aborts",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from service.core.clocks import AppendTimes, WindowClock
 from service.core.clocks.by_name import clock_for
-from service.core.memory.alerts import Judgement
+from service.core.memory.alerts import Alert, Judgement
 from service.core.memory.partition import Memory
 from service.core.model import Accepted, EventTimeMs, Offset, Progress, Transaction, WallTimeMs, WindowClosed
 from service.core.rules import TaskRules
@@ -155,13 +155,13 @@ class PartitionTask:
         closed, self._clock.closed = self._clock.closed, []
         return closed
 
-    def judge(self, closed: list[WindowClosed]) -> Judgement:
+    def judge(self, closed: list[WindowClosed], found: Judgement) -> Iterator[Alert]:
         """Let the detectors judge windows that take_closed() returned, while they are being written.
 
         Raises:
             DetectorError: a detector raised an exception.
         """
-        return self.memory.judge(closed, self.watermark_ms, self._clock.open_aggregate)
+        return self.memory.judge_each(closed, self.watermark_ms, self._clock.open_aggregate, found)
 
     def progress(self) -> Progress:
         """Return what to commit together with the windows that take_closed() has returned.

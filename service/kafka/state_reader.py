@@ -135,12 +135,13 @@ class StateReader:
             self._grow(count, max(least, self._input_partitions() or 0))
 
     def _restored(self, partition: Partition, start: Progress, read: _Read, began_s: float) -> RestoredMemory:
-        now = self._input_partitions()
-        memory = self._make_memory(partition, now)
-        before = start.partitions
-        moved: Callable[[str], bool] = lambda _: False  # noqa: E731
-        if before is not None and now is not None and before != now:
-            moved = lambda key: has_moved(key.encode(), partition, before, now)  # noqa: E731
+        before = start.partitions or 0
+        now = max(before, self._input_partitions() or 0)  # a broker may not have heard of added partitions yet
+        memory = self._make_memory(partition, now or None)
+
+        def moved(key: str) -> bool:
+            return 0 < before < now and has_moved(key.encode(), partition, before, now)
+
         try:
             not_kept = memory.restore(read.states, moved)
         except UnknownStateError as wrong:

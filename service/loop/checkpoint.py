@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
@@ -20,7 +21,7 @@ from service.wire.records import OutRecord, Source
 from service.wire.states import state_record
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Checkpoint:
     """The outputs and the progress of every partition that moved. Kafka commits all of it or nothing."""
 
@@ -29,8 +30,12 @@ class Checkpoint:
     closed: dict[Partition, list[WindowClosed]]
     set_aside: list[OutRecord]
     """Records that belong in no window and have not been sent."""
-    judged: dict[Partition, Judgement] = field(default_factory=dict)
-    """What outputs() found."""
+    found: Judgement = field(default_factory=Judgement)
+    """How many anomalies outputs() found."""
+    alert_ends: Counter[int] = field(default_factory=Counter)
+    """How many alerts there are about windows that ended at this time, without those of shadow detectors."""
+    states: int = 0
+    """How many states changed."""
 
     @classmethod
     def take(cls, now_ms: WallTimeMs, tasks: dict[Partition, PartitionTask], set_aside: list[OutRecord]) -> Self:
@@ -49,18 +54,19 @@ class Checkpoint:
         for partition, task in self.tasks.items():
             source, closed = Source(topic, partition), self.closed[partition]
             try:
-                found = self.judged[partition] = task.judge(closed)
+                for alert in task.judge(closed, self.found):
+                    if not alert.shadow:
+                        self.alert_ends[alert.facts.end_ms] += 1
+                    topic_to = topics.shadow if alert.shadow else topics.alerts
+                    yield alert_record(topic_to, source, alert, self.taken_ms, topics.rules)
             except DetectorError as error:
                 raise Fatal(str(error)) from error
-            for alert in found.alerts:
-                yield alert_record(
-                    topics.shadow if alert.shadow else topics.alerts, source, alert, self.taken_ms, topics.rules
-                )
             if topics.aggregates:
                 for one in closed:
                     for transaction_id, aggregate in one.aggregates.items():
                         yield aggregate_record(topics.aggregates, source, one, transaction_id, aggregate)
-            for detector, key, packed in found.changes:
+            for detector, key, packed in task.memory.changes():
+                self.states += 1
                 yield state_record(topics.state, partition, detector, key, packed)
 
     def progress(self) -> list[tuple[Partition, Progress]]:
@@ -79,17 +85,13 @@ class Checkpoint:
         """Write the checkpoint's log line and its metrics; the commit was done at ``done_ms``."""
         metrics.txns.labels("committed").inc()
         metrics.commit.observe(max(0, done_ms - self.taken_ms) / 1000)
-        anomalies = changes = 0
-        for found in self.judged.values():
-            changes += len(found.changes)
-            anomalies += found.anomalies.total()
-            for detector, count in found.anomalies.items():
-                metrics.anomalies.labels(detector).inc(count)
-            for detector, count in found.shadow_anomalies.items():
-                metrics.shadow_anomalies.labels(detector).inc(count)
-            for alert in found.alerts:
-                if not alert.shadow:
-                    metrics.alert_latency.observe(max(0, done_ms - alert.facts.end_ms) / 1000)
+        for detector, count in self.found.anomalies.items():
+            metrics.anomalies.labels(detector).inc(count)
+        for detector, count in self.found.shadow_anomalies.items():
+            metrics.shadow_anomalies.labels(detector).inc(count)
+        for end_ms, count in self.alert_ends.items():
+            for _ in range(count):
+                metrics.alert_latency.observe(max(0, done_ms - end_ms) / 1000)
         windows = [one for _, one in self.windows()]
         keys = sum(len(one.aggregates) for one in windows)
         metrics.windows_closed.inc(keys)
@@ -97,9 +99,9 @@ class Checkpoint:
             "checkpoint",
             window_end=max((one.window.end_ms for one in windows), default=None),
             windows=keys,
-            anomalies=anomalies,
+            anomalies=self.found.anomalies.total(),
             commit_ms=done_ms - self.taken_ms,
             partitions=len(self.tasks),
             set_aside=len(self.set_aside),
-            states=changes,
+            states=self.states,
         )

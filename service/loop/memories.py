@@ -68,11 +68,11 @@ class Memories:
             next(islice(self._by_partition.values(), self._turn, None)).refresh()
 
     def outgrown(self, partitions: int | None) -> bool:
-        """Whether states were read back when the input had another number of partitions; these are forgotten.
+        """Whether states were read back when the input had fewer partitions; these are forgotten.
 
         Keys may belong to other partitions now.
         """
-        memories = self._by_partition.items() if partitions is not None else ()
-        old = [one for one, memory in memories if memory.partitions not in {None, partitions}]
+        now = partitions or 0
+        old = [one for one, memory in self._by_partition.items() if 0 < (memory.partitions or 0) < now]
         self.remove(old)
         return bool(old)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from service.app.detectors import configured, detail_for, rules_hash
 from service.app.from_settings import task_rules
 from service.core.detectors import ConfiguredDetector
+from service.core.memory.alerts import Judgement
 from service.core.memory.failure import DetectorError
 from service.core.memory.partition import Memory, Why
 from service.core.memory.states import States
@@ -123,17 +124,17 @@ class HandDrivenTask:
         if self._window_is_open:
             raise ValueError("a window of the wall clock is open: set the clock to its end first, with at()")
         try:
-            found = self._task.judge(self._task.take_closed())
+            found = list(self._task.judge(self._task.take_closed(), Judgement()))
         except DetectorError:
             self._rewind()
             raise
         first = len(self.alerts)
-        for alert in found.alerts:
+        for alert in found:
             value = alert_record("alerts", _SOURCE, alert, self._now_ms, self._rules_hash).value
             assert value is not None  # noqa: S101 - an alert is no tombstone
             payload = json.loads(value, parse_float=Decimal)
             (self.shadow_alerts if alert.shadow else self.alerts).append(payload)
-        for detector, transaction_id, packed in found.changes:
+        for detector, transaction_id, packed in self._memory.changes():
             if packed is None:
                 self.states.pop((detector, transaction_id), None)
             else:
@@ -166,7 +167,7 @@ class HandDrivenTask:
 
     def abort(self) -> None:
         """Let the detectors judge, and abort the txn: what was not committed is read again."""
-        self._task.judge(self._task.take_closed())
+        list(self._task.judge(self._task.take_closed(), Judgement()))
         self._rewind()
 
     def restart(self, *detectors: ConfiguredDetector, settings: Mapping[str, str] | Path | None = None) -> None:

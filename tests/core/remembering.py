@@ -90,7 +90,7 @@ class Remembering:
     def commit(self, *closed: WindowClosed) -> list[Alert]:
         """Judge these windows in one txn that is committed; returns its alerts."""
         found = self.memory.judge(closed, None, lambda _: None)
-        for detector, key, packed in found.changes:
+        for detector, key, packed in self.memory.changes():
             if packed is None:
                 del self.topic[detector, key]
             else:

@@ -13,7 +13,8 @@ from service.core.detectors import ConfiguredDetector, Direction, Of
 from service.core.detectors.threshold import Threshold
 from service.core.memory.alerts import Alert
 from service.core.memory.identity import resolved_id
-from tests.core.remembering import Remembering, statuses, threshold
+from service.core.model import ClockName
+from tests.core.remembering import Counting, Remembering, statuses, threshold
 from tests.driver import T0
 
 
@@ -65,11 +66,38 @@ def test_an_episode_ends_some_time_after_its_last_anomaly_by_the_watermark() -> 
     assert opened.alert_id != resolved.episode_id
 
 
+def test_the_end_by_time_counts_event_time_also_where_windows_are_of_another_clock() -> None:
+    """Records of old times are read now: the windows end a million seconds after the watermark."""
+    late = 1_000_000_000
+    one = Remembering(threshold(resolve_after=5, resolve_after_ms=60_000), clock=ClockName.PROCESSING)
+    one.see(late, 10_000, a=500.0)
+    one.see(late + 10_000, 69_999, b=1.0)
+    assert [("a", "open")] == statuses(one.alerts)
+    assert [("a", "resolved")] == statuses(one.restarted().see(late + 20_000, 70_000, b=1.0))
+
+
 def test_an_episode_ends_when_its_key_is_forgotten() -> None:
     one = Remembering(threshold(resolve_after=5), forget_after_ms=30_000)
     one.see(0, a=500.0)
     assert [("a", "resolved")] == statuses(one.see(30_000, 30_000, b=1.0))
     assert {} == one.topic
+
+
+def test_a_key_with_a_state_is_forgotten_together_with_its_episode_which_ends_once() -> None:
+    one = Remembering(ConfiguredDetector("count", Counting(), resolve_after=5), forget_after_ms=30_000)
+    one.see(0, a=500.0)
+    assert [("a", "resolved"), ("b", "open")] == sorted(statuses(one.see(30_000, b=1.0)))
+    assert {("count", "b")} == one.topic.keys()
+    assert [("b", "resolved")] == statuses(one.restarted().see(60_000))
+
+
+def test_episodes_that_come_and_go_leave_no_deadlines_behind() -> None:
+    one = episodes(resolve_after=1, resolve_after_ms=60_000)
+    for start in range(0, 2_000_000, 10_000):
+        one.see(start, a=500.0 if start % 20_000 else 1.0)
+    table = one.memory._tables["high"]
+    assert 10 > len(table._to_resolve._heap)
+    assert 0 == len(table._to_forget._heap)
 
 
 def test_an_open_episode_outlives_crashes_and_aborts() -> None:

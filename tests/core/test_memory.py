@@ -55,8 +55,8 @@ def test_several_windows_of_one_txn_are_folded_by_their_ends() -> None:
 def test_only_what_changed_is_written() -> None:
     one = Remembering(counting())
     one.see(0, a=1.0, b=1.0)
-    found = one.memory.judge([one.window(10_000, b=1.0)], None, lambda _: None)
-    assert [("count", "b")] == [(detector, key) for detector, key, _ in found.changes]
+    one.memory.judge([one.window(10_000, b=1.0)], None, lambda _: None)
+    assert [("count", "b")] == [(detector, key) for detector, key, _ in one.memory.changes()]
 
 
 def test_a_restored_owner_goes_on_where_the_last_one_was() -> None:

@@ -1,15 +1,24 @@
-"""How many faults and records a history has."""
+"""How many faults and records a history has, and which detectors."""
 
 from collections.abc import Callable
 from typing import Final
 
 import pytest
 
+from histories.detector_audit import SEVERAL
 from histories.load import RATE
 
 QUICK_RATE: Final = 500
 
 Faults = Callable[[tuple[int, int]], int]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Play histories with detectors, and with --long also with the one of DETECT_LIMIT."""
+    if "detectors" in metafunc.fixturenames:
+        sets = {"detectors": SEVERAL, "default": ()}
+        names = list(sets) if metafunc.config.getoption("--long") else ["detectors"]
+        metafunc.parametrize("detectors", [sets[name] for name in names], ids=names)
 
 
 @pytest.fixture

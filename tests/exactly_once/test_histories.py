@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -15,6 +15,7 @@ from brokerkit.broker import Broker
 from brokerkit.cluster import Cluster
 from brokerkit.service_process import ROOT
 from histories import cluster, network
+from histories.detector_oracle import Rule
 from histories.run import Stage, play, proxied_broker
 from histories.world import QUICK, SESSION_S, World
 from tests.exactly_once.conftest import Faults
@@ -81,12 +82,13 @@ def test_each_record_counts_once_in_spite_of_faults_of_service_and_broker(
     one: Stage,
     faults: Faults,
     rate: int,
+    detectors: Sequence[Rule],
     *,
     kind: str,
     cycles: tuple[int, int],
     recovered_within_s: float | None,
 ) -> None:
-    world = play(one, kind, SEED, faults(cycles), rate=rate)
+    world = play(one, kind, SEED, faults(cycles), detectors=detectors, rate=rate)
     if recovered_within_s is None:
         assert world.recoveries == [], "this kind measures none"
     else:
@@ -99,9 +101,9 @@ def test_each_record_counts_once_in_spite_of_faults_of_service_and_broker(
 )
 @pytest.mark.timeout(300)
 def test_each_record_counts_once_in_spite_of_faults_of_the_network(
-    far: Stage, faults: Faults, rate: int, kind: str, cycles: tuple[int, int]
+    far: Stage, faults: Faults, rate: int, *, detectors: Sequence[Rule], kind: str, cycles: tuple[int, int]
 ) -> None:
-    world = play(far, kind, SEED, faults(cycles), rate=rate)
+    world = play(far, kind, SEED, faults(cycles), detectors=detectors, rate=rate)
     assert max(world.recoveries) <= 20
 
 
@@ -125,6 +127,8 @@ def test_to_ask_how_far_the_group_is_survives_connections_that_come_and_go(far: 
 
 @pytest.mark.parametrize("kind", sorted(cluster.KINDS))
 @pytest.mark.timeout(300)
-def test_each_record_counts_once_in_spite_of_the_loss_of_a_clusters_broker(three: Stage, rate: int, kind: str) -> None:
-    world = play(three, kind, SEED, 1, rate=rate)
+def test_each_record_counts_once_in_spite_of_the_loss_of_a_clusters_broker(
+    three: Stage, rate: int, detectors: Sequence[Rule], kind: str
+) -> None:
+    world = play(three, kind, SEED, 1, detectors=detectors, rate=rate)
     assert max(world.recoveries) <= 30

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from histories.clock_oracle import Rules, expect
 from histories.detector_audit import Due, Outputs, differences
 from histories.detector_oracle import Rule, fold
-from service.app.detectors import detail_for
+from service.app.detectors import configured, detail_for
+from service.settings import load
 from tests.loop import TOPIC, Loop
+from tests.unit.settings_files import NO_FILE
 from tests.unit.test_clock_histories import (
     EVENT,
     INGESTION,
@@ -35,7 +37,6 @@ from tests.unit.test_clock_histories import (
     Turn,
     undisturbed,
 )  # fmt: skip
-from tests.unit.test_configured_detectors import detectors
 
 FORGET_AFTER_MS: Final = 8_000
 NAMED: Final[Sequence[Rule]] = (
@@ -54,9 +55,9 @@ NAMED: Final[Sequence[Rule]] = (
 
 
 def _history(rules: Rules, batch: int = 500) -> History:
-    configured = detectors(*(dict(one) for one in NAMED))
-    detail = detail_for(configured)
-    return History(rules, batch, detectors=configured, detail=detail, forget_after_ms=FORGET_AFTER_MS)
+    detectors = configured(load(NO_FILE, {"DETECTORS": json.dumps(NAMED)}).settings)
+    detail = detail_for(detectors)
+    return History(rules, batch, detectors=detectors, detail=detail, forget_after_ms=FORGET_AFTER_MS)
 
 
 def _outputs(loop: Loop) -> Outputs:

@@ -205,3 +205,29 @@ def test_open_episodes_of_states_that_are_not_kept_are_resolved(
     assert [("x", why)] == [*not_kept]
     assert statuses
     assert {"resolved"} == {*statuses}
+
+
+@pytest.mark.parametrize(("more", "where"), [([], "shadow"), ([9.0], "alerts")])
+def test_where_an_episode_ends_that_was_open_when_its_detector_became_active(
+    folder: Path, more: list[float], where: str
+) -> None:
+    file = folder / "service.toml"
+    start = '[window]\nclock = "event"\n[late]\npolicy = "divert"\n[[detectors]]\n'
+    shadow = f"{start}{HIGH.replace('resolve_after=9', 'resolve_after=2')};mode='shadow'".replace(";", "\n")
+    file.write_text(shadow)
+    task = HandDrivenTask(now_ms=T0 + DAY_MS, settings=file)
+    task.replay(("a", T0, 9.0), ("a", T0 + 11_000, 1.0))
+    file.write_text(shadow.replace("mode='shadow'", ""))
+    task.restart(settings=file)
+    amounts = [*more, 1.0, 1.0, 1.0]
+    task.replay(*(("a", T0 + 21_000 + number * 10_000, amount) for number, amount in enumerate(amounts)))
+    statuses = [[one["status"] for one in alerts] for alerts in (task.shadow_alerts, task.alerts)]
+    assert ([["open", "resolved"], []] if where == "shadow" else [["open"], ["resolved"]]) == statuses
+
+
+def test_the_example_of_the_readme_is_a_configuration(folder: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = readme.partition("    [[detectors]]\n")[2].partition("\n\n")[0]
+    (folder / "service.toml").write_text("[[detectors]]\n" + re.sub(r"^ {4}", "", example, flags=re.MULTILINE))
+    task = HandDrivenTask(now_ms=T0, settings=folder / "service.toml")
+    assert {"unusual": 0} == task.open_episodes

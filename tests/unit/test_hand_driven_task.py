@@ -96,7 +96,9 @@ def test_by_ingestion_time_the_clock_closes_the_window_after_the_margin() -> Non
 def test_late_and_future_records_are_set_aside() -> None:
     task = by_event(high())
     task.read(("tx1", T0 + 10_000, 1.0), ("tx1", T0, 1.0), ("tx1", T0 + 300_001, 1.0))
+    task.abort()
     assert [] == task.set_aside
+    task.commit()
     task.commit()
     assert [(1, Reason.LATE), (2, Reason.TIMESTAMP_IN_FUTURE)] == [(one.offset, one.reason) for one in task.set_aside]
 
@@ -217,8 +219,9 @@ def test_the_next_owner_may_have_other_detectors_and_keeps_the_settings() -> Non
 def test_an_exception_in_a_detector_commits_nothing_and_names_detector_id_and_window() -> None:
     task = by_event(counting(), ConfiguredDetector("mine", Broken()))
     task.read(("bad", T0, 1.0), ("tx2", T0 + 10_000, 1.0))
-    with pytest.raises(DetectorError, match=f"detector mine: id 'bad', window {T0} to {T0 + 10_000}: "):
-        task.commit()
+    for _ in range(2):  # the next attempt finds the same
+        with pytest.raises(DetectorError, match=f"detector mine: id 'bad', window {T0} to {T0 + 10_000}: "):
+            task.commit()
     assert ({}, []) == (task.states, task.alerts)
     task.restart(counting())
     assert ["bad"] == [one["transaction_id"] for one in task.commit()]

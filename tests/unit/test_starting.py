@@ -104,6 +104,21 @@ def test_what_was_committed_is_passed_on_and_none_where_nothing_was() -> None:
     assert [Offset(11), None] == [start.committed for start in driven.starts(0, 1)]
 
 
+def test_states_are_read_back_after_the_offsets_were_given_for_partitions_without_memory_only() -> None:
+    """A commit between the two would else be in the offsets and not in the states."""
+    driven, asked = Driven({0: 7, 1: 8}, {0: (0, 10), 1: (0, 10)}), list[Any]()
+
+    def read_back(starts: Any) -> Any:  # noqa: ANN401
+        asked.append({partition: progress.offset for partition, progress in starts.items()})
+        return {}
+
+    driven.starting._read_back = read_back
+    committed = driven.consumer.committed
+    driven.consumer.committed = lambda *args: asked.append("committed") or committed(*args)  # type: ignore[method-assign, func-returns-value]
+    driven.starting.look_up(Asked({Partition(0): 0, Partition(1): 0}, frozenset({Partition(1)})))
+    assert ["committed", {1: 8}] == asked
+
+
 def test_a_partition_without_an_offset_is_new_where_others_that_start_have_one() -> None:
     assert {0: (7, None), 1: (0, "new_partition")} == Driven({0: 7}, {0: (0, 10), 1: (0, 3)}).start(0, 1)
 

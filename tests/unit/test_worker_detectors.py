@@ -115,6 +115,14 @@ def test_when_the_input_gets_more_partitions_the_states_are_read_back() -> None:
     assert [2] == [one["partitions"] for one in loop.events("input_partitions_changed")]
 
 
+def test_a_broker_that_has_not_heard_of_all_partitions_moves_nothing() -> None:
+    loop = Loop(partitions=(0, 1), detectors=(counting()[0],))
+    loop.input.partition_count = 1
+    loop.put(pay(0))
+    loop.turn(1, 10_000, 10_001)
+    assert [0, 1] == loop.input.read_back
+
+
 def test_an_exception_in_a_detector_ends_the_service_and_nothing_is_committed() -> None:
     loop = Loop(detectors=(ConfiguredDetector("mine", Broken()),))
     loop.put(pay(0, key="bad"))

@@ -144,12 +144,15 @@ class Judgement:
     """What the detectors found in the windows of one partition that one txn commits."""
 
     alerts: list[Alert] = field(default_factory=list)
-    changes: list[tuple[str, str, bytes | None]] = field(default_factory=list)
-    """Detector, key and new state of all that changes; None: the state is forgotten."""
     anomalies: Counter[str] = field(default_factory=Counter)
     """How many anomalies each active detector found, those of open episodes included."""
     shadow_anomalies: Counter[str] = field(default_factory=Counter)
     """The same for shadow detectors."""
+
+    def take_alerts(self) -> list[Alert]:
+        """Return the alerts that were found since the last call."""
+        alerts, self.alerts = self.alerts, []
+        return alerts
 
     def count(self, detector: str, *, shadow: bool) -> None:
         """Count an anomaly."""

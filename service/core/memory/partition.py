@@ -7,7 +7,7 @@ forgets it. So a txn that is aborted leaves nothing to undo, and a detector judg
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from service.core.detectors import DAY_MS, ConfiguredDetector, KeyWindow
@@ -18,7 +18,7 @@ from service.core.memory.identity import alert_id
 from service.core.memory.silences import WallSilences
 from service.core.memory.states import any_entry
 from service.core.memory.table import Place, Table
-from service.core.model import Aggregate, ClockName, EventTimeMs, WindowClosed
+from service.core.model import Aggregate, EventTimeMs, WindowClosed
 
 Why = tuple[str, str]
 """A detector, and why states of it are not kept: it was ``removed`` or ``changed``, or the keys have ``moved``."""
@@ -121,41 +121,58 @@ class Memory:
             DetectorError: a detector raised an exception.
         """
         found = Judgement()
-        for name, key, end in self._removed:
-            found.changes.append((name, key, None))
-            if end is not None:
-                found.alerts.append(end)
-        for one in sorted(closed, key=lambda one: one.window.end_ms):
-            aggregates = one.aggregates.items()
-            windows = [KeyWindow(key, aggregate, one.window, one.watermark_ms) for key, aggregate in aggregates]
-            for configured in self._plain:
-                self._judge_plain(configured, windows, one.clock, found)
-            for table in self._tables.values():
-                table.fold(windows, one.clock, found)
-                table.expire(one, found)
-        if self.silences.any:
-            self.silences.report(watermark_ms, open_aggregate, found)
-        for name, table in self._tables.items():
-            found.changes += [(name, key, packed) for key, packed in table.states.staged.items()]
+        found.alerts = list(self.judge_each(closed, watermark_ms, open_aggregate, found))
         return found
 
-    def _judge_plain(
-        self, configured: ConfiguredDetector, windows: Sequence[KeyWindow], clock: ClockName, found: Judgement
-    ) -> None:
-        judge, place, name = configured.detector.judge, self._place, configured.name
-        for window in windows:
+    def judge_each(
+        self,
+        closed: Iterable[WindowClosed],
+        watermark_ms: EventTimeMs | None,
+        open_aggregate: OpenAggregate,
+        found: Judgement,
+    ) -> Iterator[Alert]:
+        """The same, alert by alert: a million of them need no memory. ``found`` gets the counts.
+
+        Raises:
+            DetectorError: a detector raised an exception.
+        """
+        yield from [end for _, _, end in self._removed if end is not None]
+        for one in sorted(closed, key=lambda one: one.window.end_ms):
+            for configured in self._plain:
+                yield from self._judge_plain(configured, one, found)
+            if self._tables:
+                aggregates = one.aggregates.items()
+                windows = [KeyWindow(key, aggregate, one.window, one.watermark_ms) for key, aggregate in aggregates]
+                for table in self._tables.values():
+                    table.fold(windows, one.clock, found)
+                    table.expire(one, found)
+                    yield from found.take_alerts()
+        if self.silences.any:
+            self.silences.report(watermark_ms, open_aggregate, found)
+            yield from found.take_alerts()
+
+    def changes(self) -> Iterator[tuple[str, str, bytes | None]]:
+        """Detector, key and new state of all that is staged; None: the state is forgotten."""
+        yield from [(name, key, None) for name, key, _ in self._removed]
+        for name, table in self._tables.items():
+            for key, packed in table.states.staged.items():
+                yield name, key, packed
+
+    def _judge_plain(self, configured: ConfiguredDetector, closed: WindowClosed, found: Judgement) -> Iterator[Alert]:
+        judge, place, name, span = configured.detector.judge, self._place, configured.name, closed.window
+        for key, aggregate in closed.aggregates.items():
+            window = KeyWindow(key, aggregate, span, closed.watermark_ms)
             try:
                 _, finding = judge(None, window)
                 if finding is None:
                     continue
-                facts = facts_of(window, clock, configured.of, finding)
+                facts = facts_of(window, closed.clock, configured.of, finding)
             except Exception as error:  # a detector may be somebody's own code, and raise anything
                 raise DetectorError.about(name, window, error) from error
             found.count(name, shadow=configured.shadow)
-            span, key = window.window, window.transaction_id
-            offset = window.aggregate.first_offset
+            offset = aggregate.first_offset
             identity = alert_id(place.topic, place.partition, key, span.start_ms, span.end_ms, name, offset)
-            found.alerts.append(Alert(identity, name, configured.shadow, key, facts))
+            yield Alert(identity, name, configured.shadow, key, facts)
 
     def committed(self) -> None:
         """Make what was staged the state."""

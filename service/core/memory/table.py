@@ -93,8 +93,10 @@ class Table:
         if entry is not None and entry.seen_ms > seen_ms:
             seen_ms = EventTimeMs(entry.seen_ms)
         self.states.put(key, seen_ms, state, episode)
-        if entry is None:
+        if state is not None and (entry is None or entry.state is None):
             self._to_forget.add(seen_ms + self._forget_after_ms, key)
+        if episode is not None and (entry is None or entry.episode is None):
+            self._to_resolve.add(self._ends_ms(seen_ms, episode), key)
         if self.silence is not None and self.silence.arms(None if entry is None else entry.state, state):
             self._silences.add(self.silence.deadline_ms(state), key)
 
@@ -116,9 +118,7 @@ class Table:
         found.alerts.append(alert)
         if not configured.resolve_after:
             return None
-        episode = opened(alert, finding, value)
-        self._to_resolve.add(episode.last.end_ms + configured.resolve_after_ms, key)
-        return episode
+        return opened(alert, finding, value)
 
     def _quiet(self, window: KeyWindow, clock: ClockName, episode: Episode, found: Judgement) -> Episode | None:
         configured = self.configured
@@ -147,7 +147,7 @@ class Table:
         for key in self._to_resolve.take(watermark_ms):
             self._resolve_if_over(key, watermark_ms, found)
         for key in self._to_forget.take(watermark_ms):
-            self._forget_if_old(key, watermark_ms, found)
+            self._forget_if_old(key, watermark_ms)
 
     def expire_silences(
         self,
@@ -204,7 +204,7 @@ class Table:
         entry = self.states.get(key)
         if entry is None or entry.episode is None:
             return
-        ends_ms = entry.episode.last.end_ms + self.configured.resolve_after_ms
+        ends_ms = self._ends_ms(entry.seen_ms, entry.episode)
         if ends_ms > watermark_ms:
             self._to_resolve.add(ends_ms, key)
             return
@@ -214,7 +214,16 @@ class Table:
         else:
             self.states.put(key, entry.seen_ms, entry.state, None)
 
-    def _forget_if_old(self, key: str, watermark_ms: EventTimeMs, found: Judgement) -> None:
+    def _ends_ms(self, seen_ms: int, episode: Episode) -> int:
+        """When the watermark ends an episode: some time after its last anomalous window, or with its key.
+
+        By ``processing`` and ``ingestion`` a window's end is no event time, so the watermark at its close counts.
+        """
+        last = episode.last
+        window_ms = last.end_ms if last.clock == ClockName.EVENT else last.watermark or 0
+        return min(window_ms + self.configured.resolve_after_ms, seen_ms + self._forget_after_ms)
+
+    def _forget_if_old(self, key: str, watermark_ms: EventTimeMs) -> None:
         entry = self.states.get(key)
         if entry is None:
             return
@@ -222,9 +231,7 @@ class Table:
         if forget_ms > watermark_ms:
             self._to_forget.add(forget_ms, key)
             return
-        if entry.episode is not None:
-            found.alerts.append(resolved(entry.episode, self.configured.name, key))
-        self.states.forget(key)
+        self.states.forget(key)  # its episode has ended by the same deadline
 
     # ---- what is restored -----------------------------------------------------------------------------------
 
@@ -241,12 +248,12 @@ class Table:
             if entry is None:
                 refused.append((key, packed))
                 continue
-            if self.silence is None or self.silence.scope == "key":
+            if entry.state is not None and (self.silence is None or self.silence.scope == "key"):
                 to_forget.append((entry.seen_ms + self._forget_after_ms, key))
                 if self.silence is not None and not entry.state.reported:
                     silences.append((self.silence.deadline_ms(entry.state), key))
             if entry.episode is not None:
-                to_resolve.append((entry.episode.last.end_ms + self.configured.resolve_after_ms, key))
+                to_resolve.append((self._ends_ms(entry.seen_ms, entry.episode), key))
         self._to_forget.restore(to_forget)
         self._to_resolve.restore(to_resolve)
         self._silences.restore(silences)
