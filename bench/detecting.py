@@ -170,7 +170,7 @@ def detectors_latency(stand: Stand) -> Figure:
         for number in range(stand.rounds):
             for name, configured in CLOSING.items():
                 stand.say(f"latency, {keys:,} keys, {name}: round {number + 1}")
-                load = Load(int(rate / 2), 20 if stand.quick else 60, keys=keys, window_ms=5_000)
+                load = Load(int(rate / 2), 40 if stand.quick else 60, keys=keys, window_ms=5_000)
                 settings = {**state_topics(stand, stand.new("latency")), "DETECTORS": json.dumps(configured)}
                 alerts, floors, _ = latencies(stand, load, settings)
                 found = {**spread(alerts, ""), **spread(floors, "floor_")}
