@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
 
-from histories.detector_oracle import Closed, Seen
+from histories.detector_values import Closed, Seen
 
 _NOT_WRITTEN: Final = {"first", "last", "least", "greatest", "latest"}
 """What an aggregate's payload does not have, or has elsewhere."""

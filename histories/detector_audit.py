@@ -12,7 +12,8 @@ import msgspec
 
 from brokerkit.client import HasBootstrapServers, librdkafka, read_all
 from brokerkit.service_process import Names, payloads
-from histories.detector_oracle import Closed, Fold, Rule, fold, same
+from histories.detector_oracle import Fold, Rule, fold, same
+from histories.detector_values import Closed
 
 FORGET_AFTER_MS: Final = 12_000
 SEVERAL: Final[Sequence[Rule]] = (

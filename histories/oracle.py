@@ -18,7 +18,7 @@ from confluent_kafka import Message, TopicPartition
 from brokerkit.client import HasBootstrapServers, committed, read_all
 from brokerkit.service_process import Names, payloads
 from histories.clock_oracle import Rec, Rules, expect
-from histories.detector_oracle import Closed, Seen
+from histories.detector_values import Closed, Seen
 
 Place = tuple[int, int]
 """Partition and offset of an input record."""

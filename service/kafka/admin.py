@@ -186,6 +186,9 @@ class ClusterAdmin:
             try:
                 values[resource.name] = str(future.result()[name].value)
             except KafkaException as exception:
+                if kafka_error(exception).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    # It exists: ensure() has seen it. A topic is new, and this broker has not heard of it yet.
+                    raise Retriable(f"describe topic {resource.name}: the broker does not know it yet") from exception
                 raise classify_request(exception, f"describe topic {resource.name}") from exception
         return values
 

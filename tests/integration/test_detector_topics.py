@@ -219,3 +219,13 @@ def test_errors_of_adding_partitions_are_sorted(broker: Broker, unique: Callable
     nobody = AdminClient({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
     with pytest.raises(Retriable, match=f"^add partitions to topic {topic}: "):
         ClusterAdmin(nobody).add_partitions(topic, 4)
+
+
+def test_a_topic_that_a_broker_has_not_heard_of_yet_is_asked_for_again(
+    broker: Broker, unique: Callable[[str], str]
+) -> None:
+    """A cluster's brokers hear of a new topic one after the other. Here one asks of a topic that nobody has."""
+    admin = ClusterAdmin(admin_of(broker))
+    for ask in (admin.cleanup_policies, admin.max_message_bytes):
+        with pytest.raises(Retriable, match="does not know it yet"):
+            ask([unique("new")])
