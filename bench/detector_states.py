@@ -71,7 +71,8 @@ def _fill_states(stand: Stand, topic: str, count: int) -> float:
     for number, aggregates in by_partition.items():
         memory = Memory([configured], Place("any", Partition(number)))
         closed = WindowClosed(ClockName.PROCESSING, window, EventTimeMs(window.end_ms), aggregates)
-        for detector, key, packed in memory.judge([closed], closed.watermark_ms, lambda _: None).changes:
+        memory.judge([closed], closed.watermark_ms, lambda _: None)
+        for detector, key, packed in memory.changes():
             made = state_record(topic, Partition(number), detector, key, packed)
             producer.produce(topic, made.value, made.key, number)
             size += len(made.key or b"") + len(made.value or b"")
