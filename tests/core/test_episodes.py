@@ -140,14 +140,17 @@ def test_an_episode_of_another_value_shows_that_value() -> None:
     assert (Of.COUNT, "1") == (opened.facts.of, opened.facts.value)
 
 
-def test_turning_a_shadow_detector_active_changes_nothing_else() -> None:
-    one = Remembering(threshold(resolve_after=2, shadow=True))
+@pytest.mark.parametrize("shadow", [True, False])
+def test_both_alerts_of_an_episode_go_to_one_topic_although_the_mode_changes(shadow: bool) -> None:  # noqa: FBT001
+    one = Remembering(threshold(resolve_after=2, shadow=shadow))
     one.see(0, a=500.0)
-    active = one.restarted(threshold(resolve_after=2))
-    assert [] == active.see(10_000, a=900.0)
-    active.see(20_000, a=1.0)
-    (resolved,) = active.see(30_000, a=1.0)
-    assert (False, 2, "900.0") == (resolved.shadow, resolved.windows, resolved.peak)
+    other = one.restarted(threshold(resolve_after=2, shadow=not shadow))
+    assert [] == other.see(10_000, a=900.0)
+    other.see(20_000, a=1.0)
+    (resolved,) = other.see(30_000, a=1.0)
+    assert (shadow, 2, "900.0") == (resolved.shadow, resolved.windows, resolved.peak)
+    (opened,) = other.see(40_000, a=500.0)
+    assert shadow is not opened.shadow
 
 
 def test_without_episodes_each_anomalous_window_is_an_alert_without_a_status() -> None:

@@ -28,7 +28,7 @@ class Episode(msgspec.Struct, array_like=True, gc=False, frozen=True):
     last: Facts
     """The last anomalous window."""
     shadow: bool
-    """Whether its alerts go to the shadow topic."""
+    """Whether its alerts go to the shadow topic: the last one goes where the first one went, whatever changes."""
 
 
 def opened(alert: Alert, finding: Finding, value: Decimal | float) -> Episode:
@@ -44,7 +44,7 @@ def continued(
     peak, score = episode.peak, episode.score
     if _is_further(configured.direction, value, finding.score, episode):
         peak, score = number_text(value), finding.score
-    return Episode(episode.id, episode.windows + 1, 0, peak, score, facts, configured.shadow)
+    return Episode(episode.id, episode.windows + 1, 0, peak, score, facts, episode.shadow)
 
 
 def _is_further(direction: Direction, value: Decimal | float, score: float | None, episode: Episode) -> bool:
