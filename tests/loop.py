@@ -339,6 +339,7 @@ class Loop:
         dead_letter_max_bytes: int = 2_097_152,
         detectors: tuple[ConfiguredDetector, ...] = LIMIT,
         forget_after_ms: int = 30 * DAY_MS,
+        shadow: str = "shadow",
         **changed: Any,  # noqa: ANN401
     ) -> None:
         """Start it, with these partitions running; ``changed`` are rules other than the default ones.
@@ -376,7 +377,7 @@ class Loop:
             self.output,
             Probe(status or self.input, self.end_offsets, self.ends, self.topic_ends, self.reach),
             topics=OutputTopics(
-                "alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes, state, "shadow"
+                "alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes, state, shadow
             ),
             rules=rules(**changed),
             memories=Memories(make_memory, kept_in_topic=bool(state)),

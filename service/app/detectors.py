@@ -60,7 +60,7 @@ def detail_for(detectors: Iterable[ConfiguredDetector]) -> AggregateDetail:
     return AggregateDetail(
         extremes=any(one.of in _EXTREMES for one in detectors)
         or any(need_extremes(model.features.names) for model in models),
-        latest=any(isinstance(one.detector, Inactivity) for one in detectors),
+        latest=any(isinstance(one.detector, Inactivity) and one.detector.scope == "key" for one in detectors),
     )
 
 

@@ -26,6 +26,8 @@ class PartitionTask:
     def __init__(self, rules: TaskRules, now_ms: WallTimeMs, progress: Progress, memory: Memory) -> None:
         """Start where the last owner committed, with the states that were committed then."""
         self.memory = memory
+        self._awaited_end: tuple[Offset, WallTimeMs] | None = None
+        """An end that has not been reached yet, and when it was asked for: only silences wait for it."""
         ahead = progress.ahead
         self.next_offset = progress.offset
         self.read = progress.offset if ahead is None else max(progress.offset, ahead.read)
@@ -98,6 +100,9 @@ class PartitionTask:
 
     def _advance(self, next_offset: Offset) -> None:
         self.next_offset = next_offset
+        if self._awaited_end is not None and next_offset >= self._awaited_end[0]:
+            self.memory.silences.at_end(self._awaited_end[1])
+            self._awaited_end = None
         if self._rereading and next_offset >= self.read:
             self._rereading, self._read_watermark_ms = False, None
             if self._rules_changed:
@@ -146,9 +151,13 @@ class PartitionTask:
 
     def at_end(self, now_ms: WallTimeMs, end_offset: Offset) -> None:
         """Note that the partition ended at ``end_offset``, at ``now_ms`` or later."""
-        if self.next_offset >= end_offset and not self._rereading:
+        if self._rereading:
+            return
+        if self.next_offset >= end_offset:
             self._clock.at_end(now_ms, self._idleness.last_arrival_ms)
             self.memory.silences.at_end(now_ms)
+        elif self.memory.silences.any:
+            self._awaited_end = end_offset, now_ms
 
     def take_closed(self) -> list[WindowClosed]:
         """Return the closed windows, each once, earliest first."""

@@ -176,7 +176,12 @@ class GroupConsumer:
             return []
         if found.dead_owners:
             state.news.append(DeadOwnersFenced(tuple(found.dead_owners)))
-        starts = [start for start in found.starts if found.tickets[start.partition] == state.due.get(start.partition)]
+        starts = [
+            start
+            for start in found.starts
+            if found.tickets[start.partition] == state.due.get(start.partition)
+            and (start.restored is not None or start.partition not in without_memory)
+        ]
         if not starts:
             return []
         if not state.fetched:

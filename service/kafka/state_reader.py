@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.core.memory.partition import Memory
+from service.core.memory.silences import WHOLE
 from service.core.memory.states import UnknownStateError
 from service.core.model import Offset, Partition, Progress
 from service.core.partitioner import has_moved
@@ -103,7 +105,8 @@ class StateReader:
                     if time.monotonic() - heard_s > QUIET_S:
                         raise Retriable(f"{doing}: nothing came for {QUIET_S:.0f} s")
         finally:
-            self._consumer.unassign()
+            with suppress(KafkaException):
+                self._consumer.unassign()
         return found
 
     def _take(self, message: Message, found: Mapping[Partition, _Read], ends: dict[Partition, Offset]) -> None:
@@ -130,7 +133,10 @@ class StateReader:
 
     def _give_partitions(self, least: int) -> None:
         """Add partitions if the input has been given more of them."""
-        count = len(self._consumer.list_topics(self._topic, TIMEOUT_S).topics[self._topic].partitions)
+        found = self._consumer.list_topics(self._topic, TIMEOUT_S).topics[self._topic]
+        if found.error is not None:  # the broker may not have heard of the topic yet
+            raise KafkaException(found.error)
+        count = len(found.partitions)
         if count < least:
             self._grow(count, max(least, self._input_partitions() or 0))
 
@@ -140,7 +146,7 @@ class StateReader:
         memory = self._make_memory(partition, now or None)
 
         def moved(key: str) -> bool:
-            return 0 < before < now and has_moved(key.encode(), partition, before, now)
+            return key != WHOLE and 0 < before < now and has_moved(key.encode(), partition, before, now)
 
         try:
             not_kept = memory.restore(read.states, moved)

@@ -33,7 +33,8 @@ class Checkpoint:
     found: Judgement = field(default_factory=Judgement)
     """How many anomalies outputs() found."""
     alert_ends: Counter[int] = field(default_factory=Counter)
-    """How many alerts there are about windows that ended at this time, without those of shadow detectors."""
+    """How many alerts there are about windows that ended at this time. Shadow detectors, silences and the ends of
+    episodes do not count: such an alert does not come because its window has closed."""
     states: int = 0
     """How many states changed."""
 
@@ -55,9 +56,9 @@ class Checkpoint:
             source, closed = Source(topic, partition), self.closed[partition]
             try:
                 for alert in task.judge(closed, self.found):
-                    if not alert.shadow:
+                    if not alert.shadow and alert.facts.count and alert.status != "resolved":
                         self.alert_ends[alert.facts.end_ms] += 1
-                    topic_to = topics.shadow if alert.shadow else topics.alerts
+                    topic_to = (topics.shadow if alert.shadow else "") or topics.alerts
                     yield alert_record(topic_to, source, alert, self.taken_ms, topics.rules)
             except DetectorError as error:
                 raise Fatal(str(error)) from error

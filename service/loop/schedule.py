@@ -114,15 +114,18 @@ class SilentWindows:
                 self._probe.end_offsets.ask(waiting)
         try:
             ends = self._probe.end_offsets.answer() or {}
-            looked_at = self._look_at_topic(now_ms, tasks)
         except Retriable as problem:
             self._health.report_trouble(str(problem))
             self._ask_at_ms = now_ms + PAUSE_MS
-            return ()
+            ends = {}
         closed = [partition for partition in ends if partition in tasks]
         for partition in closed:
             tasks[partition].at_end(self._asked_ms, ends[partition])
-        return [*closed, *looked_at]
+        try:
+            return [*closed, *self._look_at_topic(now_ms, tasks)]
+        except Retriable as problem:
+            self._health.report_trouble(str(problem))
+            return closed
 
     def _look_at_topic(self, now_ms: WallTimeMs, tasks: Mapping[Partition, PartitionTask]) -> Iterable[Partition]:
         """Ask where all partitions of the topic end, if a detector of partition 0 looks at the whole topic.

@@ -64,3 +64,16 @@ def test_one_true_deadline_does_not_keep_the_others_from_being_refreshed() -> No
     deadlines.restore([(1, "a"), (2, "b"), (3, "c")])
     deadlines.refresh(50, 10, {"a": 1, "b": 100, "c": 100}.get)
     assert ["a"] == deadlines.take(50)
+
+
+def test_true_deadlines_are_looked_at_once_so_that_those_behind_them_are_refreshed() -> None:
+    deadlines = Deadlines()
+    deadlines.restore([(1, key) for key in "abcd"] + [(2, key) for key in "efgh"])
+    true = dict.fromkeys("abcd", 1) | dict.fromkeys("efgh", 100)
+    for _ in range(2):
+        deadlines.refresh(50, 4, true.get)
+    assert ["a", "b", "c", "d"] == deadlines.take(50)
+    deadlines.dropped()
+    assert ["a", "b", "c", "d"] == deadlines.take(50)
+    deadlines.committed()
+    assert [] == deadlines.take(50)

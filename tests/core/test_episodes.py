@@ -100,6 +100,28 @@ def test_episodes_that_come_and_go_leave_no_deadlines_behind() -> None:
     assert 0 == len(table._to_forget._heap)
 
 
+def test_an_episode_that_begins_and_ends_in_one_txn_is_not_open_afterwards() -> None:
+    one = episodes(resolve_after=1)
+    one.commit(one.window(0, a=500.0), one.window(10_000, a=1.0))
+    assert [("a", "open"), ("a", "resolved")] == statuses(one.alerts)
+    assert {"high": 0} == one.memory.open_episodes
+
+
+def test_an_open_episode_ends_when_episodes_are_turned_off() -> None:
+    count = ConfiguredDetector("count", Counting(), resolve_after=5)
+    one = Remembering(count)
+    one.see(0, a=1.0)
+    other = one.restarted(ConfiguredDetector("count", Counting()))
+    assert [("a", "resolved"), ("a", None)] == statuses(other.see(10_000, a=1.0))
+    assert [("a", None)] == statuses(other.see(20_000, a=1.0))
+
+
+def test_the_value_of_an_alert_is_what_the_detector_looks_at_although_it_does_not_say_so() -> None:
+    one = Remembering(ConfiguredDetector("count", Counting(), of=Of.COUNT, resolve_after=1))
+    (opened,) = one.see(0, a=7.0)
+    assert (Of.COUNT, "1") == (opened.facts.of, opened.facts.value)
+
+
 def test_an_open_episode_outlives_crashes_and_aborts() -> None:
     one = episodes()
     one.see(0, a=500.0)

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.core.detectors import KeyWindow
+from service.core.detectors.inactivity import Inactivity, LastEvent
 from service.core.memory.alerts import Alert
-from service.core.model import ClockName
+from service.core.model import ClockName, EventTimeMs, Offset, TumblingWindow
 from tests.core.remembering import Remembering, silence
 from tests.driver import T0
 
@@ -114,3 +116,15 @@ def test_the_silences_are_those_of_a_brute_force_look_whatever_txns_and_restarts
             ]
             expected += [(key, last)] if any(end >= last + after_ms for end in ends) else []
     assert sorted(expected) == sorted(found)
+
+
+def test_by_wall_an_event_of_a_topic_that_was_created_again_is_new_and_one_that_is_read_again_is_not() -> None:
+    detector = Inactivity(after_ms=30_000, clock="wall")
+    known = LastEvent(EventTimeMs(T0), Offset(1_000_000), T0, reported=True)
+    one = Remembering()
+    (again,) = one.window(0, a=1.0).aggregates.values()
+    (new,) = one.window(10_000, a=1.0).aggregates.values()
+    for aggregate, state in ((again, known), (new, None)):
+        window = KeyWindow("a", aggregate, TumblingWindow(T0, T0 + 10_000), EventTimeMs(T0))
+        found, _ = detector.judge(known, window)
+        assert (found is known) == (state is known)

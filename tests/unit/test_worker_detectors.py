@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service.core.detectors import ConfiguredDetector
+from service.core.detectors.inactivity import Inactivity
 from service.core.model import AggregateDetail, ClockName, LatePolicy
 from service.loop.errors import Abortable, Fatal, KafkaProblem, Replaced
 from tests.core.remembering import Counting, silence, threshold
@@ -254,6 +255,52 @@ def test_a_key_in_an_open_window_is_not_silent() -> None:
         loop.put(pay(62_000, key="b"))
         loop.turn(at)
     assert [("a", 17_500)] == [one for one in silent(loop) if one[0] == "a"]
+
+
+def test_a_partition_or_the_topic_has_one_state_whatever_its_ids_are() -> None:
+    loop = wall("partition")
+    loop.put(pay(1_000, key="a"), pay(1_000, key="b"), pay(90_000, key="c"))
+    loop.turn(*steps(1_000, 20_000))
+    assert {b"silent\x00"} == states(loop.kafka).keys()
+
+
+def test_silence_is_found_although_the_partition_is_always_one_record_behind_its_end() -> None:
+    loop = wall(after_ms=5_000)
+    for at in steps(1_000, 30_000):
+        loop.end_offsets.held = at % 1_000 != 0
+        loop.put(pay(at, key="a" if at < 8_000 else "b"))
+        loop.turn(at)
+        loop.put(pay(at, key="b"))  # before the next question, and not read by the time of its answer
+    assert ["a"] == [key for key, _ in silent(loop)]
+
+
+def test_a_short_detector_of_silence_does_not_hold_up_a_long_one() -> None:
+    short = ConfiguredDetector("short", Inactivity(after_ms=5_000, clock="wall"))
+    loop = Loop(detectors=(short, silence(40_000, clock="wall")), detail=LATEST, **BY_EVENT)
+    loop.put(pay(1_000, key="a"))
+    for at in steps(1_000, 90_000):
+        if at // 10_000 % 2 == 0:  # lulls of 10 s
+            loop.put(pay(at, key="b"))
+        loop.turn(at)
+    assert ["a"] == [one["transaction_id"] for one in loop.payloads("alerts") if one["detector"] == "silent"]
+
+
+def test_the_latency_of_alerts_is_that_of_windows_not_of_silences() -> None:
+    loop = wall("partition")
+    loop.put(pay(1_000))
+    loop.turn(*steps(1_000, 60_000))
+    assert 1 == len(silent(loop))
+    assert 0 == loop.metric("alert_latency_seconds_count")
+
+
+def test_the_end_of_a_shadow_episode_goes_to_the_alerts_if_no_shadow_detector_is_left() -> None:
+    kafka = Loop(detectors=(threshold("high", 5, resolve_after=1, shadow=True),)).kafka
+    for detectors in ((threshold("high", 5, resolve_after=1, shadow=True),), (threshold("high", 5, resolve_after=1),)):
+        loop = Loop(kafka, detectors=detectors, shadow="shadow" if detectors[0].shadow else "")
+        loop.put(pay(0, 9.0 if detectors[0].shadow else 1.0))
+        loop.turn(1, 10_000)
+    assert ["open"] == [one["status"] for one in loop.payloads("shadow")]
+    assert ["resolved"] == [one["status"] for one in loop.payloads("alerts")]
 
 
 def test_a_silent_topic_is_reported_by_the_owner_of_partition_0_only() -> None:

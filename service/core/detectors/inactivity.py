@@ -48,10 +48,16 @@ class Inactivity:
     def judge(self, state: LastEvent | None, window: KeyWindow) -> tuple[LastEvent | None, None]:
         """Note a key's last event. A window never holds a finding; silent() makes those."""
         last = self.last_event(window.aggregate)
-        is_old = state is not None and (
-            (last.offset or 0) <= (state.offset or 0) if self.clock == "wall" else last.at_ms <= state.at_ms
-        )
-        return (state if is_old else last), None
+        return (state if state is not None and self._is_known(state, last) else last), None
+
+    def _is_known(self, state: LastEvent, last: LastEvent) -> bool:
+        """Whether an event is not newer: it is late, or by ``wall`` was read again after a restart.
+
+        A topic that was created again has small offsets again, with newer event times.
+        """
+        if self.clock == "event":
+            return last.at_ms <= state.at_ms
+        return (last.offset or 0) <= (state.offset or 0) and (last.event_ms or 0) <= (state.event_ms or 0)
 
     def last_event(self, aggregate: Aggregate) -> LastEvent:
         """The last event of a key in a window."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from service.core.detectors import NOTHING, Finding, KeyWindow, Of, Silence
+from service.core.detectors.looked_at import value_of
 from service.core.model import EventTimeMs, Offset
 from service.core.money import number_text
 
@@ -59,7 +60,7 @@ def facts_of(window: KeyWindow, clock: str, of: Of, finding: Finding) -> Facts:
     """
     limit, value = finding.limit, finding.value
     _check(finding)
-    shown = None if of is Of.SUM or value is None else number_text(value)
+    shown = None if of is Of.SUM else number_text(value_of(of, window.aggregate) if value is None else value)
     return _facts(window, clock, number_text(limit), of, shown, finding.fields)
 
 

@@ -13,11 +13,13 @@ from heapq import heapify, heappop, heappush, heapreplace
 class Deadlines:
     """The heap, and what the present txn does with it."""
 
-    __slots__ = ("_heap", "_new", "_taken")
+    __slots__ = ("_heap", "_new", "_taken", "_true")
 
     def __init__(self) -> None:
         """Start without a deadline."""
         self._heap: list[tuple[int, str]] = []
+        self._true: list[tuple[int, str]] = []
+        """Entries that refresh() has found to be true: it need not look at them again."""
         self._new: list[tuple[int, str]] = []
         """Those that are added once the txn has committed; they can come up before."""
         self._taken: list[tuple[int, str]] = []
@@ -26,15 +28,11 @@ class Deadlines:
     def restore(self, deadlines: list[tuple[int, str]]) -> None:
         """Replace all deadlines with those of a restored state."""
         heapify(deadlines)
-        self._heap = deadlines
+        self._heap, self._true = deadlines, []
 
     def add(self, deadline_ms: int, transaction_id: str) -> None:
         """Add a deadline, which is staged."""
         heappush(self._new, (deadline_ms, transaction_id))
-
-    def next_ms(self) -> int | None:
-        """The earliest deadline; None where there is none."""
-        return min((heap[0][0] for heap in (self._heap, self._new) if heap), default=None)
 
     def is_due(self, to_ms: int, budget: int, deadline_of: Callable[[str], int | None]) -> bool:
         """Whether a key's true deadline is not later than ``to_ms``; at most ``budget`` entries are looked at.
@@ -61,7 +59,7 @@ class Deadlines:
 
         So a million keys that were first seen in one window do not come up together later. Nothing may be staged.
         """
-        heap, kept = self._heap, []
+        heap = self._heap
         while heap and heap[0][0] <= to_ms and budget:
             budget -= 1
             entry_ms, key = heap[0]
@@ -71,15 +69,14 @@ class Deadlines:
                 continue
             heappop(heap)
             if deadline_ms is not None:
-                kept.append((entry_ms, key))
-        for one in kept:
-            heappush(heap, one)
+                heappush(self._true, (entry_ms, key))
 
     def take(self, to_ms: int) -> list[str]:
         """Take the keys whose entry is not later than ``to_ms``, each once, in a fixed order."""
         found = []
-        while self._heap and self._heap[0][0] <= to_ms:
-            found.append(heappop(self._heap))
+        for heap in (self._heap, self._true):
+            while heap and heap[0][0] <= to_ms:
+                found.append(heappop(heap))
         self._taken += found
         while self._new and self._new[0][0] <= to_ms:
             found.append(heappop(self._new))

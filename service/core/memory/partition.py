@@ -61,6 +61,7 @@ class Memory:
         self._tables = {
             one.name: Table(one, place, forget_after_ms) for one in detectors if not _needs_window_only(one)
         }
+        self._by_key = [one for one in self._tables.values() if one.silence is None or one.silence.scope == "key"]
         by_wall = [one for one in self._tables.values() if one.silence is not None and one.silence.clock == "wall"]
         self.silences: Final = WallSilences(by_wall)
         self._removed: list[tuple[str, str, Alert | None]] = []
@@ -140,10 +141,10 @@ class Memory:
         for one in sorted(closed, key=lambda one: one.window.end_ms):
             for configured in self._plain:
                 yield from self._judge_plain(configured, one, found)
-            if self._tables:
+            if self._by_key:
                 aggregates = one.aggregates.items()
                 windows = [KeyWindow(key, aggregate, one.window, one.watermark_ms) for key, aggregate in aggregates]
-                for table in self._tables.values():
+                for table in self._by_key:
                     table.fold(windows, one.clock, found)
                     table.expire(one, found)
                     yield from found.take_alerts()

@@ -59,8 +59,9 @@ class WallSilences:
 
     def arrived(self, now_ms: WallTimeMs) -> None:
         """Note that new records came. After a silence of the whole partition, that of its keys counts from here on."""
-        if self._counts_from_ms is not None and any(one.is_paused(now_ms, self._heard_ms()) for one in self._keys):
-            self._counts_from_ms = now_ms
+        if self._counts_from_ms is not None:
+            for key in self._keys:
+                key.resume_after_pause(now_ms, self._heard_ms())
         self._arrival_ms = now_ms
         for one in self._wholes:
             one.moved(LastEvent(self._event_ms, self._offset, now_ms))
@@ -72,12 +73,14 @@ class WallSilences:
         self._read_to_ms = asked_ms
 
     def wants_topic(self, now_ms: WallTimeMs) -> bool:
-        """Whether the ends of all partitions should be asked for."""
-        return bool(self._topics) and not 0 <= now_ms - self._topic_asked_ms < LOOK_EVERY_MS
+        """Whether the ends of all partitions should be asked for now; at most once in LOOK_EVERY_MS."""
+        if not self._topics or 0 <= now_ms - self._topic_asked_ms < LOOK_EVERY_MS:
+            return False
+        self._topic_asked_ms = now_ms
+        return True
 
     def topic_ends(self, asked_ms: WallTimeMs, ends: int) -> None:
         """Note the sum of the end offsets of all partitions at ``asked_ms``."""
-        self._topic_asked_ms = asked_ms
         for one in self._topics:
             one.look(asked_ms, LastEvent(self._event_ms, self._offset, asked_ms, ends=ends))
 
@@ -149,10 +152,17 @@ class _ByKey:
         self._table = table
         self._detector = _detector(table)
         self._after_ms = self._detector.after_ms
+        self._resumed_ms = 0
+        """When the partition was last heard of after a silence as long as that of a key."""
 
     def is_paused(self, at_ms: int, heard_ms: int) -> bool:
         """Whether the whole partition is silent: that is one outage, and not one of each key."""
         return at_ms - heard_ms >= self._after_ms
+
+    def resume_after_pause(self, now_ms: int, heard_ms: int) -> None:
+        """Count silences from now on, if the whole partition was silent."""
+        if self.is_paused(now_ms, heard_ms):
+            self._resumed_ms = now_ms
 
     def is_due(self, at_ms: int, from_ms: int) -> bool:
         """Whether the earliest deadline is not later than ``at_ms``."""
@@ -177,7 +187,7 @@ class _ByKey:
         )
 
     def _deadline_ms(self, state: LastEvent, from_ms: int) -> int:
-        return max(state.at_ms, from_ms) + self._after_ms
+        return max(state.at_ms, from_ms, self._resumed_ms) + self._after_ms
 
 
 class _Whole:
@@ -214,10 +224,10 @@ class _Whole:
         if last is None or last.ends is None:
             if seen.ends:
                 self._noted = seen
-        elif last.ends != seen.ends:
-            self._noted = seen
         else:
-            self._noted = replace(last, event_ms=seen.event_ms, offset=seen.offset) if seen.offset is not None else last
+            newest = last if seen.offset is None else seen  # of partition 0's own records
+            moved = seen if last.ends != seen.ends else last
+            self._noted = replace(moved, event_ms=newest.event_ms, offset=newest.offset)
 
     def is_due(self, at_ms: int | None, from_ms: int | None) -> bool:
         """Whether there is a silence at ``at_ms`` that was not reported; it counts from ``from_ms`` at the earliest."""

@@ -83,6 +83,7 @@ class States:
 
     def forget(self, key: str) -> None:
         """Stage that nothing is remembered of a key."""
+        self._opened.discard(key)
         if key in self._kept:
             self.staged[key] = None
         else:

@@ -107,11 +107,14 @@ class Table:
     ) -> Episode | None:
         """Report a finding, or a window without one during an episode; returns the episode that is open then."""
         configured, key = self.configured, window.transaction_id
+        if episode is not None and not configured.resolve_after:  # episodes were turned off
+            found.alerts.append(resolved(episode, configured.name, key))
+            episode = None
         if finding is None:
             return None if episode is None else self._quiet(window, clock, episode, found)
         found.count(configured.name, shadow=configured.shadow)
         facts = facts_of(window, clock, configured.of, finding)
-        value = window.aggregate.value() if finding.value is None else finding.value
+        value = value_of(configured.of, window.aggregate) if finding.value is None else finding.value
         if episode is not None:
             return continued(episode, configured, facts, finding, value)
         alert = self.alert(key, facts)
@@ -191,10 +194,16 @@ class Table:
                 self._judged_ms + self.silence.after_ms // 2, budget, lambda key: self._silence_ms(key, deadline)
             )
         self._to_forget.refresh(self._judged_ms + self._forget_after_ms // 2, budget, self._forget_ms)
+        ahead_ms = self.configured.resolve_after_ms // 2
+        self._to_resolve.refresh(self._judged_ms + ahead_ms, budget, self._resolve_ms)
 
     def _silence_ms(self, key: str, deadline_of: Callable[[Any], int]) -> int | None:
         entry = self.states.get(key)
         return None if entry is None or entry.state.reported else deadline_of(entry.state)
+
+    def _resolve_ms(self, key: str) -> int | None:
+        entry = self.states.get(key)
+        return None if entry is None or entry.episode is None else self._ends_ms(entry.seen_ms, entry.episode)
 
     def _forget_ms(self, key: str) -> int | None:
         entry = self.states.get(key)
