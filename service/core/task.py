@@ -156,7 +156,7 @@ class PartitionTask:
         if self.next_offset >= end_offset:
             self._clock.at_end(now_ms, self._idleness.last_arrival_ms)
             self.memory.silences.at_end(now_ms)
-        elif self.memory.silences.any:
+        elif self.memory.silences.any and self._awaited_end is None:
             self._awaited_end = end_offset, now_ms
 
     def take_closed(self) -> list[WindowClosed]:
