@@ -16,6 +16,9 @@ import pytest
 LONGEST: Final = (
     "tests/exactly_once/test_histories.py",
     "tests/exactly_once/test_clocks.py",
+    "tests/exactly_once/test_network_histories.py",
+    "tests/integration/test_replay_producer.py",
+    "tests/integration/test_prometheus.py",
     "tests/integration/test_security.py",
     "tests/integration/test_topics.py",
     "tests/integration/test_quotas.py",

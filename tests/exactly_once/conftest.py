@@ -1,11 +1,12 @@
 """How many faults and records a history has, and which detectors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import pytest
 
 from histories.detector_audit import SEVERAL
+from histories.detector_oracle import Rule
 from histories.load import RATE
 
 QUICK_RATE: Final = 500
@@ -22,13 +23,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def faults(request: pytest.FixtureRequest) -> Faults:
-    """How many faults to play, of the two numbers of a history: for `./test`, and with --long."""
-    long: bool = request.config.getoption("--long")
+def faults(request: pytest.FixtureRequest, detectors: Sequence[Rule]) -> Faults:
+    """How many faults to play, of the two numbers of a history: for `./test`, and with --long and detectors."""
+    long: bool = request.config.getoption("--long") and bool(detectors)
     return lambda cycles: cycles[long]
 
 
 @pytest.fixture
-def rate(request: pytest.FixtureRequest) -> int:
-    """Records per second: `./test` plays the same faults with fewer, for the oracle's time grows with them."""
-    return RATE if request.config.getoption("--long") else QUICK_RATE
+def rate(detectors: Sequence[Rule]) -> int:
+    """Records per second. With detectors they are fewer: the oracle's time grows with them."""
+    return QUICK_RATE if detectors else RATE

@@ -61,10 +61,12 @@ def expressions() -> list[str]:
 
 @pytest.fixture(scope="module")
 def prometheus(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """It scrapes a service with good, late and bad records, anomalies, and a rebalance."""
+    """It scrapes a service with good, late and bad records, anomalies, open episodes, and a rebalance."""
     folder = tmp_path_factory.mktemp("prometheus")
     names = Names(lambda name: f"prometheus.{name}")
-    with running(broker, names) as service:
+    high = {"name": "threshold", "type": "threshold", "limit": 8_000}
+    trial = {**high, "name": "trial", "mode": "shadow", "resolve_after": 3}
+    with running(broker, names, {"DETECTORS": json.dumps([high, trial])}) as service:
         service.wait_ready(4)
         port, listening = free_ports(1)[0], service.wait_for_event("http_listening")["port"]
         (folder / "prometheus.yml").write_text(
