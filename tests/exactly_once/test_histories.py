@@ -3,15 +3,14 @@
 `./test --everything` plays each with more faults, and `python -m bench.histories` for longer and with other seeds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
 from brokerkit.broker import Broker
-from histories.detector_oracle import Rule
 from histories.run import Stage, play
 from histories.world import QUICK, SESSION_S, World
-from tests.exactly_once.conftest import Faults
+from tests.exactly_once.conftest import QUICK_RATE, Faults
 
 SEED = 20_261_123
 QUIET_START_S = 1.0
@@ -60,16 +59,21 @@ def test_each_record_counts_once_in_spite_of_faults_of_service_and_broker(
     request: pytest.FixtureRequest,
     one: Stage,
     faults: Faults,
-    rate: int,
-    detectors: Sequence[Rule],
     *,
     kind: str,
     cycles: tuple[int, int],
     recovered_within_s: float | None,
 ) -> None:
-    world = play(one, kind, SEED, faults(cycles), detectors=detectors, rate=rate)
+    world = play(one, kind, SEED, faults(cycles), rate=QUICK_RATE)
     if recovered_within_s is None:
         assert world.recoveries == [], "this kind measures none"
     else:
         alone = request.node.get_closest_marker("alone") is not None
         assert max(world.recoveries) <= recovered_within_s * (1.0 if alone else slowness(world))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["sigkill", "takeover", "killed_in_commit"])
+@pytest.mark.timeout(300)
+def test_each_record_counts_once_with_the_default_detector_too(one: Stage, kind: str) -> None:
+    play(one, kind, SEED, 2, detectors=(), rate=QUICK_RATE)

@@ -4,17 +4,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
 from brokerkit.cluster import Cluster
 from brokerkit.service_process import ROOT
 from histories import cluster, network
-from histories.detector_oracle import Rule
 from histories.run import Stage, play, proxied_broker
 from histories.world import QUICK
-from tests.exactly_once.conftest import Faults
+from tests.exactly_once.conftest import QUICK_RATE, Faults
 
 SEED = 20_261_123
 
@@ -38,9 +37,9 @@ def three() -> Iterator[Stage]:
 )
 @pytest.mark.timeout(300)
 def test_each_record_counts_once_in_spite_of_faults_of_the_network(
-    far: Stage, faults: Faults, rate: int, *, detectors: Sequence[Rule], kind: str, cycles: tuple[int, int]
+    far: Stage, faults: Faults, *, kind: str, cycles: tuple[int, int]
 ) -> None:
-    world = play(far, kind, SEED, faults(cycles), detectors=detectors, rate=rate)
+    world = play(far, kind, SEED, faults(cycles), rate=QUICK_RATE)
     assert max(world.recoveries) <= 20
 
 
@@ -64,8 +63,6 @@ def test_to_ask_how_far_the_group_is_survives_connections_that_come_and_go(far: 
 
 @pytest.mark.parametrize("kind", sorted(cluster.KINDS))
 @pytest.mark.timeout(300)
-def test_each_record_counts_once_in_spite_of_the_loss_of_a_clusters_broker(
-    three: Stage, rate: int, detectors: Sequence[Rule], kind: str
-) -> None:
-    world = play(three, kind, SEED, 1, detectors=detectors, rate=rate)
+def test_each_record_counts_once_in_spite_of_the_loss_of_a_clusters_broker(three: Stage, kind: str) -> None:
+    world = play(three, kind, SEED, 1, rate=QUICK_RATE)
     assert max(world.recoveries) <= 30
