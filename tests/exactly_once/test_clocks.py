@@ -31,8 +31,8 @@ def one() -> Iterator[Stage]:
         ("sigkill", "event-divert", (1, 3)),
         ("takeover", "ingestion-divert", (1, 2)),
         ("takeover", "event-divert", (1, 2)),
-        ("killed_in_commit", "ingestion-divert", (3, 6)),
-        ("killed_in_commit", "event-divert", (3, 6)),
+        ("killed_in_commit", "ingestion-divert", (3, 4)),
+        ("killed_in_commit", "event-divert", (3, 4)),
         ("zombie", "event-divert", (1, 2)),
     ],
 )

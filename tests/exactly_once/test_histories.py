@@ -37,17 +37,17 @@ def slowness(world: World) -> float:
     ("kind", "cycles", "recovered_within_s"),
     [
         # A broker that was killed recovers each partition that it has, and each history adds some: so these are first.
-        ("broker_killed_in_commit", (2, 6), 15),
-        ("mixed", (4, 8), None),
+        ("broker_killed_in_commit", (2, 4), 15),
+        ("mixed", (4, 6), None),
         ("broker_kill", (1, 3), 15),
         # A process that was killed is a member until its session ends, so a new one waits for that.
         ("sigkill", (2, 4), SESSION_S + 3),
         pytest.param("sigterm", (2, 4), 3, marks=pytest.mark.alone),
         pytest.param("takeover", (1, 2), SESSION_S + 1, marks=pytest.mark.alone),
         ("zombie", (1, 2), None),
-        ("killed_in_commit", (3, 6), SESSION_S + 3),
+        ("killed_in_commit", (3, 4), SESSION_S + 3),
         # A txn that was left open is ended by the heir, which would else wait for a minute.
-        ("taken_over_in_commit", (3, 6), SESSION_S + 5),
+        ("taken_over_in_commit", (3, 4), SESSION_S + 5),
         ("partitions_added", (1, 2), 30),
         ("expired", (2, 4), SESSION_S + 3),
         ("one_name", (1, 3), 5),
