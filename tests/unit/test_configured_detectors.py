@@ -136,7 +136,7 @@ def test_a_model_that_cannot_be_used_is_named_with_its_detector(
         ([HIGH, {**ODD, "of": "max"}], AggregateDetail(extremes=True)),
         ([{**HIGH, "of": "min"}, ODD], AggregateDetail(extremes=True)),
         ([HIGH, SILENT], AggregateDetail(latest=True)),
-        ([{**SILENT, "scope": "topic"}], AggregateDetail(latest=True)),
+        ([{**SILENT, "scope": "topic"}], AggregateDetail()),
         ([SILENT, {**HIGH, "of": "max"}], AggregateDetail(extremes=True, latest=True)),
     ],
 )

@@ -433,8 +433,17 @@ def test_without_the_extra_it_says_what_to_install(txwatch: Txwatch) -> None:
     csv_of(txwatch.directory, [("a", START, "1", True), ("b", START, "1", True)])
     (txwatch.directory / "skl2onnx.py").write_text("raise ImportError")
     path = f"{txwatch.directory}:{INHERITED['PYTHONPATH']}"
-    done = txwatch("train", "--csv", "some.csv", "--output", "m.onnx", PYTHONPATH=path)
-    assert "txwatch: train needs scikit-learn and skl2onnx: pip install 'txwatch[train]'" == done.complaint()
+    command = [sys.executable, "-m", "service", "train", "--csv", "some.csv", "--output", "m.onnx"]
+    done = subprocess.run(
+        command,
+        cwd=txwatch.directory,
+        env={**INHERITED, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "txwatch: train needs scikit-learn and skl2onnx: pip install 'txwatch[train]'\n" == done.stderr
+    assert (2, "") == (done.returncode, done.stdout)
 
 
 @pytest.mark.parametrize(
