@@ -86,7 +86,8 @@ def replayed(folder: Path, names: Names, environment: dict[str, str]) -> replay_
     """A row, replayed."""
     rows = folder / "rows.csv"
     rows.write_text(replay_process.HEADER + "tx1,2024-05-11 10:00:00,5\n")
-    return replay_process.run("replay", rows, "--topic", names.transactions, "--pace", "max", **environment)
+    arguments = ("replay", rows, "--topic", names.transactions, "--pace", "max")
+    return replay_process.finish(replay_process.start(*arguments, **environment))
 
 
 # ---- it works -------------------------------------------------------------------------------------------------
