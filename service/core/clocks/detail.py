@@ -10,8 +10,10 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from service.core.clocks import OpenWindow
+from service.core.clocks.add_records import NO_HORIZON, add_records
 from service.core.clocks.open_windows import OpenWindows
 from service.core.model import (
+    Accepted,
     Aggregate,
     AggregateDetail,
     Extremes,
@@ -22,7 +24,33 @@ from service.core.model import (
     WallTimeMs,
     WindowClosed,
 )
+from service.core.rules import TaskRules
+from service.core.watermark import BoundedOutOfOrderness
 from service.core.window import TumblingWindows
+
+
+def add_with_detail(
+    rules: TaskRules,
+    watermark: BoundedOutOfOrderness,
+    aggregates: dict[str, Aggregate],
+    *,
+    now_ms: WallTimeMs,
+    horizon_ms: int = NO_HORIZON,
+    offsets: Sequence[Offset],
+    transactions: Sequence[Transaction],
+) -> Accepted:
+    """Add records of one window by add_records(), and complete their aggregates where a detector asks for more."""
+    accepted = add_records(rules, watermark, aggregates, now_ms, horizon_ms, offsets, transactions)
+    if rules.detail.any:
+        add_detail(
+            rules.detail,
+            aggregates,
+            now_ms=now_ms,
+            offsets=offsets,
+            transactions=transactions,
+            set_aside=accepted.set_aside,
+        )
+    return accepted
 
 
 def add_detail(

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from service.core.clocks import AppendTimes, OpenWindow
-from service.core.clocks.add_records import NO_HORIZON, add_records, too_far_ahead
-from service.core.clocks.detail import add_detail
+from service.core.clocks.add_records import too_far_ahead
+from service.core.clocks.detail import add_with_detail
 from service.core.model import (
     Accepted,
     Aggregate,
@@ -92,18 +92,9 @@ class IngestionClock:
         transactions: Sequence[Transaction],
     ) -> Accepted:
         """Add records of one window."""
-        rules = self._rules
-        accepted = add_records(rules, self._watermark, aggregates, now_ms, NO_HORIZON, offsets, transactions)
-        if rules.detail.any:
-            add_detail(
-                rules.detail,
-                aggregates,
-                now_ms=now_ms,
-                offsets=offsets,
-                transactions=transactions,
-                set_aside=accepted.set_aside,
-            )
-        return accepted
+        return add_with_detail(
+            self._rules, self._watermark, aggregates, now_ms=now_ms, offsets=offsets, transactions=transactions
+        )
 
     def _without_future(
         self,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.core.clocks import AppendTimes, OpenWindow
-from service.core.clocks.add_records import NO_HORIZON, add_records
-from service.core.clocks.detail import add_detail
+from service.core.clocks.add_records import NO_HORIZON
+from service.core.clocks.detail import add_with_detail
 from service.core.model import Accepted, Aggregate, ClockName, Offset, Progress, Transaction, WallTimeMs, WindowClosed
 from service.core.rules import TaskRules
 from service.core.watermark import BoundedOutOfOrderness
@@ -49,18 +49,15 @@ class ProcessingClock:
             self._open = OpenWindow(self._windows.of(now_ms), first, self._watermark.newest_ms)
         assert not outside(self._open.window, now_ms), "tick() before accept()"  # noqa: S101
         horizon_ms = now_ms + rules.max_future_ms if rules.max_future_ms else NO_HORIZON
-        aggregates = self._open.aggregates
-        accepted = add_records(rules, self._watermark, aggregates, now_ms, horizon_ms, offsets, transactions)
-        if rules.detail.any:
-            add_detail(
-                rules.detail,
-                aggregates,
-                now_ms=now_ms,
-                offsets=offsets,
-                transactions=transactions,
-                set_aside=accepted.set_aside,
-            )
-        return accepted
+        return add_with_detail(
+            rules,
+            self._watermark,
+            self._open.aggregates,
+            now_ms=now_ms,
+            horizon_ms=horizon_ms,
+            offsets=offsets,
+            transactions=transactions,
+        )
 
     def tick(self, now_ms: WallTimeMs) -> None:
         """Close the open window if ``now_ms`` is outside it."""
