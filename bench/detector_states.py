@@ -17,8 +17,8 @@ from bench.stand import Running, Stand, service
 from brokerkit.processes import resident_mib
 from service.core.detectors import ConfiguredDetector
 from service.core.detectors.deviation import Deviation
+from service.core.memory.alerts import Place
 from service.core.memory.partition import Memory
-from service.core.memory.table import Place
 from service.core.model import Aggregate, ClockName, EventTimeMs, Offset, Partition, TumblingWindow, WindowClosed
 from service.core.partitioner import partition_of
 from service.wire.states import state_record

@@ -9,9 +9,8 @@ from typing import Any, Final, Self
 
 from service.core.detectors import ConfiguredDetector
 from service.core.detectors.threshold import Threshold
-from service.core.memory.alerts import Judgement
+from service.core.memory.alerts import Judgement, Place
 from service.core.memory.partition import Memory
-from service.core.memory.table import Place
 from service.core.model import (
     Accepted,
     ClockName,

@@ -14,8 +14,8 @@ from brokerkit.client import HasBootstrapServers
 from brokerkit.service_process import Names, wait_until
 from service.app.bootstrap import now_ms
 from service.app.clients import client_config, consumer_config, offsets_config, producer_config
+from service.core.memory.alerts import Place
 from service.core.memory.partition import Memory
-from service.core.memory.table import Place
 from service.kafka.admin import ClusterAdmin
 from service.kafka.background import Background
 from service.kafka.consumer import GroupConsumer

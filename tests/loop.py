@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from service.core.detectors import DAY_MS, ConfiguredDetector
+from service.core.memory.alerts import Place
 from service.core.memory.partition import Memory, keeps_state
-from service.core.memory.table import Place
 from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTimeMs
 from service.loop.errors import KafkaProblem, Replaced, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, PartitionEnd, Records, Revoked

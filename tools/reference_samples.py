@@ -12,8 +12,8 @@ from producer.ports import Sink
 from producer.report import Tally, summary_json
 from service.core.detectors import ConfiguredDetector
 from service.core.detectors.threshold import Threshold
+from service.core.memory.alerts import Place
 from service.core.memory.partition import Memory
-from service.core.memory.table import Place
 from service.core.model import (
     Aggregate,
     ClockName,

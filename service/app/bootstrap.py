@@ -26,8 +26,8 @@ from service.app.topics import compaction_loses, prepare_topics
 from service.app.waiting import StoppedWaiting
 from service.app.wiring import ClientClasses, Wiring, make_throttles
 from service.core.detectors import ConfiguredDetector
+from service.core.memory.alerts import Place
 from service.core.memory.partition import Memory
-from service.core.memory.table import Place
 from service.core.model import Partition, WallTimeMs
 from service.kafka.consumer import GroupConsumer
 from service.kafka.guards.throttle import reasons

@@ -16,6 +16,7 @@ from service.core.detectors.features import need_extremes
 from service.core.detectors.inactivity import Inactivity
 from service.core.detectors.model import Model
 from service.core.detectors.threshold import Threshold
+from service.core.memory import partition as memory
 from service.core.model import AggregateDetail
 from service.settings import Settings, SettingsError
 from service.settings.detectors import (
@@ -66,7 +67,7 @@ def detail_for(detectors: Iterable[ConfiguredDetector]) -> AggregateDetail:
 
 def keeps_state(detectors: Iterable[ConfiguredDetector]) -> bool:
     """Whether any of these detectors remembers something, so that TOPICS_STATE is used."""
-    return any(one.resolve_after > 0 or one.detector.state_type is not None for one in detectors)
+    return any(map(memory.keeps_state, detectors))
 
 
 def has_shadow(detectors: Iterable[ConfiguredDetector]) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from service.core.memory.alerts import Place
 from service.core.memory.partition import Memory
-from service.core.memory.table import Place
 from service.core.model import ClockName, LatePolicy, Offset, Partition, Progress, Reason, WallTimeMs, WindowClosed
 from service.core.rules import TaskRules
 from service.core.task import PartitionTask

@@ -14,11 +14,10 @@ from typing import Any, Final
 from service.app.detectors import configured, detail_for, rules_hash
 from service.app.from_settings import task_rules
 from service.core.detectors import ConfiguredDetector
-from service.core.memory.alerts import Judgement
+from service.core.memory.alerts import Judgement, Place
 from service.core.memory.failure import DetectorError
 from service.core.memory.partition import Memory, Why
 from service.core.memory.states import States
-from service.core.memory.table import Place
 from service.core.model import (
     ClockName,
     EventTimeMs,

@@ -227,6 +227,21 @@ def test_a_detector_may_judge_many_windows_at_once_and_remember_nothing(resolve_
     assert 2 * resolve_after == one.memory.keys
 
 
+def test_a_state_that_cannot_be_written_names_detector_id_and_window() -> None:
+    detector = Counting()
+    detector.judge = lambda _state, _window: (object(), None)  # type: ignore[method-assign,assignment,return-value]
+    one = Remembering(ConfiguredDetector("mine", detector))
+    with pytest.raises(DetectorError, match=r"detector mine: id 'a', window .*: its state cannot be written: Encoding"):
+        one.see(0, a=1.0)
+
+
+def test_a_fault_of_our_own_is_not_the_detectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Remembering(counting())
+    monkeypatch.setattr(one.memory._tables["count"], "_report", lambda *_: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        one.see(0, a=1.0)
+
+
 def test_a_shadow_detector_finds_the_same_and_is_counted_apart() -> None:
     one = Remembering(threshold(), threshold("trial", shadow=True))
     found = one.memory.judge([one.window(0, a=500.0)], None, lambda _: None)

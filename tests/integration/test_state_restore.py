@@ -13,8 +13,8 @@ from brokerkit.broker import Broker
 from brokerkit.client import create_topics, produce
 from service.core.detectors import ConfiguredDetector
 from service.core.detectors.deviation import Deviation
+from service.core.memory.alerts import Place
 from service.core.memory.partition import Memory
-from service.core.memory.table import Place
 from service.core.model import Offset, Partition, Progress
 from service.kafka.partition_ends import PartitionEnds
 from service.kafka.state_reader import StateReader

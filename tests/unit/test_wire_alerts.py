@@ -13,10 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.core.detectors import ConfiguredDetector, Finding, KeyWindow
-from service.core.memory.alerts import Alert
+from service.core.memory.alerts import Alert, Place
 from service.core.memory.identity import alert_id
 from service.core.memory.partition import Memory
-from service.core.memory.table import Place
 from service.core.model import (
     Aggregate,
     ClockName,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Final
 
-from service.core.detectors import Of
+from service.core.detectors import DAY_MS, Of
 from service.core.detectors.baseline import Baseline, deviation_of
 from service.core.detectors.looked_at import NUMBERS
 from service.core.model import Aggregate, TumblingWindow
@@ -37,7 +37,6 @@ GREATEST: Final = 3.4028234663852886e38
 _OF_EXTREMES: Final = frozenset({"max", "min"})
 _OF_BASELINE: Final = frozenset({"baseline_mean", "baseline_deviation", "baseline_windows", "score"})
 _HOUR_MS: Final = 3_600_000
-_DAY_MS: Final = 24 * _HOUR_MS
 _greatest, _least, _mean = NUMBERS[Of.MAX], NUMBERS[Of.MIN], NUMBERS[Of.MEAN]
 sum_of: Final = NUMBERS[Of.SUM]
 """The sum, as features and their baseline use it."""
@@ -113,14 +112,14 @@ class Features:
             windows,
             score,
             window.start_ms // _HOUR_MS % 24,
-            (window.start_ms // _DAY_MS + _THURSDAY) % 7,
+            (window.start_ms // DAY_MS + _THURSDAY) % 7,
         )
         values = self._pick(every)
         if min(values) >= -GREATEST and max(values) <= GREATEST:
             return values
-        return tuple(map(bounded, values))
+        return tuple(map(within_float32, values))
 
 
-def bounded(number: float) -> float:
+def within_float32(number: float) -> float:
     """The nearest number that fits a float32."""
     return GREATEST if number > GREATEST else max(number, -GREATEST)

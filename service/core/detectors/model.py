@@ -13,7 +13,7 @@ import msgspec
 
 from service.core.detectors import Finding, KeyWindow
 from service.core.detectors.baseline import Baseline, updated
-from service.core.detectors.features import Features, bounded, need_baseline, sum_of
+from service.core.detectors.features import Features, need_baseline, sum_of, within_float32
 from service.core.model import TumblingWindow
 
 Score = Callable[[Sequence[Sequence[float]]], Sequence[float]]
@@ -78,7 +78,7 @@ class Model:
 
     def _finding(self, row: Row, score: float) -> Finding | None:
         if score > self.limit:
-            score = bounded(score)
+            score = within_float32(score)
             features = dict(zip(self.features.names, row.values, strict=True))
             return Finding(self.limit, score=score, fields={"score": score, "features": features})
         if math.isnan(score):

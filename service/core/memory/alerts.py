@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import msgspec
 
-from service.core.detectors import NOTHING, Finding, KeyWindow, Of, Silence
+from service.core.detectors import NOTHING, ConfiguredDetector, Finding, KeyWindow, Of, Silence
 from service.core.detectors.looked_at import value_of
-from service.core.model import EventTimeMs, Offset
+from service.core.memory.identity import alert_id
+from service.core.model import EventTimeMs, Offset, Partition
 from service.core.money import number_text
 
 
@@ -52,20 +53,19 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def facts_of(window: KeyWindow, clock: str, of: Of, finding: Finding) -> Facts:
-    """The facts of an anomaly in a window; ``clock`` is the name of the windows' clock.
+    """The facts of an anomaly in a window; ``clock`` is the name of the windows' clock."""
+    limit, value = finding.limit, finding.value
+    shown = None if of is Of.SUM else number_text(value_of(of, window.aggregate) if value is None else value)
+    return _facts(window, clock, number_text(limit), of, shown, finding.fields)
+
+
+def check_finding(finding: Finding) -> None:
+    """Refuse what an alert cannot say. The detector may be somebody's own code, and readers get what it returns.
 
     Raises:
         ValueError: the finding has a number that is not finite, or a field that every alert has.
         TypeError: it has a value that JSON cannot hold.
     """
-    limit, value = finding.limit, finding.value
-    _check(finding)
-    shown = None if of is Of.SUM else number_text(value_of(of, window.aggregate) if value is None else value)
-    return _facts(window, clock, number_text(limit), of, shown, finding.fields)
-
-
-def _check(finding: Finding) -> None:
-    """Refuse what an alert cannot say. The detector may be somebody's own code, and readers get what it returns."""
     for number in (finding.limit, finding.value, finding.score):
         if number is not None and not (number.is_finite() if isinstance(number, Decimal) else isfinite(number)):
             raise ValueError(f"the finding has a number that is not finite: {number}")
@@ -140,6 +140,21 @@ class Alert(msgspec.Struct, gc=False):
     peak: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The input partition whose keys these are."""
+
+    topic: str
+    partition: Partition
+
+
+def alert_of(configured: ConfiguredDetector, place: Place, key: str, facts: Facts) -> Alert:
+    """The alert of a detector about a key."""
+    name = configured.name
+    identity = alert_id(place.topic, place.partition, key, facts.start_ms, facts.end_ms, name, facts.first_offset)
+    return Alert(identity, name, configured.shadow, key, facts)
+
+
 @dataclass(slots=True)
 class Judgement:
     """What the detectors found in the windows of one partition that one txn commits."""
@@ -155,6 +170,6 @@ class Judgement:
         alerts, self.alerts = self.alerts, []
         return alerts
 
-    def count(self, detector: str, *, shadow: bool) -> None:
-        """Count an anomaly."""
-        (self.shadow_anomalies if shadow else self.anomalies)[detector] += 1
+    def count(self, configured: ConfiguredDetector) -> None:
+        """Count an anomaly that this detector has found."""
+        (self.shadow_anomalies if configured.shadow else self.anomalies)[configured.name] += 1

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from service.core.detectors import DAY_MS, ConfiguredDetector, KeyWindow
-from service.core.memory.alerts import Alert, Judgement, facts_of
+from service.core.memory.alerts import Alert, Judgement, Place, alert_of, check_finding, facts_of
 from service.core.memory.episodes import resolved
 from service.core.memory.failure import DetectorError
-from service.core.memory.identity import alert_id
 from service.core.memory.silences import WallSilences
 from service.core.memory.states import any_entry
-from service.core.memory.table import Place, Table
+from service.core.memory.table import Table
 from service.core.model import Aggregate, EventTimeMs, WindowClosed
 
 Why = tuple[str, str]
@@ -160,20 +159,19 @@ class Memory:
                 yield name, key, packed
 
     def _judge_plain(self, configured: ConfiguredDetector, closed: WindowClosed, found: Judgement) -> Iterator[Alert]:
-        judge, place, name, span = configured.detector.judge, self._place, configured.name, closed.window
+        judge = configured.detector.judge
         for key, aggregate in closed.aggregates.items():
-            window = KeyWindow(key, aggregate, span, closed.watermark_ms)
+            window = KeyWindow(key, aggregate, closed.window, closed.watermark_ms)
             try:
                 _, finding = judge(None, window)
                 if finding is None:
                     continue
-                facts = facts_of(window, closed.clock, configured.of, finding)
+                check_finding(finding)
             except Exception as error:  # a detector may be somebody's own code, and raise anything
-                raise DetectorError.about(name, window, error) from error
-            found.count(name, shadow=configured.shadow)
-            offset = aggregate.first_offset
-            identity = alert_id(place.topic, place.partition, key, span.start_ms, span.end_ms, name, offset)
-            yield Alert(identity, name, configured.shadow, key, facts)
+                raise DetectorError.about(configured.name, window, error) from error
+            found.count(configured)
+            facts = facts_of(window, closed.clock, configured.of, finding)
+            yield alert_of(configured, self._place, key, facts)
 
     def committed(self) -> None:
         """Make what was staged the state."""

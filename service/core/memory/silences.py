@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from service.core.detectors.inactivity import Inactivity, LastEvent
-from service.core.memory.alerts import Judgement, facts_of_silence
+from service.core.memory.alerts import Judgement
 from service.core.memory.table import Table
 from service.core.model import Aggregate, EventTimeMs, Offset, WallTimeMs
 
@@ -84,7 +84,7 @@ class WallSilences:
         for one in self._topics:
             one.look(asked_ms, LastEvent(self._event_ms, self._offset, asked_ms, ends=ends))
 
-    # ---- what is due ----------------------------------------------------------------------------------------
+    # ---- what comes up --------------------------------------------------------------------------------------
 
     def waits(self, now_ms: WallTimeMs) -> bool:
         """Whether it has to be known that everything up to now has been read; at most once in LOOK_EVERY_MS."""
@@ -116,7 +116,7 @@ class WallSilences:
         open_aggregate: Callable[[str], Aggregate | None],
         found: Judgement,
     ) -> None:
-        """Report what is due, and stage what was noted.
+        """Report the silences that have lasted long enough, and stage what was noted.
 
         ``open_aggregate`` returns the newest aggregate of a key in the open windows.
         """
@@ -245,9 +245,4 @@ class _Whole:
         """Report the silence."""
         last = self._last()
         assert last is not None  # noqa: S101 - it is due
-        state, silence = self._detector.silent(last)
-        configured = self._table.configured
-        found.count(configured.name, shadow=configured.shadow)
-        found.alerts.append(self._table.alert(WHOLE, facts_of_silence(silence, watermark_ms)))
-        self._table.states.put(WHOLE, state.event_ms or 0, state, None)
-        self._noted = state
+        self._noted = self._table.report_silence(WHOLE, last, last.event_ms or 0, watermark_ms, found)

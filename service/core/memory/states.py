@@ -31,6 +31,10 @@ class UnknownStateError(ValueError):
     """A packed state cannot be read: another version has written it, or it is damaged."""
 
 
+class UnwritableStateError(TypeError):
+    """A detector's state cannot be packed."""
+
+
 class States:
     """States by id. A million of them fit into memory because they are the bytes that the state topic holds.
 
@@ -70,12 +74,19 @@ class States:
         return _decoded(packed, self._decode)
 
     def put(self, key: str, seen_ms: int, state: Any, episode: Episode | None) -> None:  # noqa: ANN401 - the detector's
-        """Stage what is remembered of a key from now on."""
+        """Stage what is remembered of a key from now on.
+
+        Raises:
+            UnwritableStateError: the state has something that msgpack cannot hold.
+        """
         if episode is not None:
             self._opened.add(key)
         elif self._opened:
             self._opened.discard(key)
-        packed = _PREFIX + self._encode(Entry(self._kind, seen_ms, state, episode))
+        try:
+            packed = _PREFIX + self._encode(Entry(self._kind, seen_ms, state, episode))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise UnwritableStateError(f"its state cannot be written: {error}") from error
         if self._kept.get(key) != packed:
             self.staged[key] = packed
         elif self.staged:

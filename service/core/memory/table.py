@@ -7,27 +7,25 @@ the keys of that window. docs/decisions/time.md, "Deadlines are judged when a wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from service.core.detectors import ConfiguredDetector, Finding, KeyWindow
-from service.core.detectors.inactivity import Inactivity
+from service.core.detectors.inactivity import Inactivity, LastEvent
 from service.core.detectors.looked_at import value_of
-from service.core.memory.alerts import Alert, Facts, Judgement, facts_of, facts_of_silence, facts_without_finding
+from service.core.memory.alerts import (
+    Judgement,
+    Place,
+    alert_of,
+    check_finding,
+    facts_of,
+    facts_of_silence,
+    facts_without_finding,
+)
 from service.core.memory.deadlines import Deadlines
 from service.core.memory.episodes import Episode, continued, opened, quieter, resolved
 from service.core.memory.failure import DetectorError
-from service.core.memory.identity import alert_id
-from service.core.memory.states import Entry, States
-from service.core.model import ClockName, EventTimeMs, Partition, WindowClosed
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The input partition whose keys these are."""
-
-    topic: str
-    partition: Partition
+from service.core.memory.states import Entry, States, UnwritableStateError
+from service.core.model import ClockName, EventTimeMs, WindowClosed
 
 
 class Table:
@@ -36,7 +34,7 @@ class Table:
     def __init__(self, configured: ConfiguredDetector, place: Place, forget_after_ms: int) -> None:
         """Remember nothing yet; a key without an event for ``forget_after_ms`` is forgotten."""
         self.configured: Final = configured
-        self.place: Final = place
+        self._place = place
         detector = configured.detector
         # The peak of an open episode means something else, too, when the detector looks at something else.
         self.states: Final = States(detector.state_type, f"{detector.state_kind} of {configured.of.value}")
@@ -54,34 +52,37 @@ class Table:
         """Fold the keys of one closed window into their states."""
         if not windows:
             return
-        window, get = windows[0], self.states.get
-        try:
-            detector = self.configured.detector
-            judge = self._in_one_call(windows) if hasattr(detector, "judge_all") else detector.judge
-            for window in windows:
-                entry = get(window.transaction_id)
-                if entry is None:
-                    episode = None
-                    state, finding = judge(None, window)
-                else:
-                    episode = entry.episode
-                    state, finding = judge(entry.state, window)
-                if finding is not None or episode is not None:
-                    episode = self._report(window, clock, finding, episode, found)
+        name, detector, get = self.configured.name, self.configured.detector, self.states.get
+        judge = self._in_one_call(windows) if hasattr(detector, "judge_all") else detector.judge
+        for window in windows:
+            entry = get(window.transaction_id)
+            before, episode = (None, None) if entry is None else (entry.state, entry.episode)
+            try:
+                state, finding = judge(before, window)
+                if finding is not None:
+                    check_finding(finding)
+            except Exception as error:  # a detector may be somebody's own code, and raise anything
+                raise DetectorError.about(name, window, error) from error
+            if finding is not None or episode is not None:
+                episode = self._report(window, clock, finding, episode, found)
+            try:
                 self._remember(window, entry, state, episode)
-        except Exception as error:  # a detector may be somebody's own code, and raise anything
-            raise DetectorError.about(self.configured.name, window, error) from error
+            except UnwritableStateError as error:
+                raise DetectorError.about(name, window, error) from error
 
     def _in_one_call(self, windows: Sequence[KeyWindow]) -> Callable[[Any, KeyWindow], tuple[Any, Finding | None]]:
         """Let a BatchDetector judge all windows; returns a function that gives out the results one by one."""
         detector = self.configured.detector
         entries = [self.states.get(window.transaction_id) for window in windows]
-        prepared = [
-            detector.prepare(None if entry is None else entry.state, window)
-            for entry, window in zip(entries, windows, strict=True)
-        ]
-        findings = detector.judge_all([row for _, row in prepared])
-        results = iter([(state, finding) for (state, _), finding in zip(prepared, findings, strict=True)])
+        try:
+            prepared = [
+                detector.prepare(None if entry is None else entry.state, window)
+                for entry, window in zip(entries, windows, strict=True)
+            ]
+            findings = detector.judge_all([row for _, row in prepared])
+            results = iter([(state, finding) for (state, _), finding in zip(prepared, findings, strict=True)])
+        except Exception as error:  # a detector may be somebody's own code, and raise anything
+            raise DetectorError.about(self.configured.name, windows[0], error) from error
         return lambda _state, _window: next(results)
 
     def _remember(self, window: KeyWindow, entry: Entry[Any] | None, state: Any, episode: Episode | None) -> None:  # noqa: ANN401
@@ -112,12 +113,12 @@ class Table:
             episode = None
         if finding is None:
             return None if episode is None else self._quiet(window, clock, episode, found)
-        found.count(configured.name, shadow=configured.shadow)
+        found.count(configured)
         facts = facts_of(window, clock, configured.of, finding)
         value = value_of(configured.of, window.aggregate) if finding.value is None else finding.value
         if episode is not None:
             return continued(episode, configured, facts, finding, value)
-        alert = self.alert(key, facts)
+        alert = alert_of(configured, self._place, key, facts)
         found.alerts.append(alert)
         if not configured.resolve_after:
             return None
@@ -132,12 +133,6 @@ class Table:
         facts = facts_without_finding(window, clock, configured.of, value, episode.last.limit)
         found.alerts.append(resolved(episode, configured.name, window.transaction_id, facts))
         return None
-
-    def alert(self, key: str, facts: Facts) -> Alert:
-        """The alert about this key."""
-        place, name = self.place, self.configured.name
-        identity = alert_id(place.topic, place.partition, key, facts.start_ms, facts.end_ms, name, facts.first_offset)
-        return Alert(identity, name, self.configured.shadow, key, facts)
 
     # ---- what ends without a record -------------------------------------------------------------------------
 
@@ -164,7 +159,6 @@ class Table:
 
         ``deadline_of`` returns the deadline by a state. ``open_event`` returns a key's state by the open windows.
         """
-        assert self.silence is not None  # noqa: S101 - only such a table has these deadlines
         for key in self._silences.take(to_ms):
             entry = self.states.get(key)
             if entry is None or entry.state.reported:
@@ -174,10 +168,19 @@ class Table:
             if deadline_ms > to_ms:
                 self._silences.add(deadline_ms, key)
                 continue
-            state, silence = self.silence.silent(last)
-            found.count(self.configured.name, shadow=self.configured.shadow)
-            found.alerts.append(self.alert(key, facts_of_silence(silence, watermark_ms)))
-            self.states.put(key, entry.seen_ms, state, None)
+            self.report_silence(key, last, entry.seen_ms, watermark_ms, found)
+
+    def report_silence(
+        self, key: str, last: LastEvent, seen_ms: int, watermark_ms: EventTimeMs | None, found: Judgement
+    ) -> LastEvent:
+        """Report the silence after the last event of a key, a partition or the topic; returns the state after it."""
+        assert self.silence is not None  # noqa: S101 - only such a table has deadlines of silence
+        state, silence = self.silence.silent(last)
+        found.count(self.configured)
+        facts = facts_of_silence(silence, watermark_ms)
+        found.alerts.append(alert_of(self.configured, self._place, key, facts))
+        self.states.put(key, seen_ms, state, None)
+        return state
 
     def has_silence(self, to_ms: int, budget: int, deadline_of: Callable[[Any], int]) -> bool:
         """Whether a key's deadline is not later than ``to_ms``, as far as ``budget`` keys show; for expire_silences().
@@ -233,14 +236,13 @@ class Table:
         return min(window_ms + self.configured.resolve_after_ms, seen_ms + self._forget_after_ms)
 
     def _forget_if_old(self, key: str, watermark_ms: EventTimeMs) -> None:
-        entry = self.states.get(key)
-        if entry is None:
+        forget_ms = self._forget_ms(key)
+        if forget_ms is None:
             return
-        forget_ms = entry.seen_ms + self._forget_after_ms
         if forget_ms > watermark_ms:
             self._to_forget.add(forget_ms, key)
-            return
-        self.states.forget(key)  # its episode has ended by the same deadline
+        else:
+            self.states.forget(key)  # its episode has ended by the same deadline
 
     # ---- what is restored -----------------------------------------------------------------------------------
 
