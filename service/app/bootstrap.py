@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 import service
 from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
-from service.app.detectors import configured, detail_for
+from service.app.detectors import configured, detail_for, rules_hash
 from service.app.from_settings import description, judging, task_rules
 from service.app.loop_watch import LoopWatch
 from service.app.service_wait import ServiceWait
@@ -86,6 +87,7 @@ class Service:
         check_properties(settings)
         registry = CollectorRegistry()
         self._detectors = configured(settings)
+        rules = rules_hash(settings)
         names = {one.name: one.shadow for one in self._detectors}
         client = confluent_kafka.libversion()[0]
         metrics = Metrics(registry, self._board, service.__version__, client, dropped_lines, names)
@@ -99,7 +101,7 @@ class Service:
         self._stop.on_tick = watch.look
         self._stop.forced = lambda: self._log.warning("stop_forced", after_s=FORCED_AFTER_S, waits_in=watch.where())
         try:
-            self._run(metrics)
+            self._run(metrics, rules)
         except StoppedWaiting:
             pass  # nothing has been read, so nothing is to be undone
         except Retriable as problem:
@@ -117,7 +119,7 @@ class Service:
         self._log.info("stopped")
         return 0
 
-    def _run(self, metrics: Metrics) -> None:
+    def _run(self, metrics: Metrics, rules: str | None) -> None:
         settings, errors = self._settings, deque[KafkaError](maxlen=100)
         throttles = make_throttles(metrics)
         self._board.throttled = partial(reasons, throttles.values())
@@ -127,7 +129,7 @@ class Service:
         wiring = Wiring(settings, self._stop, errors, throttles, self._classes)
         admin = wiring.admin()
         prepare = partial(prepare_topics, admin, settings, self._detectors, self._log)
-        topics = wait.until_done(prepare, "waiting_for_broker")
+        topics = replace(wait.until_done(prepare, "waiting_for_broker"), rules=rules)
         for name in topics.compacted:
             self._log.warning("topic_compacted", topic=name, **compaction_loses(name, settings))
         if not is_classic(settings):

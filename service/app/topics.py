@@ -8,7 +8,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from service.app.detectors import has_shadow, keeps_state, rules_hash
+from service.app.detectors import has_shadow, keeps_state
 from service.app.state_topic import CLEANUP_POLICY, how_to_set, prepare_state_topic
 from service.core.detectors import ConfiguredDetector
 from service.core.model import ClockName, LatePolicy
@@ -64,7 +64,6 @@ def prepare_topics(
         dead_letter_max_bytes=limits[names.dead_letter],
         state=state,
         shadow=shadow,
-        rules=rules_hash(settings),
     )
     lossy = [name for name in topics.names if name != state]
     policies = admin.cleanup_policies(lossy)
