@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 TIMEOUT_S: Final = 30.0
 
@@ -60,6 +60,12 @@ def create_topics(
         future.result(TIMEOUT_S)
     for name in names:
         wait_for_topic(broker, name, partitions)
+
+
+def add_partitions(broker: HasBootstrapServers, topic: str, partitions: int) -> None:
+    """Gives a topic this number of partitions; see wait_for_topic()."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    admin.create_partitions([NewPartitions(topic, partitions)])[topic].result(TIMEOUT_S)
 
 
 def wait_for_topic(broker: HasBootstrapServers, name: str, partitions: int = 1, timeout_s: float = TIMEOUT_S) -> None:

@@ -8,10 +8,9 @@ from typing import Final
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewPartitions
 
 from brokerkit.broker import Broker
-from brokerkit.client import committed
+from brokerkit.client import add_partitions, committed
 from brokerkit.service_process import ServiceProcess, wait_until
 from histories.held_service import STEPS
 from histories.world import SESSION_S, World, fenced
@@ -150,14 +149,11 @@ def broker_killed_in_commit(world: World) -> None:
 
 def partitions_added(world: World) -> None:
     """Give the input topic more partitions while it is read."""
-    admin = AdminClient({"bootstrap.servers": world.broker.bootstrap_servers})
     world.start().wait_for_event("checkpoint", timeout_s=60)
     for _ in range(world.cycles):
         world.pause(1.0)
         world.partitions += 1
-        topic = world.names.transactions
-        for future in admin.create_partitions([NewPartitions(topic, world.partitions)]).values():
-            future.result(30)
+        add_partitions(world.broker, world.names.transactions, world.partitions)
         world.note(f"{world.partitions} partitions")
         since_s = time.time()
         wait_until(lambda: owned(world.instances["one"]) == world.partitions, 90, name="the new partition is read")

@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from types import FrameType
-from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -22,6 +19,7 @@ from service.core.detectors.looked_at import value_of
 from service.core.detectors.threshold import Threshold
 from service.core.model import Aggregate
 from tests.core.key_windows import key_window
+from tests.steps import steps_of
 from tests.strategies import AMOUNTS
 
 SIDES = st.sampled_from([Direction.ABOVE, Direction.BELOW])
@@ -165,21 +163,8 @@ def test_a_limit_with_two_sides_is_refused(of: Of) -> None:
 
 def steps(detector: Threshold, key: str) -> int:
     """How many instructions of the interpreter a verdict takes."""
-    window, count = key_window([1.0], key), 0
-
-    def each(frame: FrameType, event: str, _argument: object) -> Any:  # noqa: ANN401
-        nonlocal count
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        count += event == "opcode"
-        return each
-
-    before = sys.gettrace()
-    sys.settrace(each)
-    try:
-        detector.judge(None, window)
-    finally:
-        sys.settrace(before)
-    return count
+    window = key_window([1.0], key)
+    return steps_of(lambda: detector.judge(None, window))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
-
 from brokerkit.broker import Broker
-from brokerkit.client import create_topics, produce, read_all
+from brokerkit.client import add_partitions, create_topics, produce, read_all, wait_for_topic
 from brokerkit.service_process import Names, payloads, running, transaction, wait_until
 from service.core.memory.states import any_entry
 
@@ -156,24 +154,16 @@ def test_when_partitions_are_added_the_state_topic_gets_them_and_keys_that_move_
     with running(broker, names, settings(high, **often)) as service:
         produce(broker, names.transactions, [window(0, 500, one) for one in ids] + [window(2, 1)])
         closed(broker, names, 12)
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-        for future in admin.create_partitions([NewPartitions(names.transactions, 3)]).values():
-            future.result()
-        wait_until(lambda: partitions(broker, names.transactions) == 3, 30, name="partitions")
+        add_partitions(broker, names.transactions, 3)
+        wait_for_topic(broker, names.transactions, 3)
         written = produce(broker, names.transactions, [window(4, 1, one) for one in ids] + [window(6, 1)])
         moved = {message.key() for message in written if message.partition()} & {one.encode() for one in ids}
         removed = service.wait_for_event("states_removed", timeout_s=60)
         ended = wait_until(lambda: _resolved(broker, names, len(moved)), 30, name="ends of episodes")
-        wait_until(lambda: partitions(broker, names.state) == 3, 30, name="partitions of the state topic")
+        wait_for_topic(broker, names.state, 3)
         assert len(service.events("input_partitions_changed")) == 1
     assert {one["transaction_id"].encode() for one in ended} == moved
     assert (removed["partition"], removed["detector"], removed["states"]) == (0, "high", len(moved))
-
-
-def partitions(broker: Broker, topic: str) -> int:
-    """How many partitions a topic has."""
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-    return len(admin.list_topics(topic, timeout=10).topics[topic].partitions)
 
 
 def _resolved(broker: Broker, names: Names, count: int) -> list[dict[str, Any]] | None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from brokerkit.broker import Broker
-from brokerkit.client import Rec, committed, create_topics, produce, read_all, wait_for_topic
+from brokerkit.client import Rec, add_partitions, committed, create_topics, produce, read_all, wait_for_topic
 from brokerkit.service_process import Names, ServiceProcess, payloads, running, transaction, wait_until
 
 NOW_MS = 1_715_392_800_000
@@ -115,8 +115,7 @@ def test_an_offset_whose_record_has_expired_is_said(broker: Broker, names: Names
 def test_a_partition_that_was_added_is_distinguished_from_a_group_without_offsets(broker: Broker, names: Names) -> None:
     write(broker, names, 3)
     run_until(broker, names, 6)
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
-    admin.create_partitions([NewPartitions(names.transactions, 3)])[names.transactions].result(30)
+    add_partitions(broker, names.transactions, 3)
     wait_for_topic(broker, names.transactions, 3)
     write(broker, names, 1, (2,))
     assert run_until(broker, names, 7, 3) == [(2, "new_partition", None, 0)]

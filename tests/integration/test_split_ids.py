@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
 from brokerkit.broker import Broker
-from brokerkit.client import create_topics, read_all
+from brokerkit.client import add_partitions, create_topics, read_all
 from brokerkit.service_process import Names, payloads, running, transaction, wait_until
 
 NOW_MS = 1_715_392_800_000
@@ -86,13 +85,12 @@ def test_ids_that_move_to_partitions_that_are_added_are_not_counted_while_produc
     names = Names(unique)
     create_topics(broker, names.transactions, partitions=3)
     ids = [f"card-{n}" for n in range(100)]
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
     before = producer_with(broker, JAVA)
     with running(broker, names) as service:
         service.wait_ready(3)
         write(before, names.transactions, ids)
         wait_until(lambda: counted(broker, names) == 100)
-        admin.create_partitions([NewPartitions(names.transactions, 5)])[names.transactions].result(30)
+        add_partitions(broker, names.transactions, 5)
         service.wait_ready(5, 90)
         for producer in (before, producer_with(broker, JAVA), before):
             write(producer, names.transactions, ids)

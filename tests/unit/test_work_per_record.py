@@ -11,7 +11,6 @@ import gc
 import sys
 import tracemalloc
 from collections import deque
-from types import FrameType
 from typing import Any, Final
 
 import pytest
@@ -25,6 +24,7 @@ from service.loop.worker import BATCH_RECORDS
 from service.wire.transactions import encode_transaction
 from tests.driver import T0
 from tests.loop import Loop
+from tests.steps import steps_of
 
 PARTITIONS: Final = (4, 64)
 BATCHES: Final = 4
@@ -99,22 +99,12 @@ class Driven:
 
     def steps(self, batches: int) -> int:
         """Turn once a batch, and count the interpreter's instructions."""
-        count = 0
 
-        def each(frame: FrameType, event: str, _argument: object) -> Any:  # noqa: ANN401
-            nonlocal count
-            frame.f_trace_opcodes, frame.f_trace_lines = True, False
-            count += event == "opcode"
-            return each
-
-        before = sys.gettrace()
-        sys.settrace(each)
-        try:
+        def turn() -> None:
             for _ in range(batches):
                 self.loop.worker.turn()
-        finally:
-            sys.settrace(before)
-        return count
+
+        return steps_of(turn)
 
 
 def steps_per_record(partitions: int, size: int, keys: int = 250) -> float:
