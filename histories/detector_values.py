@@ -118,7 +118,7 @@ class Episode:
     last: dict[str, Any]
     """The alert about the last anomalous window, without what only an episode's alerts say."""
     id: Any = None
-    """Known by whoever reads the alerts."""
+    """Readers of the alerts know it."""
 
 
 @dataclass

@@ -27,7 +27,8 @@ TIMEOUT_S: Final = 1.0
 QUIET_S: Final = 10.0
 """Without a record for this time the attempt has failed; another one begins."""
 WHAT_TO_DO: Final = (
-    "start the version of txwatch that wrote it, or name another topic in TOPICS_STATE: the detectors then begin anew"
+    "start the version of txwatch that wrote it, or name another topic in TOPICS_STATE:"
+    " the detectors then begin without states"
 )
 
 
@@ -60,6 +61,7 @@ class StateReader:
         """
         self._consumer = consumer
         self._topic = topic
+        self._doing = f"read {topic} back"
         self._edges = edges
         self._make_memory = make_memory
         self._input_partitions = input_partitions
@@ -87,15 +89,14 @@ class StateReader:
             self._progress.read = self._progress.of = 0
 
     def _read(self, partitions: list[Partition]) -> dict[Partition, _Read]:
-        doing = f"read {self._topic} back"
         found = {one: _Read() for one in partitions}
-        with query(doing):
+        with query(self._doing):
             self._give_partitions(max(partitions) + 1)
         edges = self._edges(self._topic, partitions)
         ends = {one: edge.end for one, edge in edges.items() if edge.end > edge.first}
         self._progress.of = sum(edge.end - edge.first for edge in edges.values())
         try:
-            with query(doing):
+            with query(self._doing):
                 self._consumer.assign([TopicPartition(self._topic, one, edges[one].first) for one in ends])
                 heard_s = time.monotonic()
                 while ends:
@@ -103,7 +104,7 @@ class StateReader:
                         self._take(message, found, ends)
                         heard_s = time.monotonic()
                     if time.monotonic() - heard_s > QUIET_S:
-                        raise Retriable(f"{doing}: nothing came for {QUIET_S:.0f} s")
+                        raise Retriable(f"{self._doing}: nothing came for {QUIET_S:.0f} s")
         finally:
             with suppress(KafkaException):
                 self._consumer.unassign()
@@ -115,7 +116,7 @@ class StateReader:
             if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
                 if partition in ends and (message.offset() or 0) >= ends[partition]:
                     del ends[partition]  # an earlier end may be the begin of an open txn
-            elif isinstance(problem := classify_query(error, f"read {self._topic} back"), Fatal):
+            elif isinstance(problem := classify_query(error, self._doing), Fatal):
                 raise problem
             return
         self._progress.read += 1

@@ -184,11 +184,10 @@ class Health:
         if self._consumer.restoring:
             waiting = ", ".join(map(str, sorted(self._consumer.restoring)))
             states = str(self._probe.restore)
-            return (
-                f"partition {waiting}: {states}"
-                if states
-                else f"waiting for the committed offsets of partition {waiting}"
-            ) + (f": {self._trouble}" if self._trouble else "")
+            why = f"waiting for the committed offsets of partition {waiting}"
+            if states:
+                why = f"partition {waiting}: {states}"
+            return why + (f": {self._trouble}" if self._trouble else "")
         if self._failed_commits >= UNABLE_AFTER:
             return f"the last {self._failed_commits} commits failed: {self._why_failed}"
         # A throttled consumer's questions wait, too, so a missing answer is not a fault.

@@ -36,7 +36,7 @@ class Memories:
         return self._by_partition[partition]
 
     def remove(self, partitions: Iterable[Partition]) -> None:
-        """Forget these partitions: they were revoked, or nobody knows whether their last txn was committed."""
+        """Forget these partitions: they were revoked, or the outcome of their last commit is not known."""
         for partition in partitions:
             self._by_partition.pop(partition, None)
 

@@ -211,7 +211,7 @@ class Worker:
         3. Commit these with the progress of every partition that moved.
 
         A txn that cannot be committed is aborted, and everything is read again from the committed offsets. If the
-        commit was attempted, nobody knows its outcome, so the detectors' states are read back, too.
+        commit was attempted, its outcome is not known, so the detectors' states are read back, too.
         """
         self._schedule.taken(now_ms)
         for task in self._tasks.by_partition.values():

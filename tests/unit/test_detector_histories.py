@@ -155,7 +155,7 @@ def test_all_kinds_of_alerts_and_states_come_up_in_a_long_history(rules: Rules) 
 
 @pytest.fixture(scope="module")
 def right() -> tuple[Due, Outputs]:
-    """What is due after a long history, and what was committed."""
+    """What a long history must give, and what was committed."""
     history = _history(CLOCKS[0]).to_the_end(_long())
     return _due(history), _outputs(history.loop)
 

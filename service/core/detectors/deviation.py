@@ -13,7 +13,7 @@ class Deviation:
     """An anomaly is more than ``sigmas`` deviations from the mean of the key's earlier closed windows.
 
     A window is judged first and goes into the baseline afterwards, also when it is an anomaly: without that, a change
-    of level would be an anomaly for ever. ``clip_sigmas`` bounds what goes in, so that an attack teaches little.
+    of level would stay an anomaly. ``clip_sigmas`` bounds what goes in, so that an attack teaches little.
     """
 
     state_type: Final = Baseline
