@@ -67,7 +67,8 @@ def test_uncompressed_batches_fit_into_topics_that_take_the_least(broker: Broker
         config={"max.message.bytes": LEAST_TOPIC_BYTES},
     )
     keys = 4_000
-    with running(broker, names, {"DETECT_LIMIT": "0", "WINDOW_SIZE_MS": "3000"}) as service:
+    full = '{"linger.ms": 200}'  # a busy machine, too, fills a batch in this time
+    with running(broker, names, {"DETECT_LIMIT": "0", "WINDOW_SIZE_MS": "3000", "KAFKA_PROPERTIES": full}) as service:
         service.wait_ready(4)
         time.sleep(3 - time.time() % 3)
         produce(broker, names.transactions, [transaction(f"tx{number}", NOW_MS, "9") for number in range(keys)])
