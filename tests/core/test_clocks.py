@@ -302,3 +302,15 @@ def test_the_next_owner_starts_at_the_open_windows_first_record_with_the_waterma
     assert (3, EventTimeMs(T0 + 2_000)) == (second.task.position, second.task.watermark_ms)
     second.read(tx(3_000), tx(2_500), tx(4_000), appended=(10_000, 10_001, 20_000))
     assert [(10_000, 2_000, {"tx1": (2.0, 0)})] == second.closed()
+
+
+def test_the_end_of_the_partition_closes_nothing_while_records_are_read_again() -> None:
+    first = Partition(ClockName.EVENT, flush_after_ms=1_000)
+    first.read(tx(0), tx(1_000))
+    again = Partition(ClockName.EVENT, first.task.progress(), flush_after_ms=1_000)
+    again.read(tx(0))
+    again.end(5_000)
+    assert [] == again.closed()
+    again.read(tx(1_000))
+    again.end(5_000)
+    assert 1 == len(again.closed())

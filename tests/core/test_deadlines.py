@@ -77,3 +77,19 @@ def test_true_deadlines_are_looked_at_once_so_that_those_behind_them_are_refresh
     assert ["a", "b", "c", "d"] == deadlines.take(50)
     deadlines.committed()
     assert [] == deadlines.take(50)
+
+
+def test_a_key_is_due_at_its_true_deadline_and_one_without_a_deadline_is_removed() -> None:
+    deadlines = Deadlines()
+    deadlines.restore([(1, "gone"), (2, "later"), (3, "due")])
+    true = {"later": 100, "due": 3}
+    assert not deadlines.is_due(2, 10, true.get)
+    assert deadlines.is_due(3, 10, true.get)
+    assert ["due"] == deadlines.take(3)
+
+
+def test_a_look_for_what_is_due_ends_after_so_many_keys() -> None:
+    deadlines = Deadlines()
+    deadlines.restore([(1, "a"), (1, "b"), (1, "c")])
+    assert not deadlines.is_due(5, 2, {"a": 9, "b": 9, "c": 1}.get)
+    assert deadlines.is_due(5, 2, {"a": 9, "b": 9, "c": 1}.get)

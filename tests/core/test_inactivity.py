@@ -128,3 +128,15 @@ def test_by_wall_an_event_of_a_topic_that_was_created_again_is_new_and_one_that_
         window = KeyWindow("a", aggregate, TumblingWindow(T0, T0 + 10_000), EventTimeMs(T0))
         found, _ = detector.judge(known, window)
         assert (found is known) == (state is known)
+
+
+def test_a_partition_and_the_topic_go_by_the_wall_clock_only() -> None:
+    with pytest.raises(ValueError, match="scope topic needs clock wall"):
+        Inactivity(after_ms=1, scope="topic", clock="event")
+
+
+def test_a_key_that_was_forgotten_is_not_silent() -> None:
+    one = Remembering(silence(60_000), forget_after_ms=30_000)
+    one.see(0, a=1.0)
+    one.see(30_000, b=1.0)
+    assert ["b"] == [key for key, _ in silent(one.see(100_000, 99_000, c=1.0))]

@@ -152,3 +152,13 @@ def test_any_batches_give_the_same_windows_as_one_record_at_a_time(batches: Sequ
         assert found.late == sum(one_by_one.read((appended_ms, 0)).late for appended_ms in batch)
     assert one_by_one.progress() == at_once.progress()
     assert one_by_one.windows() == at_once.windows()
+
+
+def test_a_keys_aggregate_in_the_open_window_can_be_looked_at() -> None:
+    driven = Driven()
+    assert None is driven.clock.open_aggregate("tx1")
+    driven.read((0, 0))
+    found = driven.clock.open_aggregate("tx1")
+    assert found is not None
+    assert 1 == found.count
+    assert None is driven.clock.open_aggregate("another")

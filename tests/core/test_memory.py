@@ -131,6 +131,18 @@ def test_a_key_that_is_forgotten_in_an_aborted_txn_is_forgotten_in_the_next_one(
     assert {("count", "b")} == one.topic.keys()
 
 
+def test_a_detector_may_forget_a_key_by_itself() -> None:
+    detector = Counting()
+    counted = detector.judge
+    detector.judge = lambda state, window: counted(state, window) if state is None else (None, None)  # type: ignore[method-assign,assignment,return-value]
+    one = Remembering(ConfiguredDetector("once", detector), forget_after_ms=30_000)
+    one.see(0, a=1.0)
+    one.see(10_000, a=1.0)
+    assert {} == one.topic
+    assert [] == one.see(100_000)
+    assert 0 == one.memory.keys
+
+
 class Broken:
     """A detector with a fault."""
 
@@ -225,6 +237,15 @@ def test_a_detector_may_judge_many_windows_at_once_and_remember_nothing(resolve_
     one = Remembering(ConfiguredDetector("greatest", Together(), resolve_after=resolve_after))
     assert ["b", "c"] == [alert.transaction_id for alert in one.see(0, a=1.0, b=2.0, c=2.0)]
     assert 2 * resolve_after == one.memory.keys
+
+
+def test_an_exception_in_a_detector_of_many_windows_names_the_first_of_them() -> None:
+    detector = Together()
+    detector.judge_all = lambda rows: [None for row in rows if 1 / (row - 2)]  # type: ignore[method-assign]
+    one = Remembering(ConfiguredDetector("mine", detector, resolve_after=1))
+    line = f"detector mine: id 'a', window {T0} to {T0 + 10_000}: DivisionByZero: "
+    with pytest.raises(DetectorError, match=line):
+        one.see(0, a=1.0, b=2.0)
 
 
 def test_a_state_that_cannot_be_written_names_detector_id_and_window() -> None:

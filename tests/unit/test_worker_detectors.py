@@ -197,6 +197,19 @@ def test_a_restart_reports_nothing_again() -> None:
     assert [("", 1_000)] == silent(loop)
 
 
+def test_after_a_rewind_silence_counts_from_the_time_when_everything_was_read_again() -> None:
+    loop = wall("partition")
+    loop.put(pay(1_000), pay(20_000))
+    loop.turn(*steps(1_000, 5_000))
+    loop.output.problems["send"].append(Abortable("no"))
+    loop.put(pay(40_000))
+    loop.turn(*steps(20_000, 48_000))
+    assert 1 == len(loop.events("rewind"))
+    assert [] == silent(loop)
+    loop.turn(*steps(48_500, 60_000))
+    assert 1 == len(silent(loop))
+
+
 def test_our_own_absence_is_no_silence() -> None:
     loop = wall("partition")
     loop.put(pay(1_000))
