@@ -13,6 +13,7 @@ import msgspec
 from service.core.model import OLDEST_TIMESTAMP_MS, Reason, Transaction
 from service.core.money import MAX_DIGITS
 from service.wire.decoder import Decoded, Rejection
+from service.wire.records import InRecord
 
 
 class _Incoming(Transaction, gc=False):
@@ -58,8 +59,12 @@ _REFUSED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Typ
 class JsonDecoder:
     """Decodes JSON objects with the fields of a Transaction; further fields are ignored."""
 
-    def decode(self, values: Sequence[bytes | None]) -> Decoded:
-        """Decode a batch, in one call into C where every value is good and every amount positive."""
+    def decode(self, records: Sequence[InRecord]) -> Decoded:
+        """Decode a batch of records."""
+        return self.decode_values([record.value() for record in records])
+
+    def decode_values(self, values: Sequence[bytes | None]) -> Decoded:
+        """Decode the values of records, in one call into C where every value is good and every amount positive."""
         rejections: dict[int, Rejection] = {}
         found: list[Transaction | None]
         try:
@@ -85,7 +90,7 @@ def decode(value: bytes | None) -> Transaction:
     Raises:
         Rejection: it is no transaction; ``reason`` and ``why`` say what is wrong with it.
     """
-    transactions, rejections = JsonDecoder().decode([value])
+    transactions, rejections, _ = JsonDecoder().decode_values([value])
     if rejections:
         raise rejections[0]
     return transactions[0]
