@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal
 from operator import attrgetter
 from typing import Annotated, Final
 
 import msgspec
 
 from service.core.model import OLDEST_TIMESTAMP_MS, Reason, Transaction
-from service.core.money import MAX_DIGITS
+from service.wire.amounts import SAFE_DIGITS, exact_amount
 from service.wire.decoder import Decoded, Rejection
 from service.wire.records import InRecord
 
@@ -28,9 +27,6 @@ class _Positive(Transaction, gc=False):
 _decode = msgspec.json.Decoder(_Incoming).decode
 _decode_positive = msgspec.json.Decoder(_Positive).decode
 
-SAFE_DIGITS: Final = 15
-"""No two decimals of at most this many digits share a float, so the float identifies the decimal."""
-MAX_EXPONENT_CHARS: Final = 5
 SAFE_SLACK: Final = 56 + SAFE_DIGITS
 """A record at most this much longer than its id has an amount of at most 15 characters, which a float keeps.
 
@@ -116,13 +112,10 @@ def _make_exact(value: bytes, transaction: Transaction) -> Rejection | None:
     text = bytes(_decode_fields(value).amount).decode("ascii")
     if transaction.amount and len(text) <= SAFE_DIGITS:
         return None
-    # Check the text before it becomes a number: a hostile exponent would make a number of any size.
-    mantissa, _, exponent = text.lower().partition("e")
-    places = len(mantissa.partition(".")[2]) - int(exponent[:MAX_EXPONENT_CHARS] or 0)
-    if len(exponent) > MAX_EXPONENT_CHARS or len(mantissa) > 2 * MAX_DIGITS or places > MAX_DIGITS:
-        why = f"amount: more than {MAX_DIGITS} digits after the point, or an absurd exponent"
-        return Rejection(Reason.SCHEMA, why)
-    transaction.amount = Decimal(text) or 0.0
+    try:
+        transaction.amount = exact_amount(text)
+    except Rejection as rejection:
+        return Rejection(rejection.reason, f"amount: {rejection.why}")
     return None
 
 
@@ -151,7 +144,7 @@ def _diagnose(value: bytes | None, error: Exception) -> Rejection:
     reason, why = Reason.SCHEMA, str(error)
     if not value:
         reason, why = Reason.EMPTY_VALUE, "the record has no value"
-    elif (broken := _not_utf8(value)) is not None:
+    elif (broken := not_utf8(value)) is not None:
         reason, why = Reason.NOT_UTF8, broken
     elif isinstance(error, RecursionError):
         why = "nested too deeply"
@@ -167,7 +160,8 @@ def _diagnose(value: bytes | None, error: Exception) -> Rejection:
     return Rejection(reason, why)
 
 
-def _not_utf8(value: bytes) -> str | None:
+def not_utf8(value: bytes) -> str | None:
+    """Where and why a value is not UTF-8; None where it is."""
     try:
         value.decode()
     except UnicodeDecodeError as error:
