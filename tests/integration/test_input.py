@@ -99,7 +99,8 @@ def test_a_wrong_mapping_stops_the_start_with_exit_2_and_one_line(broker: Broker
     service = ServiceProcess(broker, Names(unique), {"INPUT_TRANSACTION_ID": "a", "INPUT_AMOUNT": "a.b"})
     try:
         assert 2 == service.process.wait(30)
-        (line,) = service.output().splitlines()
-        assert "INPUT_AMOUNT: 'a.b' takes a as a value and as an object or array" in line
+        assert [
+            {"event": "raw", "line": "txwatch: INPUT_AMOUNT: 'a.b' takes a as a value and as an object or array"}
+        ] == service.log
     finally:
         service.close_log()
