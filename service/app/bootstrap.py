@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 import service
 from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
-from service.app.detectors import configured, detail_for, rules_hash
+from service.app.detectors import configured, detail_for, keeps_state, rules_hash
 from service.app.from_settings import description, judging, task_rules
 from service.app.loop_watch import LoopWatch
 from service.app.service_wait import ServiceWait
@@ -128,7 +128,7 @@ class Service:
         )
         wiring = Wiring(settings, self._stop, errors, throttles, self._classes)
         admin = wiring.admin()
-        prepare = partial(prepare_topics, admin, settings, self._detectors, self._log)
+        prepare = partial(prepare_topics, admin, settings, self._detectors, wiring.last_commits(), self._log)
         topics = replace(wait.until_done(prepare, "waiting_for_broker"), rules=rules)
         for name in topics.compacted:
             self._log.warning("topic_compacted", topic=name, **compaction_loses(name, settings))
@@ -139,7 +139,10 @@ class Service:
         brokers = wait.until_done(partial(admin.brokers, settings.topics.transactions), "waiting_for_broker")
         forget_after_ms = settings.detect.forget_after_ms
 
+        keeps = keeps_state(self._detectors)
+
         def make_memory(partition: Partition, partitions: int | None = None) -> Memory:
+            partitions = partitions if keeps else None  # only old states are left: the next commit says so
             place = Place(settings.topics.transactions, partition)
             return Memory(self._detectors, place, forget_after_ms=forget_after_ms, partitions=partitions)
 
