@@ -29,9 +29,11 @@ from service.loop.ports import Ends, InputConsumer, InputStatus, Probe, Restored
 from service.loop.worker import Worker
 from service.observe.metrics import Metrics
 from service.observe.status import PartitionStatus, StatusBoard
+from service.wire.decoder import Decoder
 from service.wire.progress import decode_progress, encode_progress
 from service.wire.records import Headers, OutRecord
 from service.wire.states import owner_of
+from service.wire.transactions import JsonDecoder
 from tests.driver import LIMIT, PLACE, T0, rules
 
 TOPIC: Final = "transactions"
@@ -340,6 +342,7 @@ class Loop:
         detectors: tuple[ConfiguredDetector, ...] = LIMIT,
         forget_after_ms: int = 30 * DAY_MS,
         shadow: str = "shadow",
+        decoder: Decoder | None = None,
         **changed: Any,  # noqa: ANN401
     ) -> None:
         """Start it, with these partitions running; ``changed`` are rules other than the default ones.
@@ -380,6 +383,7 @@ class Loop:
                 "alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes, state, shadow
             ),
             rules=rules(**changed),
+            decoder=decoder or JsonDecoder(),
             memories=Memories(make_memory, kept_in_topic=bool(state)),
             clock=self.clock,
             metrics=Metrics(self.registry, self.board, "1.2.3", "2.16", detectors=names),

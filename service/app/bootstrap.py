@@ -21,6 +21,7 @@ from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
 from service.app.detectors import configured, detail_for, keeps_state, rules_hash
 from service.app.from_settings import description, judging, task_rules
+from service.app.input import make_decoder
 from service.app.loop_watch import LoopWatch
 from service.app.service_wait import ServiceWait
 from service.app.topics import compaction_loses, prepare_topics
@@ -42,6 +43,7 @@ from service.observe.status import Status, StatusBoard
 from service.process.stderr import dropped_lines
 from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
 from service.settings import Settings, SettingsError
+from service.wire.decoder import Decoder
 
 CLOSE_TIMEOUT_S: Final = 3.0
 """Leaving the group may hang (confluent-kafka-python#1667). After this time the process ends without it."""
@@ -87,7 +89,7 @@ class Service:
         check_properties(settings)
         registry = CollectorRegistry()
         self._detectors = configured(settings)
-        rules = rules_hash(settings)
+        rules, decoder = rules_hash(settings), make_decoder(settings)
         names = {one.name: one.shadow for one in self._detectors}
         client = confluent_kafka.libversion()[0]
         metrics = Metrics(registry, self._board, service.__version__, client, dropped_lines, names)
@@ -101,7 +103,7 @@ class Service:
         self._stop.on_tick = watch.look
         self._stop.forced = lambda: self._log.warning("stop_forced", after_s=FORCED_AFTER_S, waits_in=watch.where())
         try:
-            self._run(metrics, rules)
+            self._run(metrics, rules, decoder)
         except StoppedWaiting:
             pass  # nothing has been read, so nothing is to be undone
         except Retriable as problem:
@@ -119,7 +121,7 @@ class Service:
         self._log.info("stopped")
         return 0
 
-    def _run(self, metrics: Metrics, rules: str | None) -> None:
+    def _run(self, metrics: Metrics, rules: str | None, decoder: Decoder) -> None:
         settings, errors = self._settings, deque[KafkaError](maxlen=100)
         throttles = make_throttles(metrics)
         self._board.throttled = partial(reasons, throttles.values())
@@ -153,6 +155,7 @@ class Service:
             probe,
             topics=topics,
             rules=task_rules(settings, detail_for(self._detectors)),
+            decoder=decoder,
             memories=Memories(make_memory, kept_in_topic=bool(topics.state)),
             clock=now_ms,
             metrics=metrics,

@@ -25,6 +25,7 @@ from service.loop.starter import PartitionStarter
 from service.loop.tasks import Tasks
 from service.observe.metrics import Metrics
 from service.observe.status import StatusBoard
+from service.wire.decoder import Decoder
 from service.wire.records import InRecord
 
 BATCH_RECORDS: Final = 500
@@ -49,6 +50,7 @@ class Worker:
         *,
         topics: OutputTopics,
         rules: TaskRules,
+        decoder: Decoder,
         memories: Memories,
         clock: Callable[[], WallTimeMs],
         metrics: Metrics,
@@ -57,7 +59,7 @@ class Worker:
     ) -> None:
         """``topics`` are the outputs, ``rules`` those of each task, and ``board`` gets the status of each turn.
 
-        ``memories`` is what the detectors remember.
+        ``decoder`` knows the input's format, and ``memories`` is what the detectors remember.
         """
         self._consumer = consumer
         self._producer = producer
@@ -83,7 +85,7 @@ class Worker:
         self._splits = Splits(metrics, log)
         self._log = log
         self._tasks = Tasks()
-        self._intake = Intake(consumer.topic, topics, metrics)
+        self._intake = Intake(consumer.topic, topics, metrics, decoder)
         self._schedule = CommitSchedule(rules.commit_within_ms, BATCH_RECORDS)
         self._silence = SilentWindows(probe, self._health)
 
