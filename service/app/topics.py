@@ -20,6 +20,8 @@ from service.settings import Settings
 
 LARGEST_ALERT_BYTES: Final = 300_000
 """The size of an alert with the longest id, in its longest JSON form, as key and in the value."""
+LARGEST_SET_ASIDE: Final = "2097152"
+"""Bytes. A record of the default's greatest size must fit with the headers that we add."""
 TIMESTAMP_TYPE: Final = "message.timestamp.type"
 LOG_APPEND_TIME: Final = "LogAppendTime"
 
@@ -46,8 +48,7 @@ def prepare_topics(
     by_append_time = settings.window.clock is ClockName.INGESTION
     wanted = [WantedTopic(names.transactions, {TIMESTAMP_TYPE: LOG_APPEND_TIME} if by_append_time else {})]
     wanted += [WantedTopic(name) for name in (names.alerts, names.aggregates, shadow) if name]
-    # A record of the default's greatest size must fit with the headers that we add.
-    wanted += [WantedTopic(name, {"max.message.bytes": "2097152"}) for name in (names.late, names.dead_letter)]
+    wanted += [WantedTopic(name, {"max.message.bytes": LARGEST_SET_ASIDE}) for name in (names.late, names.dead_letter)]
     admin.ensure(wanted, names.partitions, names.replication, create=names.create)
     if by_append_time and (found := admin.timestamp_type(names.transactions)) != LOG_APPEND_TIME:
         raise Misconfigured(_how_to_set_append_time(found, settings))

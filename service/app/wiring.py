@@ -198,7 +198,7 @@ class Wiring:
             instance=kafka.instance_id,
             client_id=client_id,
             make_producer=lambda name: connected(
-                construct(self._classes.producer, {**config, **another_instance(kafka, name)}), topics.alerts
+                construct(self._classes.producer, {**config, **another_instance(kafka, name)}), topics.names[0]
             ),
             keep_going=lambda: not self._stop.asked(),  # not the loop's thread, so this proves nothing of the loop
         )

@@ -185,6 +185,15 @@ class ClusterAdmin:
         """
         return self._settings([topic], "message.timestamp.type")[topic]
 
+    def retention_ms(self, topic: str) -> int:
+        """``retention.ms`` of a topic; -1 where records do not expire.
+
+        Raises:
+            Retriable: the broker does not answer.
+            Fatal: the broker refuses.
+        """
+        return int(self._settings([topic], "retention.ms")[topic])
+
     def _settings(self, topics: list[str], name: str) -> dict[str, str]:
         resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
         values = {}
