@@ -103,7 +103,7 @@ class Intake:
             else:
                 self._metrics.rejected.labels(one.reason.value).inc()
                 topic, max_bytes = self._topics.dead_letter, self._topics.dead_letter_max_bytes
-            original = _original(source, by_offset[one.offset])
+            original = original_of(source, by_offset[one.offset])
             record = set_aside_record(topic, original, one.reason, one.why, max_bytes)
             self.pending.append(record)
             self.pending_bytes += record.size
@@ -121,7 +121,8 @@ def _append_time(message: InRecord, now_ms: WallTimeMs) -> WallTimeMs:
     return WallTimeMs(min(time_ms, now_ms)) if time_ms >= 0 else now_ms
 
 
-def _original(source: Source, message: InRecord) -> Original:
+def original_of(source: Source, message: InRecord) -> Original:
+    """The record as it is in the input."""
     _, timestamp_ms = message.timestamp()
     return Original(
         source,
