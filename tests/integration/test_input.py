@@ -60,12 +60,12 @@ def test_debeziums_changes_are_summed_and_its_deletes_only_move_the_watermark(
         filtered = service.metric(f'txwatch_records_filtered_total{{partition="0",topic="{names.transactions}"}}')
         assert service.stop() == 0
     assert 3 == filtered
-    (summed,) = payloads(broker, names.aggregates)
-    assert ("a1", Decimal("8000.0000000000000000001"), 2) == (summed["transaction_id"], summed["amount"], summed["count"])
+    (found,) = payloads(broker, names.aggregates)
+    assert ("a1", Decimal("8000.0000000000000000001"), 2) == (found["transaction_id"], found["amount"], found["count"])
     # The delete moved the watermark, and closed the window.
     (alert,) = payloads(broker, names.alerts)
     assert ("a1", START_MS + 59_000) == (alert["transaction_id"], alert["watermark"])
-    assert [records[5].value.encode()] == [one.value() for one in read_all(broker, names.late)]
+    assert [records[5].value] == [(one.value() or b"").decode() for one in read_all(broker, names.late)]
     dead = [headers_of(one) for one in read_all(broker, names.dead_letter)]
     assert [b"schema", b"not_json"] == [one["txwatch.reason"] for one in dead]
     path = "payload.after.amount" if with_schema else "after.amount"

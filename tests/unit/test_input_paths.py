@@ -14,7 +14,7 @@ from service.app.input import make_decoder
 from service.settings import SettingsError, load
 from service.wire.input.decoder import MappedJsonDecoder
 from service.wire.input.paths import parse_id, parse_path, shown, split, unescaped
-from service.wire.input.where import parse_where
+from service.wire.input.where import Clause, parse_where
 from service.wire.transactions import JsonDecoder
 from tests.unit.settings_files import NO_FILE
 
@@ -58,8 +58,8 @@ def test_an_id_may_have_several_parts() -> None:
 
 def test_conditions_are_parsed() -> None:
     (first, second) = parse_where(r"payload.op=c,r;note=a\;b\,c\=d,")
-    assert (("payload", "op"), {"c", "r"}) == (first.path, first.texts)
-    assert (("note",), {"a;b,c=d", ""}) == (second.path, second.texts)
+    assert Clause(("payload", "op"), frozenset({"c", "r"})) == first
+    assert Clause(("note",), frozenset({"a;b,c=d", ""})) == second
 
 
 WRONG = {
