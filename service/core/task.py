@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 from service.core.clocks import AppendTimes, WindowClock
@@ -179,7 +179,7 @@ class PartitionTask:
             end = count if record is None else bisect_left(offsets, record.offset, begin)
             if begin < end:
                 run = slice(begin, end)
-                found = self.accept(now_ms, offsets[run], transactions[run], lambda run=run: times()[run])  # type: ignore[misc]
+                found = self.accept(now_ms, offsets[run], transactions[run], partial(_part, times, run))
                 late += found.late
                 set_aside += found.set_aside
                 begin = end
@@ -230,3 +230,7 @@ class PartitionTask:
         """
         progress, partitions = self._clock.progress(self.next_offset), self.memory.partitions
         return progress if partitions is None else replace(progress, partitions=partitions)
+
+
+def _part(times: AppendTimes, run: slice) -> Sequence[WallTimeMs]:
+    return times()[run]

@@ -52,8 +52,8 @@ class InputSettings(Group):
     where: Annotated[str, _parsed(parse_where)] = Field(
         "",
         description="which records count: `path=value[,value…]`, several joined by `;`, all of which must match. "
-        "Values are compared as text; `\\` escapes `,` `;` `=`. Other records are counted (`txwatch_records_filtered_total`) "
-        "and only move the watermark",
+        "Values are compared as text; `\\` escapes `,` `;` `=`. Other records are counted "
+        "(`txwatch_records_filtered_total`) and only move the watermark",
     )
     tombstones: Literal["reject", "ignore"] = Field(
         "reject", description="a record without a value is rejected (`empty_value`), or ignored"

@@ -141,15 +141,16 @@ class IngestionClock:
     def pass_by(self, now_ms: WallTimeMs, record: Filtered) -> None:
         """Advance the watermark. A record of a later window closes the open one first, as any record does.
 
-        Otherwise the closed window's watermark would depend on whether the wall clock closed it before this record.
+        Otherwise a window's last watermark would depend on whether the wall clock closed it before this record.
         """
         del now_ms
-        if self._open is not None and record.appended_ms >= self._open.window.end_ms:
-            self._closed_to_ms = self._open.window.end_ms
+        rules, appended_ms = self._rules, record.appended_ms
+        if rules.max_future_ms and record.timestamp > appended_ms + rules.max_future_ms:
+            return
+        if self._open is not None and appended_ms >= self._open.window.end_ms:
             self.close_open()
-        max_future_ms = self._rules.max_future_ms
-        if not max_future_ms or record.timestamp <= record.appended_ms + max_future_ms:
-            self._watermark.newest_ms = max(self._watermark.newest_ms, record.timestamp)
+        self._closed_to_ms = max(self._closed_to_ms, self._windows.start_of(appended_ms))
+        self._watermark.newest_ms = max(self._watermark.newest_ms, record.timestamp)
 
     def tick(self, now_ms: WallTimeMs) -> None:
         """Do nothing: at a window's end by the wall clock, its records may still be on their way."""

@@ -18,7 +18,7 @@ import msgspec
 
 from service.core.model import MAX_ID_CHARS, OLDEST_TIMESTAMP_MS, EventTimeMs, Reason
 from service.core.money import EXACT, MAX_DIGITS
-from service.wire.amounts import MAX_EXPONENT_CHARS, SAFE_DIGITS, exact_amount
+from service.wire.amounts import MAX_EXPONENT_CHARS, SAFE_DIGITS, exact_amount, short_amounts
 from service.wire.decoder import Rejection
 from service.wire.input.paths import MappingError
 
@@ -133,9 +133,8 @@ TIMES: Final[dict[TimestampFormat, tuple[Any, Callable[[Any], list[int]]]]] = {
 
 # ---- amounts ------------------------------------------------------------------------------------------------
 
-_NO_NUMBER_CHARS: Final = re.compile(r"[^0-9.,eE+-]")
+_OTHER_CHARS: Final = re.compile(r"[^0-9.,eE+-]")
 _JSON_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-_decode_floats = msgspec.json.Decoder(list[float]).decode
 _KINDS: Final = {b'"': "text", b"t": "true", b"f": "false", b"n": "null", b"{": "an object", b"[": "an array"}
 
 
@@ -156,26 +155,19 @@ def amounts(form: str) -> tuple[Any, Callable[[Any], Amounts]]:
 
 
 def _from_numbers(column: Sequence[msgspec.Raw]) -> Amounts:
-    try:
-        found = list(map(float, column))
-    except ValueError:
-        kinds = [kind for raw in column if (kind := _kind(raw)) is not None]
-        raise Rejection(Reason.SCHEMA, f"expected a number, got {kinds[0]}") from None
-    if all(found) and max(map(len, column)) <= SAFE_DIGITS and math.isfinite(sum(found)):
+    if (found := short_amounts(column)) is not None:
         return found
+    kinds = [kind for raw in column if (kind := _kind(raw)) is not None]
+    if kinds:
+        raise Rejection(Reason.SCHEMA, f"expected a number, got {kinds[0]}")
     return [exact_amount(bytes(raw).decode("ascii")) for raw in column]
 
 
 def _from_texts(column: Sequence[str]) -> Amounts:
-    # One JSON array of all texts: a text that is no number breaks the array or changes how many elements it has.
-    joined = ",".join(column)
-    if _NO_NUMBER_CHARS.search(joined) is None:
-        try:
-            found = _decode_floats(f"[{joined}]".encode())
-        except msgspec.MsgspecError:
-            found = []
-        if len(found) == len(column) and all(found) and max(map(len, column)) <= SAFE_DIGITS:
-            return found
+    joined = ", ".join(column)
+    found = None if _OTHER_CHARS.search("".join(column)) else short_amounts([joined.encode()])
+    if found is not None and len(found) == len(column):  # otherwise a text has a comma
+        return found
     if not all(map(_JSON_NUMBER.fullmatch, column)):
         raise Rejection(Reason.SCHEMA, "a text that is no JSON number")
     return list(map(exact_amount, column))
@@ -190,14 +182,15 @@ def _from_minor(column: Sequence[int], places: int) -> Amounts:
 
 def _exact_minor(units: int, places: int) -> float | Decimal:
     if -_SAFE < units < _SAFE:
-        return units / 10**places
+        amount: float = units / 10**places
+        return amount
     text = str(units)
     if len(text) > 2 * MAX_DIGITS:
         raise Rejection(Reason.AMOUNT_NOT_FINITE, "number out of range")
-    amount = Decimal(f"{text}E-{places}")
-    if math.isinf(float(amount)):
+    exact = Decimal(f"{text}E-{places}")
+    if math.isinf(float(exact)):
         raise Rejection(Reason.AMOUNT_NOT_FINITE, "number out of range")
-    return amount
+    return exact
 
 
 def _kind(raw: msgspec.Raw) -> str | None:

@@ -108,8 +108,7 @@ class _Fields:
         Raises:
             MappingError: the paths do not fit together.
         """
-        shape = Shape([one for field in fields for one in field.wanted])
-        self._decode = shape.decode
+        self._shape = shape = Shape([one for field in fields for one in field.wanted])
         getters = iter(shape.getters)
         self._fields: list[tuple[_Field, list[Getter]]] = [
             (field, [next(getters) for _ in field.wanted]) for field in fields
@@ -124,7 +123,7 @@ class _Fields:
         values = [record.value() for record in records]
         if None in values:
             raise Rejection(Reason.EMPTY_VALUE, "the record has no value")
-        roots = list(map(self._decode, values))  # type: ignore[arg-type]
+        roots = self._shape.read(values)  # type: ignore[arg-type]
         return [field.convert([list(map(get, roots)) for get in getters], records) for field, getters in self._fields]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from operator import attrgetter
 from typing import Any, Final
 
@@ -35,16 +36,25 @@ class Shape:
             _add(tree, path, leaf)
         attributes: dict[Path, str] = {}
         struct = _struct(tree, (), attributes, optional=optional)
-        self.decode: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(struct).decode
-        """One record's value.
+        self._decode: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(struct).decode
+        # Where all values are in one inner object, that is looked up once.
+        levels = zip(*(attributes[path].split(".")[:-1] for path, _ in wanted), strict=False)
+        above = [names[0] for names in takewhile(lambda names: len(set(names)) == 1, levels)]
+        self._base = attrgetter(".".join(above)) if above else None
+        self.getters: Final[list[Getter]] = [
+            _getter(".".join(attributes[path].split(".")[len(above) :]), None if leaves[path] == leaf else leaf)
+            for path, leaf in wanted
+        ]
+        """For each of the paths, a function from what read() returns for a record to the value."""
+
+    def read(self, values: Sequence[bytes]) -> list[Any]:
+        """Read the values of records.
 
         Raises:
-            msgspec.MsgspecError, UnicodeDecodeError, RecursionError: it does not have this shape.
+            msgspec.MsgspecError, UnicodeDecodeError, RecursionError: a value does not have this shape.
         """
-        self.getters: Final[list[Getter]] = [
-            _getter(attributes[path], None if leaves[path] == leaf else leaf) for path, leaf in wanted
-        ]
-        """For each of the paths, a function from what decode() returns to the value."""
+        roots = list(map(self._decode, values))
+        return roots if self._base is None else list(map(self._base, roots))
 
 
 def _getter(attribute: str, leaf: Any) -> Getter:  # noqa: ANN401 - a type

@@ -62,7 +62,7 @@ class Where:
         Raises:
             msgspec.MsgspecError, RecursionError, UnicodeDecodeError: a value does not have the shape of the paths.
         """
-        roots = list(map(self._shape.decode, values))
+        roots = self._shape.read(values)
         found = [condition.each(get, roots) for condition, get in self._conditions]
         return found[0] if len(found) == 1 else list(map(all, zip(*found, strict=True)))
 
@@ -77,7 +77,7 @@ class Where:
             return True
         for (condition, _), shape in zip(self._conditions, self._apart, strict=True):
             try:
-                (matches,) = condition.each(shape.getters[0], [shape.decode(value)])
+                (matches,) = condition.each(shape.getters[0], shape.read([value]))
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 return False
             if not matches:
