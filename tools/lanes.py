@@ -1,9 +1,10 @@
 """A pytest plugin: several runs share one suite, and each takes the next test file that no other run has taken.
 
-    python -m pytest -p tools.lanes --claims=FOLDER …
+    python -m pytest -p tools.lanes --claims=FOLDER [--from-the-end] …
 
-Every run collects the same tests and goes through them in the same order. A run claims a file by making an empty file
-in FOLDER, so what needs longest is begun first and no run stands idle before the last file is taken.
+Every run collects the same tests and puts them in the same order. A run claims a file by making an empty file in
+FOLDER, so what needs longest is begun first and no run stands idle before the last file is taken. What waits for Kafka
+comes first, and what only computes comes last. A run from the end has that to do while the others wait.
 """
 
 import itertools
@@ -22,6 +23,7 @@ LONGEST: Final = (
     "tests/integration/test_security.py",
     "tests/integration/test_topics.py",
     "tests/integration/test_quotas.py",
+    "tests/exactly_once",
     "tests/integration",
     "tests/unit",
 )
@@ -29,8 +31,9 @@ LONGEST: Final = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the one option."""
+    """Add the options."""
     parser.addoption("--claims", type=Path, required=True, metavar="FOLDER", help="what all runs of a suite share")
+    parser.addoption("--from-the-end", action="store_true", help="take the last file first")
 
 
 @pytest.hookimpl(trylast=True)
@@ -40,6 +43,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     pytest mixes files that share a fixture with parameters. A file in two pieces could be claimed only once.
     """
     items.sort(key=lambda item: _place(file_of(config, item)))
+    if config.getoption("--from-the-end"):
+        files = [list(tests) for _, tests in itertools.groupby(items, lambda item: file_of(config, item))]
+        items[:] = itertools.chain.from_iterable(reversed(files))
 
 
 def _place(file: str) -> tuple[int, str]:

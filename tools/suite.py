@@ -22,11 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from coverage import CoverageData
+from coverage.exceptions import DataError
+
 from brokerkit.processes import spawn
 from tools.setup import ROOT, VENV
 from tools.signals import Stopped, stopped_by_signals
 
-LANES: Final = 3  # a fourth has to wait for one of two cores, and limits of time become tight
+LANES: Final = 3  # most of their tests wait; with a fourth that waits, limits of time become tight
+COMPUTING: Final = ("tests/core", "tests/unit")  # these tests wait for nothing, so one more run has them to do
 QUICK_LANES: Final = 2  # these tests wait for nothing, and the machine that this is meant for has two cores
 COVERED: Final = ("-m", "coverage", "run", "-m", "pytest")
 CORE_PERCENT: Final = 100  # the rest's is in pyproject.toml
@@ -126,7 +130,7 @@ def main(arguments: list[str]) -> int:
 
 def _quick(jobs: Jobs) -> None:
     """The checks beside core and unit tests."""
-    arguments = ("-q", "-m", "not alone and not slow", "-p", "no:cacheprovider", "tests/core", "tests/unit")
+    arguments = ("-q", "-m", "not alone and not slow", "-p", "no:cacheprovider", *COMPUTING)
     with tempfile.TemporaryDirectory() as claims:
         _lanes(jobs, QUICK_LANES, claims, ("-m", "pytest"), arguments)
 
@@ -138,7 +142,7 @@ def _suite(jobs: Jobs, *arguments: str) -> None:
     data.mkdir()
     os.environ["COVERAGE_FILE"] = str(data / "data")
     with tempfile.TemporaryDirectory() as claims:
-        _lanes(jobs, LANES, claims, COVERED, ("-m", "not alone", *arguments))
+        _lanes(jobs, LANES, claims, COVERED, ("-m", "not alone", *arguments), beside=("--from-the-end", *COMPUTING))
     print("\n== tests that run alone", flush=True)
     files = (
         str(path) for path in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.alone" in path.read_text("utf-8")
@@ -146,6 +150,7 @@ def _suite(jobs: Jobs, *arguments: str) -> None:
     jobs.python("tests", *COVERED, "-m", "alone", *arguments, *files)
     with _timed("tests that run alone"):
         jobs.finish()
+    drop_half_files(data)
     jobs.python("coverage", "-m", "coverage", "combine", "--quiet")
     jobs.finish()
     jobs.python("coverage", "-m", "coverage", "report")
@@ -155,15 +160,36 @@ def _suite(jobs: Jobs, *arguments: str) -> None:
     jobs.finish()
 
 
-def _lanes(jobs: Jobs, lanes: int, claims: str, python: tuple[str, ...], arguments: tuple[str, ...]) -> None:
-    """Runs of pytest that share the tests, the first one shown as it goes, and the checks."""
+def _lanes(
+    jobs: Jobs,
+    lanes: int,
+    claims: str,
+    python: tuple[str, ...],
+    arguments: tuple[str, ...],
+    *,
+    beside: tuple[str, ...] = (),
+) -> None:
+    """Runs of pytest that share the tests, the first one shown as it goes, and the checks; `beside` is one more run."""
     for name in CHECKS:
         jobs.check(name)
     shared = ("-p", "tools.lanes", f"--claims={claims}", *arguments)  # in one piece: pytest takes a folder for its root
     for lane in range(lanes):
         jobs.python("tests", *python, *shared, shown=not lane)
+    if beside:
+        jobs.python("tests", *python, *shared, *beside, shown=False)
     with _timed("tests and checks"):
         jobs.finish()
+
+
+def drop_half_files(folder: Path) -> None:
+    """Remove the data of processes that were killed while they wrote it: it counts as that of any killed process."""
+    for path in folder.iterdir():
+        if path.name.endswith("-journal"):  # SQLite's own: it shows that the file beside it is not whole
+            continue
+        try:
+            CoverageData(str(path), read_only=True).read()
+        except DataError:
+            path.unlink()
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from structlog.typing import FilteringBoundLogger
 import service
 from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
-from service.app.detectors import configured, detail_for, rules_hash
+from service.app.detectors import configured, detail_for, keeps_state, rules_hash
 from service.app.from_settings import description, judging, task_rules
 from service.app.input import make_decoder
 from service.app.loop_watch import LoopWatch
@@ -34,6 +34,7 @@ from service.core.model import Partition, WallTimeMs
 from service.core.rules import TaskRules
 from service.kafka.admin import ClusterAdmin
 from service.kafka.consumer import GroupConsumer
+from service.kafka.guards.dead_owners import LastCommits
 from service.kafka.guards.throttle import reasons
 from service.loop.errors import Fatal, Misconfigured, Retriable
 from service.loop.intake import Intake
@@ -143,7 +144,8 @@ class Service:
         )
         wiring = Wiring(settings, self._stop, errors, throttles, self._classes)
         admin = wiring.admin()
-        topics = replace(wait.until_done(partial(self._prepare, admin), "waiting_for_broker"), rules=rules)
+        prepare = partial(self._prepare, admin, wiring.last_commits())
+        topics = replace(wait.until_done(prepare, "waiting_for_broker"), rules=rules)
         for name in topics.compacted:
             self._log.warning("topic_compacted", topic=name, **compaction_loses(name, settings))
         if not is_classic(settings):
@@ -153,7 +155,10 @@ class Service:
         brokers = wait.until_done(partial(admin.brokers, settings.topics.transactions), "waiting_for_broker")
         forget_after_ms = settings.detect.forget_after_ms
 
+        keeps = keeps_state(self._detectors)
+
         def make_memory(partition: Partition, partitions: int | None = None) -> Memory:
+            partitions = partitions if keeps else None  # only old states are left: the next commit says so
             place = Place(settings.topics.transactions, partition)
             return Memory(self._detectors, place, forget_after_ms=forget_after_ms, partitions=partitions)
 
@@ -191,8 +196,8 @@ class Service:
     def _configured(self) -> tuple[ConfiguredDetector, ...]:
         return configured(self._settings)
 
-    def _prepare(self, admin: ClusterAdmin) -> OutputTopics:
-        return prepare_topics(admin, self._settings, self._detectors, self._log)
+    def _prepare(self, admin: ClusterAdmin, last_commits: LastCommits) -> OutputTopics:
+        return prepare_topics(admin, self._settings, self._detectors, last_commits, self._log)
 
     def _task_rules(self) -> TaskRules:
         return task_rules(self._settings, detail_for(self._detectors))

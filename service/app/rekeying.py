@@ -16,6 +16,7 @@ from service.core.detectors import ConfiguredDetector
 from service.core.model import NO_DETAIL, ClockName
 from service.core.rules import TaskRules
 from service.kafka.admin import ClusterAdmin, WantedTopic
+from service.kafka.guards.dead_owners import LastCommits
 from service.loop.errors import Retriable
 from service.loop.output_topics import OutputTopics
 from service.loop.rekey import RekeyIntake
@@ -82,7 +83,8 @@ class Rekey(Service):
     def _configured(self) -> tuple[ConfiguredDetector, ...]:
         return ()
 
-    def _prepare(self, admin: ClusterAdmin) -> OutputTopics:
+    def _prepare(self, admin: ClusterAdmin, last_commits: LastCommits) -> OutputTopics:
+        del last_commits
         topics, self._retention_ms = prepare_rekey_topics(admin, self._settings, self._target)
         return topics
 

@@ -9,10 +9,11 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from service.app.detectors import has_shadow, keeps_state
-from service.app.state_topic import CLEANUP_POLICY, how_to_set, prepare_state_topic
+from service.app.state_topic import CLEANUP_POLICY, has_old_states, how_to_set, prepare_state_topic
 from service.core.detectors import ConfiguredDetector
 from service.core.model import ClockName, LatePolicy
 from service.kafka.admin import ClusterAdmin, WantedTopic
+from service.kafka.guards.dead_owners import LastCommits
 from service.loop.errors import Misconfigured
 from service.loop.output_topics import OutputTopics
 from service.settings import Settings
@@ -26,9 +27,16 @@ LOG_APPEND_TIME: Final = "LogAppendTime"
 
 
 def prepare_topics(
-    admin: ClusterAdmin, settings: Settings, detectors: Sequence[ConfiguredDetector], log: FilteringBoundLogger
+    admin: ClusterAdmin,
+    settings: Settings,
+    detectors: Sequence[ConfiguredDetector],
+    last_commits: LastCommits,
+    log: FilteringBoundLogger,
 ) -> OutputTopics:
     """Create missing topics; returns the outputs with their size limits, and which of them are compacted.
+
+    The state topic is one of them also where detectors that kept states have been taken out of the settings since the
+    group's ``last_commits``: their states are removed, and their episodes end.
 
     Raises:
         Retriable: the broker does not answer, or a topic has just been created.
@@ -36,7 +44,6 @@ def prepare_topics(
         Fatal: the broker refuses.
     """
     names = settings.topics
-    state = names.state if keeps_state(detectors) else ""
     shadow = names.shadow if has_shadow(detectors) else ""
     by_append_time = settings.window.clock is ClockName.INGESTION
     wanted = [WantedTopic(names.transactions, {TIMESTAMP_TYPE: LOG_APPEND_TIME} if by_append_time else {})]
@@ -45,6 +52,7 @@ def prepare_topics(
     admin.ensure(wanted, names.partitions, names.replication, create=names.create)
     if by_append_time and (found := admin.timestamp_type(names.transactions)) != LOG_APPEND_TIME:
         raise Misconfigured(_how_to_set_append_time(found, settings))
+    state = names.state if keeps_state(detectors) or has_old_states(admin, settings, last_commits) else ""
     if state:
         prepare_state_topic(admin, settings, log)
     limits = admin.max_message_bytes([*(topic.name for topic in wanted[1:]), *filter(None, [state])])

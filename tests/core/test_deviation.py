@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
@@ -288,10 +289,15 @@ def exact_weighted(start: Baseline | None, cents: Sequence[int], half_life: int)
 def errors(start: Baseline | None, cents: Sequence[int], half_life: int) -> tuple[float, float]:
     """How far mean and deviation are from the exact ones, both in exact deviations."""
     state = start
-    for one in cents:
-        state = updated(state, one / 100, half_life)
+    tracer = sys.gettrace()
+    sys.settrace(None)  # coverage would make these loops several times as dear; shorter tests cover their lines
+    try:
+        for one in cents:
+            state = updated(state, one / 100, half_life)
+        mean, deviation = exact_weighted(start, cents, half_life) if half_life else exact_baseline(start, cents)
+    finally:
+        sys.settrace(tracer)
     assert state is not None
-    mean, deviation = exact_weighted(start, cents, half_life) if half_life else exact_baseline(start, cents)
     found = deviation_of(state, half_life)
     return (
         float(abs(Fraction(state.mean) - Fraction(mean)) / Fraction(deviation)),

@@ -1,6 +1,6 @@
 """How many faults and records a history has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import pytest
@@ -23,3 +23,11 @@ def faults(request: pytest.FixtureRequest) -> Faults:
     """How many faults to play, of the two numbers of a history: for `./test`, and with --long."""
     long: bool = request.config.getoption("--long")
     return lambda cycles: cycles[long]
+
+
+@pytest.fixture(scope="package", autouse=True)
+def unmeasured() -> Iterator[None]:
+    """The services of histories run without coverage: most are killed, and would write nothing of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -107,7 +108,8 @@ def imported_by(package: Path) -> set[tuple[str, str]]:
 def lint(tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """What lint-imports says of a tree."""
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", *options]
-    return subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=120, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture

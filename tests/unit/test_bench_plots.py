@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from itertools import product
 from pathlib import Path
@@ -42,8 +43,9 @@ def results() -> Results:
     return found
 
 
+@functools.cache
 def laid_out(name: str) -> Picture:
-    """The picture with everything at its place."""
+    """The picture with everything at its place. The tests only look at it, so one serves all of them."""
     picture = plots.pictures(results())[name]
     FigureCanvasAgg(picture).draw()  # type: ignore[no-untyped-call]
     return picture

@@ -88,6 +88,16 @@ def test_a_file_that_another_run_has_claimed_is_left_to_it(suite: Path) -> None:
     assert "test_bad" not in {file for file, *_ in ran(suite)}
 
 
+def test_a_run_from_the_end_takes_the_last_file_first_and_leaves_its_tests_in_order(suite: Path) -> None:
+    (suite / "test_bad.py").unlink()
+    with run(suite, "--from-the-end") as only:
+        assert "12 passed" in only.communicate(timeout=60)[0]
+    noted = ("opened", "0", "1", "2", "closed")
+    assert [(file, what) for file, what, _ in ran(suite)] == [
+        (f"test_{name}", what) for name in "dcba" for what in noted
+    ]
+
+
 def test_a_stop_at_the_first_failure_holds_here_too(suite: Path) -> None:
     with run(suite, "-x") as only:
         assert "1 failed, 8 passed" in only.communicate(timeout=60)[0]

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from coverage import CoverageData
 
 from brokerkit.service_process import ROOT, wait_until
-from tools.suite import CHECKS, Jobs
+from tools.suite import CHECKS, Jobs, drop_half_files
 
 
 def test_each_program_that_fails_is_named_once_and_each_output_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
@@ -56,3 +58,14 @@ except Stopped as stopped:
         assert process.stdout.read() == "[False, False] 143\n"
         assert time.monotonic() - began_s < 30
     wait_until(lambda: process.poll() == 0, 10)
+
+
+def test_the_data_of_killed_processes_are_dropped_and_all_others_are_kept(tmp_path: Path) -> None:
+    whole = CoverageData(str(tmp_path / "data.whole"))
+    whole.add_lines({"one.py": [1, 2]})
+    whole.write()
+    text = (tmp_path / "data.whole").read_bytes()
+    (tmp_path / "data.cut").write_bytes(text[: len(text) // 2])
+    (tmp_path / "data.empty").touch()
+    drop_half_files(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["data.whole"]
