@@ -34,8 +34,14 @@ def _folders(port: str) -> list[Path]:
 
 
 def test_the_example_gives_its_two_alerts_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen([str(ROOT / "demo")], cwd=tmp_path, text=True, **streams) as demo:
+    with subprocess.Popen(
+        [str(ROOT / "demo")],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as demo:
         assert demo.stdout is not None
         lines = list(itertools.takewhile(lambda line: not re.match(" *service ", line), demo.stdout))
         broker = re.search(r"127\.0\.0\.1:(\d+)$", "".join(lines), re.MULTILINE)
