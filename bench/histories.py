@@ -1,7 +1,7 @@
 """The long set of histories: faults under load, again and again, each history judged by the oracle.
 
     .venv/bin/python -m bench.histories [--kind KIND ...] [--seed N] [--histories N] [--cycles N] [--clock CLOCK]
-        [--kafka VERSION]
+        [--kafka VERSION] [--rekey]
 
 Prints one line a history, and at the end how long recovery took. A history with faults is saved in .histories/.
 """
@@ -12,8 +12,9 @@ import time
 
 from brokerkit.jars import KAFKA_VERSION
 from histories.detector_audit import SEVERAL
+from histories.rekey import REKEY_KINDS, RekeyWorld
 from histories.run import ALL, CLOCKS, play, stage
-from histories.world import HistoryError, spread
+from histories.world import HistoryError, World, spread
 
 PROCESSING = "processing"
 
@@ -28,7 +29,10 @@ def main() -> int:
     parser.add_argument("--clock", choices=[PROCESSING, *CLOCKS], default=PROCESSING, help="and late policy")
     parser.add_argument("--kafka", default=KAFKA_VERSION, metavar="VERSION", help="one that the lock file has")
     parser.add_argument("--without-detectors", action="store_true", help="with the one of DETECT_LIMIT only")
+    parser.add_argument("--rekey", action="store_true", help="of the command `rekey`, by an oracle of its own")
     options = parser.parse_args()
+    if options.rekey:
+        options.kind = options.kind or list(REKEY_KINDS)
     if options.clock != PROCESSING and "expired" in (kinds := options.kind or ALL):
         options.kind = [kind for kind in kinds if kind != "expired"]  # what is gone can't be scanned
     detectors = () if options.without_detectors else SEVERAL
@@ -39,7 +43,15 @@ def main() -> int:
             for seed in range(options.seed, options.seed + options.histories):
                 began_s = time.monotonic()
                 try:
-                    world = play(on, kind, seed, options.cycles, CLOCKS.get(options.clock), detectors=detectors)
+                    world = play(
+                        on,
+                        kind,
+                        seed,
+                        options.cycles,
+                        CLOCKS.get(options.clock),
+                        detectors=detectors,
+                        make=RekeyWorld if options.rekey else World,
+                    )
                 except HistoryError as error:
                     wrong += 1
                     print(f"{kind:24} seed {seed:3}  WRONG: {error}", flush=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, Producer
 
-from bench.drain import drain_with_service, record
+from bench.drain import START_MS, drain_with_service, record
 from bench.report import Figure
 from bench.stand import Stand, service
 from brokerkit.client import create_topics
@@ -190,8 +190,7 @@ def generate(topic: str, rate: int, seconds: int, busy: int, keys: int) -> float
         }
     )
     ready = [record(number, keys, 90) for number in range(max(keys, 10_000))]
-    now_ms = time.time_ns() // 1_000_000
-    large = [(f"large-{one}", encode_transaction(f"large-{one}", now_ms, HALF_LIMIT)) for one in range(4)]
+    large = [(f"large-{one}", encode_transaction(f"large-{one}", START_MS, HALF_LIMIT)) for one in range(4)]
     count, began_s, next_large_s = 0, time.monotonic(), 0.0
     while (past_s := time.monotonic() - began_s) < seconds:
         if past_s >= next_large_s:

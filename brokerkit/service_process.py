@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Self
@@ -77,10 +77,12 @@ class ServiceProcess:
         settings: Mapping[str, str] | None = None,
         *,
         module: str = "service",
+        arguments: Sequence[str] = (),
     ) -> None:
         """Start it. `settings` are environment variables that replace the usual ones of tests.
 
-        A `module` other than the service's own talks with the test by its standard input and output.
+        `arguments` are of the command line. A `module` other than the service's own talks with the test by its
+        standard input and output.
         """
         servers = broker if isinstance(broker, str) else broker.bootstrap_servers
         self.names = names
@@ -98,7 +100,7 @@ class ServiceProcess:
             **(settings or {}),
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             env=self.environment,
             stderr=self._log,
@@ -191,10 +193,14 @@ class ServiceProcess:
 
 @contextlib.contextmanager
 def running(
-    broker: HasBootstrapServers | str, names: Names, settings: Mapping[str, str] | None = None
+    broker: HasBootstrapServers | str,
+    names: Names,
+    settings: Mapping[str, str] | None = None,
+    *,
+    arguments: Sequence[str] = (),
 ) -> Iterator[ServiceProcess]:
     """Runs a service for the block, and kills it afterwards."""
-    service = ServiceProcess(broker, names, settings)
+    service = ServiceProcess(broker, names, settings, arguments=arguments)
     try:
         yield service
     finally:

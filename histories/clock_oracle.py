@@ -114,13 +114,17 @@ def _by_append_time(found: Expected, records: Iterable[Rec], rules: Rules) -> No
     for record, transaction in _good(found, records):
         event_ms = transaction["timestamp"]
         if rules.max_future_ms and event_ms > record.appended_ms + rules.max_future_ms:
-            found.bad.append(record.offset)
+            if not _is_left_out(transaction):
+                found.bad.append(record.offset)
             continue
         start_ms = record.appended_ms // rules.size_ms * rules.size_ms
         below = present is not None and start_ms < present
         if present is not None and start_ms > present and present in found.windows:
             found.watermarks[present] = _watermark(found, rules)
         present = start_ms if present is None else max(present, start_ms)
+        if _is_left_out(transaction):
+            found.newest_ms = max(event_ms, found.newest_ms or event_ms)
+            continue
         late = below or (found.newest_ms is not None and event_ms < found.newest_ms - rules.lateness_ms)
         found.newest_ms = event_ms if found.newest_ms is None else max(found.newest_ms, event_ms)
         if late and rules.policy != "include":
@@ -140,6 +144,8 @@ def _by_event_time(found: Expected, records: Iterable[Rec], rules: Rules) -> Non
         over = [start_ms for start_ms in still_open if start_ms + rules.size_ms <= mark_ms]
         found.watermarks |= dict.fromkeys(over, mark_ms)
         still_open.difference_update(over)
+        if _is_left_out(transaction):
+            continue
         start_ms = event_ms // rules.size_ms * rules.size_ms
         if start_ms + rules.size_ms <= mark_ms:
             found.late.append(record.offset)
@@ -159,6 +165,11 @@ def _good(found: Expected, records: Iterable[Rec]) -> Iterable[tuple[Rec, dict[s
             yield record, transaction
         else:
             found.bad.append(record.offset)
+
+
+def _is_left_out(transaction: dict[str, Any]) -> bool:
+    """Whether the mapping ``INPUT_WHERE=op=c`` leaves it out. A record without ``op`` comes only without a mapping."""
+    return transaction.get("op") == "d"
 
 
 def _watermark(found: Expected, rules: Rules) -> int:

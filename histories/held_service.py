@@ -1,4 +1,4 @@
-"""The service with a fault point in its commits, for tests alone: `python -m histories.held_service`.
+"""The service, or `rekey`, with a fault point in its commits, for tests alone: `python -m histories.held_service`.
 
 HOLD_AT names a step and HOLD_TXN the number of the txn, counted from one. There the process writes the step's name to
 standard output and waits for a line on standard input; in `during-commit` it writes and goes on at once.
@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn, cast
 from confluent_kafka import Producer
 
 from service.app.bootstrap import Service
+from service.app.rekeying import Rekey
 from service.observe import log
 from service.process.stop import end_process, stopped_by_signals
 from service.settings import load
@@ -74,7 +75,11 @@ def main() -> NoReturn:
     settings = load(None).settings
     log.configure("info", "json")
     with stopped_by_signals() as stop:
-        end_process(Service(settings, stop, producer).run())
+        match sys.argv[1:]:
+            case ["rekey", "--to", target]:
+                end_process(Rekey(settings, target, stop, producer).run())
+            case _:
+                end_process(Service(settings, stop, producer).run())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -99,9 +99,12 @@ class Load:
         self._txn = {}
 
     def _send(self, key: str, value: str | bytes) -> None:
+        self._produce(value, key)
+
+    def _produce(self, value: str | bytes, key: str, **more: Any) -> None:  # noqa: ANN401 - as the client has it
         while not self._stop.is_set():
             try:
-                self._producer.produce(self._topic, value, key, on_delivery=self._delivered)
+                self._producer.produce(self._topic, value, key, on_delivery=self._delivered, **more)
             except BufferError:
                 self._producer.poll(0.1)
             else:

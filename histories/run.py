@@ -70,6 +70,7 @@ def play(
     *,
     rate: int = RATE,
     detectors: Sequence[Rule] = SEVERAL,
+    make: type[World] = World,
 ) -> World:
     """One history, from an empty topic to the oracle.
 
@@ -82,7 +83,7 @@ def play(
     if kind in cluster.KINDS:
         # What is appended stays unreadable until a follower that died is out of the in-sync replicas.
         settings["WINDOW_INGESTION_MARGIN_MS"] = "20000"
-    world = World(
+    world = make(
         on.broker,
         kind,
         seed,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from confluent_kafka import Message
 
@@ -94,6 +94,9 @@ class World:
     kafka: str = KAFKA_VERSION
     rate: int = RATE
     detectors: Sequence[Rule] = SEVERAL
+    load_class: ClassVar[type[Load]] = Load
+    again: ClassVar[str] = ""
+    """An option of bench.histories that plays this kind of world."""
 
     def __post_init__(self) -> None:
         """Create the topics; nothing runs yet."""
@@ -118,13 +121,17 @@ class World:
         } | self.settings
         config = self.rules.topic_config() if self.rules else {}
         create_topics(self.broker, self.names.transactions, partitions=self.partitions, config=config)
-        self.load = Load(
+        self.load = self.load_class(
             self.broker,
             self.names.transactions,
             f"{self.kind} {self.seed} load",
             rate=self.rate,
             transactional=self.transactional,
         )
+
+    def arguments(self) -> Sequence[str]:
+        """Of the command that is started; none for the service."""
+        return ()
 
     def note(self, what: str) -> None:
         """Write down what happens, with the second at which it does."""
@@ -141,7 +148,7 @@ class World:
         self._bury(name)
         own = {**self.settings, "KAFKA_INSTANCE_ID": name, "COVERAGE_PROCESS_CONFIG": "", **settings}
         servers = f"127.0.0.1:{self.proxy.port}" if self.proxy else self.broker
-        service = ServiceProcess(servers, self.names, own, module=module)
+        service = ServiceProcess(servers, self.names, own, module=module, arguments=self.arguments())
         self.instances[name] = service
         self._started.append((service, time.time()))
         self.note(f"start {name} (pid {service.process.pid})")
@@ -341,17 +348,22 @@ class World:
         again = f"python -m bench.histories --kind {self.kind} --seed {self.seed} --cycles {self.cycles}"
         again += f" --clock {self.rules.name}" if self.rules else ""
         again += "" if self.detectors else " --without-detectors"
+        again += self.again
         again += f" --kafka {self.kafka}" if self.kafka != KAFKA_VERSION else ""
         about = {"faults": faults, "again": again, "settings": self.settings, "timeline": self.timeline}
         (folder / "history.json").write_text(json.dumps(about, indent=1))
         for number, (name, service) in enumerate(self.everyone()):
             lines = "".join(json.dumps(entry) + "\n" for entry in service.log)
             (folder / f"{number:03d}-{name}.log").write_text(lines)
-        names = self.names
-        topics = [names.transactions, names.aggregates, names.alerts, names.late, names.dead_letter]
-        for topic in topics + ([names.state, names.shadow] if self.detectors else []):
+        for topic in self.topics():
             _dump(self.broker, topic, folder)
         return f"{len(faults)} faults, the first: {faults[0]}; all of it is in {folder}; again with: {again}"
+
+    def topics(self) -> list[str]:
+        """What is saved of the broker."""
+        names = self.names
+        topics = [names.transactions, names.aggregates, names.alerts, names.late, names.dead_letter]
+        return topics + ([names.state, names.shadow] if self.detectors else [])
 
     def close(self) -> None:
         """End every process."""

@@ -111,7 +111,9 @@ def _sink(options: Options) -> Sink:
         return DryRun()
     try:
         try_threads(THREADS)
-        return Publisher(options.topic, options.brokers, options.properties, LINGER_MS[options.pace_name])
+        return Publisher(
+            options.topic, options.brokers, options.properties, LINGER_MS[options.pace_name], options.layout.extra
+        )
     except ConfigError as error:
         raise StartError(f"KAFKA_PROPERTIES: {error}") from error
     except LimitError as error:

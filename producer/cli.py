@@ -18,7 +18,7 @@ from producer import options
 from producer.app import StartError, replay
 from producer.display import PROGRAM, say
 from producer.environment import SettingOption
-from producer.reading_options import GroupedCommand, ReadingOption, reading_options
+from producer.reading_options import GroupedCommand, ReadingOption, read_names, reading_options
 from producer.stop import Stop
 from service import __version__
 from service.process.completion import fault_of_completion
@@ -142,6 +142,13 @@ def cli() -> None:
     type=options.Seconds(),
     callback=options.read_positive,
     help="Event-time pace: the longest wait from one row to the next.",
+)
+@click.option(
+    "--extra",
+    metavar="COL,COL",
+    cls=ReadingOption,
+    callback=read_names,
+    help="Further columns to send, as text fields of their names; an empty cell is null.",
 )
 @click.pass_obj
 def replay_command(stop: Stop, /, **values: Any) -> int:  # noqa: ANN401  click's values, checked by options_from

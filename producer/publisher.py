@@ -8,7 +8,7 @@ not yet reported - reported as failed. This is exact once no report is missing (
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -32,9 +32,15 @@ _ROW_ONLY: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_
 class Publisher:
     """Hands rows to librdkafka and counts them. All methods but `purge` are for one thread."""
 
-    def __init__(self, topic: str, brokers: str, properties: Mapping[str, Value], linger_ms: int) -> None:
-        """Create the client, which connects in the background; raises `ConfigError`."""
+    def __init__(
+        self, topic: str, brokers: str, properties: Mapping[str, Value], linger_ms: int, extra: Sequence[str] = ()
+    ) -> None:
+        """Create the client, which connects in the background; raises `ConfigError`.
+
+        ``extra`` are the names of further fields, one for each further column of the rows.
+        """
         self._topic = topic
+        self._extra = extra
         self._outages = Outages(topic)
         self._failed_blocks: list[_Block] = []
         self._refused: list[RowId] = []
@@ -97,7 +103,7 @@ class Publisher:
         on_delivery = _Block(self, batch).on_delivery
         taken = 0
         try:
-            for key, value in zip(batch.rows.transaction_ids, encode_rows(batch.rows, batch.shift_ms), strict=True):
+            for key, value in zip(batch.rows.transaction_ids, self.encoded(batch), strict=True):
                 while True:
                     try:
                         produce(topic, value, key, PARTITION_BY_KEY, on_delivery)
@@ -114,6 +120,10 @@ class Publisher:
         finally:
             self.sent += taken
         return taken
+
+    def encoded(self, batch: Batch) -> Sequence[str | bytes]:
+        """The values of a batch's rows."""
+        return encode_rows(batch.rows, batch.shift_ms, self._extra)
 
     def poll(self) -> None:
         """Serve delivery reports and errors, without waiting."""
@@ -195,6 +205,6 @@ class _Block:
 
     def failed_rows(self) -> Iterator[RowId]:
         rows = self._batch.rows
-        for number, value in zip(rows.numbers, encode_rows(rows, self._batch.shift_ms), strict=True):
+        for number, value in zip(rows.numbers, self._publisher.encoded(self._batch), strict=True):
             if (value if isinstance(value, bytes) else value.encode()) in self.values:
                 yield RowId(self._batch.pass_number, number)

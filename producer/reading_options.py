@@ -54,11 +54,7 @@ def read_zone(_context: click.Context, _option: click.Parameter, name: str) -> Z
 def read_columns(_context: click.Context, _option: click.Parameter, text: str | None) -> dict[str, str]:
     """Read --columns, ``transaction_id=COL,...``. A pair that contains a comma is quoted as in CSV."""
     named: dict[str, str] = {}
-    try:
-        pairs = next(csv.reader([text], strict=True)) if text else []
-    except csv.Error as error:
-        raise click.BadParameter(str(error)) from error
-    for pair in pairs:
+    for pair in _split(text):
         key, equals, column = pair.partition("=")
         key, column = key.strip(), column.strip()
         if key not in NAMES:
@@ -79,6 +75,26 @@ def read_delimiter(_context: click.Context, _option: click.Parameter, text: str 
     return delimiter
 
 
+def read_names(_context: click.Context, _option: click.Parameter, text: str | None) -> tuple[str, ...]:
+    """Read --extra, ``COL,COL``. A name that contains a comma is quoted as in CSV."""
+    names = tuple(name.strip() for name in _split(text))
+    for name in names:
+        if not name:
+            raise click.BadParameter("a column without a name")
+        if name in NAMES:
+            raise click.BadParameter(f"{name} is a field of each record already")
+        if names.count(name) > 1:
+            raise click.BadParameter(f"{name} is there twice")
+    return names
+
+
+def _split(text: str | None) -> list[str]:
+    try:
+        return next(csv.reader([text], strict=True)) if text else []
+    except csv.Error as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def read_encoding(_context: click.Context, _option: click.Parameter, name: str) -> str:
     """Read --encoding."""
     try:
@@ -94,6 +110,7 @@ def read_separator(_context: click.Context, _option: click.Parameter, text: str 
 
 def layout_from(values: dict[str, Any]) -> Layout:
     """Check what involves several options; raises click.BadParameter."""
+    extra: tuple[str, ...] = values.get("extra", ())
     try:
         timestamps = TimestampParser(values["timestamp_format"], values["timezone"])
     except BadFormatError as error:
@@ -107,9 +124,9 @@ def layout_from(values: dict[str, Any]) -> Layout:
     columns = Columns(**named) if header else Columns(**{name: getattr(BY_NUMBER, name) for name in NAMES} | named)
     try:
         if not header:
-            check_numbers(columns)
+            check_numbers(columns, extra)
     except BadFormatError as error:
-        raise click.BadParameter(str(error), param_hint="--columns") from error
+        raise click.BadParameter(str(error), param_hint="--columns, --extra" if extra else "--columns") from error
     return Layout(
         timestamps=timestamps,
         columns=columns,
@@ -119,6 +136,7 @@ def layout_from(values: dict[str, Any]) -> Layout:
         skip_lines=values["skip_lines"],
         header=header,
         reverse=values["reverse"],
+        extra=extra,
     )
 
 

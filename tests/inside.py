@@ -31,6 +31,7 @@ from service.loop.worker import Worker
 from service.observe.metrics import Metrics
 from service.observe.status import StatusBoard
 from service.settings import load
+from service.wire.transactions import JsonDecoder
 from tests.driver import LIMIT, rules
 
 
@@ -75,6 +76,7 @@ class Inside:
             ),
             topics=topics,
             rules=rules(window_size_ms=300, max_future_ms=0),
+            decoder=JsonDecoder(),
             memories=Memories(
                 lambda partition: Memory(LIMIT, Place(names.transactions, partition)), kept_in_topic=False
             ),

@@ -26,12 +26,15 @@ from service.loop.events import Assigned, DeadOwnersFenced, Event, PartitionEnd,
 from service.loop.memories import Memories
 from service.loop.output_topics import OutputTopics
 from service.loop.ports import Ends, InputConsumer, InputStatus, Probe, RestoredMemory, StartPoint
+from service.loop.rekey import RekeyIntake
 from service.loop.worker import Worker
 from service.observe.metrics import Metrics
 from service.observe.status import PartitionStatus, StatusBoard
+from service.wire.decoder import Decoder
 from service.wire.progress import decode_progress, encode_progress
 from service.wire.records import Headers, OutRecord
 from service.wire.states import owner_of
+from service.wire.transactions import JsonDecoder
 from tests.driver import LIMIT, PLACE, T0, rules
 
 TOPIC: Final = "transactions"
@@ -340,11 +343,16 @@ class Loop:
         detectors: tuple[ConfiguredDetector, ...] = LIMIT,
         forget_after_ms: int = 30 * DAY_MS,
         shadow: str = "shadow",
+        decoder: Decoder | None = None,
+        rekey_to: str = "",
+        retention_ms: int = -1,
+        line_every_ms: int = 0,
         **changed: Any,  # noqa: ANN401
     ) -> None:
         """Start it, with these partitions running; ``changed`` are rules other than the default ones.
 
-        With another ``consumer`` and its ``status`` nothing comes from the fake Kafka.
+        With another ``consumer`` and its ``status`` nothing comes from the fake Kafka. With ``rekey_to`` it is the loop
+        of `rekey`, whose target has this retention.
         """
         self.kafka = kafka or FakeKafka()
         self.clock = Clock(now)
@@ -372,19 +380,35 @@ class Loop:
             return Memory(detectors, Place(TOPIC, partition), forget_after_ms=forget_after_ms, partitions=count)
 
         self.input.make_memory = make_memory
+        metrics = Metrics(self.registry, self.board, "1.2.3", "2.16", detectors=names)
+        decoder = decoder or JsonDecoder()
+        topics = OutputTopics(
+            "alerts",
+            aggregates,
+            late,
+            "dead",
+            1_048_588,
+            2_097_152,
+            dead_letter_max_bytes,
+            state,
+            shadow,
+            rekeyed=rekey_to,
+        )
+        intake = RekeyIntake(TOPIC, topics, metrics, decoder, retention_ms=retention_ms, log=log) if rekey_to else None
         self.worker = Worker(
             consumer or self.input,
             self.output,
             Probe(status or self.input, self.end_offsets, self.ends, self.topic_ends, self.reach),
-            topics=OutputTopics(
-                "alerts", aggregates, late, "dead", 1_048_588, 2_097_152, dead_letter_max_bytes, state, shadow
-            ),
+            topics=topics,
             rules=rules(**changed),
+            decoder=decoder,
             memories=Memories(make_memory, kept_in_topic=bool(state)),
             clock=self.clock,
-            metrics=Metrics(self.registry, self.board, "1.2.3", "2.16", detectors=names),
+            metrics=metrics,
             board=self.board,
             log=log,
+            intake=intake,
+            line_every_ms=line_every_ms,
         )
         if partitions:
             self.input.give(*partitions)

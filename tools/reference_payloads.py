@@ -41,11 +41,16 @@ def _fields(schema: dict[str, Any], definitions: dict[str, Any], prefix: str = "
 
 
 def headers() -> Iterator[str]:
-    """Those of alerts, and those of records that are set aside."""
+    """Those of alerts, of records that are set aside, and of those that get another key."""
     alert = [(name, reference_samples.text(value)) for name, value in reference_samples.alert().headers or []]
     aside = [one for one in reference_samples.set_aside_headers() if one[0] != "own"]
-    check_words([name for name, _ in alert + aside], reference_words.HEADERS, "a header")
-    for title, headers in (("an alert, which make it a CloudEvent", alert), ("a late or dead-letter record", aside)):
+    rekeyed = [(name, reference_samples.text(value)) for name, value in reference_samples.rekeyed().headers or []]
+    check_words([name for name, _ in alert + aside + rekeyed], reference_words.HEADERS, "a header")
+    for title, headers in (
+        ("an alert, which make it a CloudEvent", alert),
+        ("a late or dead-letter record", aside),
+        ("a record that `rekey` writes, after the record's own", rekeyed),
+    ):
         yield f"Of {title}:\n"
         rows = [(f"`{name}`", f"`{value}`", reference_words.HEADERS[name]) for name, value in headers]
         yield table(("header", "example", "meaning"), rows)

@@ -33,7 +33,7 @@ from service.observe.metrics import Metrics
 from service.observe.status import PartitionStatus, Status, StatusBoard
 from service.wire.alerts import alert_record
 from service.wire.progress import encode_progress
-from service.wire.records import Headers, Original, OutRecord, Source, set_aside_record
+from service.wire.records import Headers, Original, OutRecord, Source, rekeyed_record, set_aside_record
 
 TIME: Final = EventTimeMs(1_715_392_800_000)
 SOURCE: Final = Source("transactions", Partition(0))
@@ -60,6 +60,11 @@ def set_aside_headers() -> list[tuple[str, str]]:
     for original, most in ((plain, 2**20), (large, 1_000)):
         headers += set_aside_record("dead", original, Reason.NOT_JSON, "malformed", most).headers or []
     return sorted({name: text(value) for name, value in reversed(headers)}.items(), key=lambda one: one[0])
+
+
+def rekeyed() -> OutRecord:
+    """A record as `rekey` writes it."""
+    return rekeyed_record("transactions.by-id", "tx1", Original(SOURCE, 41, b"shop7", b"{}", None, TIME))
 
 
 def text(value: str | bytes | None) -> str:

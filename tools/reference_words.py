@@ -6,6 +6,10 @@ tools/reference.py refuses a thing without its sentence, and a sentence without 
 from typing import Final
 
 EVENTS: Final = {
+    "older_than_retention": (
+        "`rekey` has written records that are older than the target's `retention.ms`: the broker may delete them "
+        "before they are read. At most one line a minute, with their number."
+    ),
     "input_partitions_changed": "the input has another number of partitions, so detectors' states are read back",
     "states_being_restored": "how far the detectors' states are read back from `TOPICS_STATE`",
     "states_restored": "the detectors' states of a partition have been read back",
@@ -16,7 +20,8 @@ EVENTS: Final = {
     ),
     "checkpoint": (
         "A txn was committed: the end of its newest window (null if no window closed), windows closed (one for "
-        "each id), alerts, how long the commit took, partitions that moved, and records set aside."
+        "each id), alerts, how long the commit took, partitions that moved, and records set aside. `rekey` commits "
+        "several times a second and logs one of these lines a second."
     ),
     "close_given_up": (
         "The consumer did not leave the group in time at the end. The group forgets it when its session ends."
@@ -133,12 +138,14 @@ EVENT_FIELDS: Final = {
     "read": "the first offset that was never read before",
     "reason": "one of the [reasons](#reasons)",
     "records": "how many",
+    "retention_ms": "the topic's `retention.ms`",
     "seconds": "the sum of these throttles, in seconds",
     "detector": "the name of the detector",
     "input_partitions": "how many partitions the input has",
     "states": "how many states of ids are written, read back or removed",
     "set_aside": "records in the txn that went to the late or dead-letter topic",
     "stood_s": "seconds without a turn of the loop",
+    "target": "the topic to which `rekey` writes",
     "times": "throttled answers since the last such line",
     "topic": "the topic's name",
     "version": "txwatch's version",
@@ -170,6 +177,9 @@ RESET_REASONS: Final = {
 }
 
 HEADERS: Final = {
+    "txwatch.source.topic": "`rekey`: the input topic",
+    "txwatch.source.partition": "`rekey`: the input partition",
+    "txwatch.source.offset": "`rekey`: the record's offset there",
     "ce_id": "the `alert_id`",
     "ce_type": "what the record is, with the version of its form",
     "ce_source": "the input topic and partition",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from producer.reading.columns import Picker, are_empty, time_text
@@ -57,7 +56,8 @@ class Judge:
         if three is None or first < self._start_row < end:
             return None
         ids, texts, amounts = three
-        if damaged and damage("".join(ids)):
+        extra = [columns[at] for at in self._picker.extra]
+        if damaged and any(damage("".join(cells)) for cells in (ids, *extra)):
             return None
         try:
             stamps = list(map(self._timestamps.__getitem__, texts))
@@ -66,13 +66,11 @@ class Judge:
         self.next_row = end
         if order_matters:
             self._above_ms = stamps[-1]
-        extra = [columns[at] for at in self._picker.extra]
         return Chunk(Rows(range(first, end), ids, stamps, amounts, extra)) if first >= self._start_row else NOTHING
 
     def each(self, records: Iterable[Record], *, careful: bool) -> Chunk:
         """Judge records one by one. With ``careful``, look for damaged and overlong lines."""
         rows: list[Row] = []
-        extra: list[list[str]] = [[] for _ in self._picker.extra]
         rejects: list[Reject] = []
         skipped: list[int] = []
         for cells, line, texts, fault in records:
@@ -94,10 +92,7 @@ class Judge:
                 skipped.append(number)
             else:
                 rows.append(row)
-                for column, at in zip(extra, self._picker.extra, strict=True):
-                    column.append(cells[at])
-        good = Rows.of(rows)
-        return Chunk(replace(good, extra=extra) if extra else good, rejects, skipped)
+        return Chunk(Rows.of(rows), rejects, skipped)
 
     def _row(self, number: int, cells: Sequence[str], fault: str | None, *, careful: bool) -> Row | None:
         """Read one row; None if a needed cell is empty, whatever the other cells hold."""
@@ -107,14 +102,15 @@ class Judge:
             raise BadCellError(f"{len(cells)} columns where {self._compared} has {self._width}")
         needed = self._picker.cells(cells)
         transaction_id, times, amounts = needed
+        extra = [cells[at] for at in self._picker.extra]
         if careful:
-            self._check_damage([transaction_id, *times, *amounts])
+            self._check_damage([transaction_id, *times, *amounts, *extra])
         if are_empty(needed):
             self._note_time(cells)
             return None
         at_ms = self._timestamps.after(time_text(times), self._above_ms)
         self._above_ms = at_ms
-        return Row(number, transaction_id, at_ms, self._picker.amount(amounts))
+        return Row(number, transaction_id, at_ms, self._picker.amount(amounts), extra)
 
     def _check_damage(self, needed: Sequence[str]) -> None:
         hurt = damage("".join(needed))

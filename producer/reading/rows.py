@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final, NamedTuple
 
 
@@ -19,6 +20,8 @@ class Row(NamedTuple):
     timestamp_ms: int
     amount: str
     """The text of a JSON number."""
+    extra: Sequence[str] = ()
+    """The cells of `Layout.extra`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +33,22 @@ class Rows:
     timestamps_ms: Sequence[int] = ()
     amounts: Sequence[str] = ()
     extra: Sequence[Sequence[str]] = ()
-    """The cells of `Layout.extra`, column by column. The replay asks for none, and its reordering keeps none."""
+    """The cells of `Layout.extra`, column by column."""
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[int, str, int, str]]) -> Rows:
+    def of(cls, rows: Sequence[Row]) -> Rows:
         """Build them from single rows."""
-        numbers, transaction_ids, timestamps_ms, amounts = zip(*rows, strict=True) if rows else ((), (), (), ())
-        return cls(numbers, transaction_ids, timestamps_ms, amounts)
+        if not rows:
+            return cls()
+        numbers, transaction_ids, timestamps_ms, amounts, extra = zip(*rows, strict=True)
+        return cls(numbers, transaction_ids, timestamps_ms, amounts, tuple(zip(*extra, strict=True)))
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __iter__(self) -> Iterator[Row]:
-        return map(Row, self.numbers, self.transaction_ids, self.timestamps_ms, self.amounts)
+        extra = zip(*self.extra, strict=True) if self.extra else repeat(())
+        return map(Row, self.numbers, self.transaction_ids, self.timestamps_ms, self.amounts, extra)
 
     def part(self, start: int, end: int) -> Rows:
         """Return the rows from index ``start`` to ``end`` (exclusive)."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, Producer
@@ -19,8 +19,9 @@ from structlog.typing import FilteringBoundLogger
 import service
 from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
-from service.app.detectors import configured, detail_for, rules_hash
+from service.app.detectors import configured, detail_for, keeps_state, rules_hash
 from service.app.from_settings import description, judging, task_rules
+from service.app.input import make_decoder
 from service.app.loop_watch import LoopWatch
 from service.app.service_wait import ServiceWait
 from service.app.topics import compaction_loses, prepare_topics
@@ -30,10 +31,15 @@ from service.core.detectors import ConfiguredDetector
 from service.core.memory.alerts import Place
 from service.core.memory.partition import Memory
 from service.core.model import Partition, WallTimeMs
+from service.core.rules import TaskRules
+from service.kafka.admin import ClusterAdmin
 from service.kafka.consumer import GroupConsumer
+from service.kafka.guards.dead_owners import LastCommits
 from service.kafka.guards.throttle import reasons
 from service.loop.errors import Fatal, Misconfigured, Retriable
+from service.loop.intake import Intake
 from service.loop.memories import Memories
+from service.loop.output_topics import OutputTopics
 from service.loop.worker import Worker
 from service.observe import log as logs
 from service.observe.http import HttpServer, Pages, authority, why_not
@@ -42,11 +48,19 @@ from service.observe.status import Status, StatusBoard
 from service.process.stderr import dropped_lines
 from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
 from service.settings import Settings, SettingsError
+from service.wire.decoder import Decoder
 
 CLOSE_TIMEOUT_S: Final = 3.0
 """Leaving the group may hang (confluent-kafka-python#1667). After this time the process ends without it."""
 GC_THRESHOLD: Final = 50_000
 """Records make no cycles; with Python's default the collector would run at every other batch."""
+
+
+class LoopOptions(TypedDict, total=False):
+    """Arguments of the loop that the service itself leaves out."""
+
+    intake: Intake
+    line_every_ms: int
 
 
 def now_ms() -> WallTimeMs:
@@ -71,6 +85,8 @@ class Service:
         self._log: FilteringBoundLogger = logs.get("txwatch")
         self._board = StatusBoard(time.monotonic)
         self._detectors: tuple[ConfiguredDetector, ...] = ()
+        self._target = ""
+        """Where `rekey` writes."""
 
     def run(self) -> int:
         """Run until the stop; returns the exit code.
@@ -86,8 +102,8 @@ class Service:
         settings = self._settings
         check_properties(settings)
         registry = CollectorRegistry()
-        self._detectors = configured(settings)
-        rules = rules_hash(settings)
+        self._detectors = self._configured()
+        rules, decoder = rules_hash(settings), make_decoder(settings)
         names = {one.name: one.shadow for one in self._detectors}
         client = confluent_kafka.libversion()[0]
         metrics = Metrics(registry, self._board, service.__version__, client, dropped_lines, names)
@@ -101,7 +117,7 @@ class Service:
         self._stop.on_tick = watch.look
         self._stop.forced = lambda: self._log.warning("stop_forced", after_s=FORCED_AFTER_S, waits_in=watch.where())
         try:
-            self._run(metrics, rules)
+            self._run(metrics, rules, decoder)
         except StoppedWaiting:
             pass  # nothing has been read, so nothing is to be undone
         except Retriable as problem:
@@ -111,7 +127,7 @@ class Service:
         except Misconfigured as problem:
             raise SettingsError(str(problem)) from None
         except Fatal as problem:
-            needs = {"needs": acl} if (acl := needed_acl(problem.code, self._settings, self._detectors)) else {}
+            needs = {"needs": acl} if (acl := self._needed_acl(problem.code)) else {}
             self._log.critical("fatal", error=str(problem), **needs)
             return 1
         finally:
@@ -119,7 +135,7 @@ class Service:
         self._log.info("stopped")
         return 0
 
-    def _run(self, metrics: Metrics, rules: str | None) -> None:
+    def _run(self, metrics: Metrics, rules: str | None, decoder: Decoder) -> None:
         settings, errors = self._settings, deque[KafkaError](maxlen=100)
         throttles = make_throttles(metrics)
         self._board.throttled = partial(reasons, throttles.values())
@@ -128,7 +144,7 @@ class Service:
         )
         wiring = Wiring(settings, self._stop, errors, throttles, self._classes)
         admin = wiring.admin()
-        prepare = partial(prepare_topics, admin, settings, self._detectors, self._log)
+        prepare = partial(self._prepare, admin, wiring.last_commits())
         topics = replace(wait.until_done(prepare, "waiting_for_broker"), rules=rules)
         for name in topics.compacted:
             self._log.warning("topic_compacted", topic=name, **compaction_loses(name, settings))
@@ -139,7 +155,10 @@ class Service:
         brokers = wait.until_done(partial(admin.brokers, settings.topics.transactions), "waiting_for_broker")
         forget_after_ms = settings.detect.forget_after_ms
 
+        keeps = keeps_state(self._detectors)
+
         def make_memory(partition: Partition, partitions: int | None = None) -> Memory:
+            partitions = partitions if keeps else None  # only old states are left: the next commit says so
             place = Place(settings.topics.transactions, partition)
             return Memory(self._detectors, place, forget_after_ms=forget_after_ms, partitions=partitions)
 
@@ -149,18 +168,20 @@ class Service:
             txn_producer,
             probe,
             topics=topics,
-            rules=task_rules(settings, detail_for(self._detectors)),
+            rules=self._task_rules(),
+            decoder=decoder,
             memories=Memories(make_memory, kept_in_topic=bool(topics.state)),
             clock=now_ms,
             metrics=metrics,
             board=self._board,
             log=self._log,
+            **self._of_loop(topics, metrics, decoder),
         )
         # Objects of the start stay until the end, so the collector need not visit them again.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
-        self._log.info("started", **description(settings), **judging(settings))
+        self._log.info("started", **description(settings), **judging(settings, self._target))
         try:
             while not self._stop.asked():
                 worker.turn()
@@ -169,6 +190,26 @@ class Service:
             self._board.status = Status("stopping")
             worker.abandon()
             self._close(group_consumer)
+
+    # ---- what a command that runs like the service has otherwise -----------------------------------------------
+
+    def _configured(self) -> tuple[ConfiguredDetector, ...]:
+        return configured(self._settings)
+
+    def _prepare(self, admin: ClusterAdmin, last_commits: LastCommits) -> OutputTopics:
+        return prepare_topics(admin, self._settings, self._detectors, last_commits, self._log)
+
+    def _task_rules(self) -> TaskRules:
+        return task_rules(self._settings, detail_for(self._detectors))
+
+    def _of_loop(self, topics: OutputTopics, metrics: Metrics, decoder: Decoder) -> LoopOptions:
+        del topics, metrics, decoder
+        return {}
+
+    def _needed_acl(self, code: int | None) -> str | None:
+        return needed_acl(code, self._settings, self._detectors)
+
+    # ---- the end -------------------------------------------------------------------------------------------------
 
     def _close(self, group_consumer: GroupConsumer) -> None:
         """Leave the group, within a deadline."""

@@ -36,7 +36,7 @@ def client_id(instance: str) -> str:
 
 def transactional_id(kafka: KafkaSettings, instance: str) -> str:
     """The transactional.id of an instance's producer in our group."""
-    return f"{kafka.group_id}-{instance}"
+    return f"{kafka.group_id.removesuffix(kafka.suffix)}-{instance}{kafka.suffix}"
 
 
 def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
         **client_config(settings, "producer", errors),
         "transactional.id": transactional_id(settings.kafka, settings.kafka.instance_id),
         "transaction.timeout.ms": txn_timeouts_ms(settings)[0],
-        "message.max.bytes": max(topics.late_max_bytes, topics.dead_letter_max_bytes),
+        "message.max.bytes": max(topics.late_max_bytes, topics.dead_letter_max_bytes, topics.rekeyed_max_bytes),
         "batch.size": min(1_000_000, topics.least_max_bytes),
         "partitioner": "murmur2_random",
     }

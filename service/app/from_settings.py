@@ -39,8 +39,13 @@ def description(settings: Settings) -> dict[str, Any]:
     }
 
 
-def judging(settings: Settings) -> dict[str, Any]:
-    """What the line ``started`` shows of the detectors: their names, or the default detector's limit."""
+def judging(settings: Settings, target: str) -> dict[str, Any]:
+    """What the line ``started`` shows of the detectors: their names, or the default detector's limit.
+
+    With a ``target`` nothing is judged: `rekey` writes the records there.
+    """
+    if target:
+        return {"target": target}
     if settings.detectors:
         return {"detectors": [one.name for one in settings.detectors]}
     return {"limit": str(settings.detect.limit)}

@@ -6,9 +6,12 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from service.core.model import Offset, Partition
 from service.kafka.admin import ClusterAdmin, WantedTopic
+from service.kafka.guards.dead_owners import LastCommits
 from service.loop.errors import Misconfigured
 from service.settings import Settings
+from service.wire.progress import decode_progress
 
 CLEANUP_POLICY: Final = "cleanup.policy"
 COMPACT: Final = "compact"
@@ -37,6 +40,19 @@ def prepare_state_topic(admin: ClusterAdmin, settings: Settings, log: FilteringB
         return
     add_state_partitions(admin, settings, there, needed)
     log.info("partitions_added", topic=names.state, before=there, after=needed)
+
+
+def has_old_states(admin: ClusterAdmin, settings: Settings, last_commits: LastCommits) -> bool:
+    """Whether the group kept states at its last commits, in a topic that is still there. The input has been looked up.
+
+    Raises:
+        Retriable: the broker does not answer.
+        Fatal: the broker refuses.
+    """
+    names = settings.topics
+    partitions = map(Partition, range(_partitions(admin, names.transactions)))
+    found = last_commits.metadata(names.transactions, partitions)
+    return any(decode_progress(Offset(0), one).partitions for one in found) and admin.exists(names.state)
 
 
 def add_state_partitions(admin: ClusterAdmin, settings: Settings, there: int, needed: int) -> None:

@@ -9,24 +9,34 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from service.app.detectors import has_shadow, keeps_state
-from service.app.state_topic import CLEANUP_POLICY, how_to_set, prepare_state_topic
+from service.app.state_topic import CLEANUP_POLICY, has_old_states, how_to_set, prepare_state_topic
 from service.core.detectors import ConfiguredDetector
 from service.core.model import ClockName, LatePolicy
 from service.kafka.admin import ClusterAdmin, WantedTopic
+from service.kafka.guards.dead_owners import LastCommits
 from service.loop.errors import Misconfigured
 from service.loop.output_topics import OutputTopics
 from service.settings import Settings
 
 LARGEST_ALERT_BYTES: Final = 300_000
 """The size of an alert with the longest id, in its longest JSON form, as key and in the value."""
+LARGEST_SET_ASIDE: Final = "2097152"
+"""Bytes. A record of the default's greatest size must fit with the headers that we add."""
 TIMESTAMP_TYPE: Final = "message.timestamp.type"
 LOG_APPEND_TIME: Final = "LogAppendTime"
 
 
 def prepare_topics(
-    admin: ClusterAdmin, settings: Settings, detectors: Sequence[ConfiguredDetector], log: FilteringBoundLogger
+    admin: ClusterAdmin,
+    settings: Settings,
+    detectors: Sequence[ConfiguredDetector],
+    last_commits: LastCommits,
+    log: FilteringBoundLogger,
 ) -> OutputTopics:
     """Create missing topics; returns the outputs with their size limits, and which of them are compacted.
+
+    The state topic is one of them also where detectors that kept states have been taken out of the settings since the
+    group's ``last_commits``: their states are removed, and their episodes end.
 
     Raises:
         Retriable: the broker does not answer, or a topic has just been created.
@@ -34,16 +44,15 @@ def prepare_topics(
         Fatal: the broker refuses.
     """
     names = settings.topics
-    state = names.state if keeps_state(detectors) else ""
     shadow = names.shadow if has_shadow(detectors) else ""
     by_append_time = settings.window.clock is ClockName.INGESTION
     wanted = [WantedTopic(names.transactions, {TIMESTAMP_TYPE: LOG_APPEND_TIME} if by_append_time else {})]
     wanted += [WantedTopic(name) for name in (names.alerts, names.aggregates, shadow) if name]
-    # A record of the default's greatest size must fit with the headers that we add.
-    wanted += [WantedTopic(name, {"max.message.bytes": "2097152"}) for name in (names.late, names.dead_letter)]
+    wanted += [WantedTopic(name, {"max.message.bytes": LARGEST_SET_ASIDE}) for name in (names.late, names.dead_letter)]
     admin.ensure(wanted, names.partitions, names.replication, create=names.create)
     if by_append_time and (found := admin.timestamp_type(names.transactions)) != LOG_APPEND_TIME:
         raise Misconfigured(_how_to_set_append_time(found, settings))
+    state = names.state if keeps_state(detectors) or has_old_states(admin, settings, last_commits) else ""
     if state:
         prepare_state_topic(admin, settings, log)
     limits = admin.max_message_bytes([*(topic.name for topic in wanted[1:]), *filter(None, [state])])

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Producer
@@ -94,6 +94,15 @@ class Wiring:
         """The admin client."""
         return ClusterAdmin(self._make_admin())
 
+    @cached_property
+    def _uncommitted(self) -> Consumer:
+        """A consumer that joins nothing, and asks for ends and commits whatever txns are open."""
+        return construct(Consumer, offsets_config(self._settings, "read_uncommitted"))  # type: ignore[no-any-return]
+
+    def last_commits(self) -> LastCommits:
+        """What the group committed last."""
+        return LastCommits(self._uncommitted)
+
     def check_group_protocol(self) -> None:
         """Refuse brokers without the default group protocol; raises as the guard of that name does."""
         verbose = {**self._admin_config, "debug": "feature", "log_level": 7}
@@ -128,9 +137,8 @@ class Wiring:
         config = consumer_config(self._settings, self._errors.append, brokers)
         consumer = construct(self._classes.consumer, {**config, "throttle_cb": reads.heard})
         committed = construct(Consumer, offsets_config(self._settings, "read_committed"))
-        uncommitted = construct(Consumer, offsets_config(self._settings, "read_uncommitted"))
         members = GroupMembers(self._make_admin, kafka.group_id)
-        partition_ends = PartitionEnds(committed, uncommitted)
+        partition_ends = PartitionEnds(committed, self._uncommitted)
         progress = RestoreProgress()
         status = ConsumerStatus(
             consumer,
@@ -145,7 +153,7 @@ class Wiring:
             topic,
             topic_id=admin.topic_id,
             edges=partition_ends.edges,
-            end_txns=self._dead_owners(topics, members, LastCommits(uncommitted)).end_their_txns,
+            end_txns=self._dead_owners(topics, members).end_their_txns,
             read_back=self._state_reader(topics, admin, partition_ends, make_memory, progress),
         )
         group_consumer = GroupConsumer(
@@ -182,15 +190,15 @@ class Wiring:
         )
         return reader.read_back
 
-    def _dead_owners(self, topics: OutputTopics, members: GroupMembers, last_commits: LastCommits) -> DeadOwners:
+    def _dead_owners(self, topics: OutputTopics, members: GroupMembers) -> DeadOwners:
         kafka, config = self._settings.kafka, self._producer_config(topics)
         return DeadOwners(
             members,
-            last_commits,
+            self.last_commits(),
             instance=kafka.instance_id,
             client_id=client_id,
             make_producer=lambda name: connected(
-                construct(self._classes.producer, {**config, **another_instance(kafka, name)}), topics.alerts
+                construct(self._classes.producer, {**config, **another_instance(kafka, name)}), topics.names[0]
             ),
             keep_going=lambda: not self._stop.asked(),  # not the loop's thread, so this proves nothing of the loop
         )

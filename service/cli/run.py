@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from service.cli.common import common_options
 from service.process.limits import try_threads
 from service.settings import Loaded, load
+
+if TYPE_CHECKING:
+    from service.app.bootstrap import Service
+    from service.process.stop import Stop
 
 
 @click.command()
@@ -23,12 +29,18 @@ def run(outer: Path | None, config: Path | None) -> int:
 def run_service(loaded: Loaded) -> int:
     """Run the service with these settings; returns the exit code."""
     # Late, so that --help and a wrong setting answer at once.
-    from service.app import bootstrap  # noqa: PLC0415
-    from service.observe import log  # noqa: PLC0415
+    from service.app.bootstrap import Service  # noqa: PLC0415
+
+    return run_until_stopped(loaded, lambda stop: Service(loaded.settings, stop))
+
+
+def run_until_stopped(loaded: Loaded, make: Callable[[Stop], Service]) -> int:
+    """Run what is made until a signal stops it; returns the exit code."""
+    from service.observe import log  # noqa: PLC0415 - see above
     from service.process import stop  # noqa: PLC0415
 
     log_format = loaded.settings.log.format or ("console" if sys.stderr.isatty() else "json")
     log.configure(loaded.settings.log.level, log_format)
     try_threads()
     with stop.stopped_by_signals() as asked:
-        return bootstrap.Service(loaded.settings, asked).run()
+        return make(asked).run()

@@ -63,6 +63,7 @@ def timeline(
 ) -> int:
     """Draw records, watermark and windows over time. Needs the extra txwatch[timeline]."""
     # Late, so that --help and a wrong option answer at once.
+    from service.app.input import make_decoder  # noqa: PLC0415
     from service.app.reading import CommandReader  # noqa: PLC0415
     from service.history.timeline.collect import Span, collect  # noqa: PLC0415
     from service.loop.errors import KafkaProblem  # noqa: PLC0415
@@ -76,11 +77,13 @@ def timeline(
             raise SettingsError("timeline needs matplotlib: pip install 'txwatch[timeline]'") from None
         if output.suffix not in FORMATS:
             raise SettingsError(f"--output {output}: its name must end with one of {', '.join(FORMATS)}")
+        decoder = make_decoder(settings)
         reader = CommandReader(settings, stop, "timeline")
         try:
             picture = collect(
                 _Reads(reader).read,
                 Span(from_ms, to_ms, most),
+                decoder,
                 transactions=settings.topics.transactions,
                 results={topic: anomalous for topic, anomalous in _results(settings) if topic},
                 lateness_ms=settings.watermark.lateness_ms,

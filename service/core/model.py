@@ -222,6 +222,16 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
+class Filtered:
+    """A record that the settings leave out. It belongs to no window, is never late, and moves the watermark."""
+
+    offset: Offset
+    timestamp: EventTimeMs
+    appended_ms: WallTimeMs
+    """The broker's append time."""
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """The result of adding a batch of records."""
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache, partial
+from typing import Final
 
 from service.core.clocks import AppendTimes, WindowClock
 from service.core.clocks.by_name import clock_for
 from service.core.memory.alerts import Alert, Judgement
 from service.core.memory.partition import Memory
-from service.core.model import Accepted, EventTimeMs, Offset, Progress, Transaction, WallTimeMs, WindowClosed
+from service.core.model import (
+    Accepted,
+    EventTimeMs,
+    Filtered,
+    Offset,
+    Progress,
+    SetAside,
+    Transaction,
+    WallTimeMs,
+    WindowClosed,
+)
 from service.core.rules import TaskRules
 from service.core.watermark import BoundedOutOfOrderness, Idleness
+
+NONE_FILTERED: Final[Sequence[Filtered]] = ()
 
 
 class PartitionTask:
@@ -122,12 +137,22 @@ class PartitionTask:
         offsets: Sequence[Offset],
         transactions: Sequence[Transaction],
         append_times: AppendTimes,
+        filtered: Sequence[Filtered] = NONE_FILTERED,
     ) -> Accepted:
         """Judge each record by the current watermark, then add it to its window.
+
+        Args:
+            now_ms: the wall clock.
+            offsets: of the good records, as the next two.
+            transactions: the good records.
+            append_times: when the broker appended them.
+            filtered: the batch's filtered records. Each advances the watermark at its place among the good ones.
 
         Raises:
             AssertionError: a window of the wall clock should have been closed; call tick() first.
         """
+        if filtered:
+            return self._accept_between(now_ms, offsets, transactions, append_times, filtered)
         if self.memory.silences.any and transactions and offsets[-1] >= self.read:
             self.memory.silences.good_record(transactions[-1].timestamp, offsets[-1])
         if not self._rereading:
@@ -138,6 +163,31 @@ class PartitionTask:
             return Accepted(0, [])
         self._advance(self.read)
         return self._clock.accept(now_ms, offsets[known:], transactions[known:], lambda: append_times()[known:])
+
+    def _accept_between(
+        self,
+        now_ms: WallTimeMs,
+        offsets: Sequence[Offset],
+        transactions: Sequence[Transaction],
+        append_times: AppendTimes,
+        filtered: Sequence[Filtered],
+    ) -> Accepted:
+        """Accept the runs of good records between filtered ones."""
+        late, set_aside = 0, list[SetAside]()
+        begin, count, times = 0, len(transactions), cache(append_times)
+        for record in (*filtered, None):
+            end = count if record is None else bisect_left(offsets, record.offset, begin)
+            if begin < end:
+                run = slice(begin, end)
+                found = self.accept(now_ms, offsets[run], transactions[run], partial(_part, times, run))
+                late += found.late
+                set_aside += found.set_aside
+                begin = end
+            if record is not None:
+                if self._rereading and record.offset >= self.read:
+                    self._advance(self.read)
+                self._clock.pass_by(now_ms, record)
+        return Accepted(late, set_aside)
 
     def tick(self, now_ms: WallTimeMs) -> None:
         """Close the windows that the wall clock closes without a new record."""
@@ -180,3 +230,7 @@ class PartitionTask:
         """
         progress, partitions = self._clock.progress(self.next_offset), self.memory.partitions
         return progress if partitions is None else replace(progress, partitions=partitions)
+
+
+def _part(times: AppendTimes, run: slice) -> Sequence[WallTimeMs]:
+    return times()[run]

@@ -70,7 +70,7 @@ class CsvWindows:
             bad: the indexes of bad rows.
         """
         values = list(map(encode_transaction, transaction_ids, timestamps_ms, amounts))
-        transactions, rejections = self._decoder.decode(values)
+        transactions, rejections, _ = self._decoder.decode_values(values)
         kept = [index for index in range(len(values)) if index not in rejections]
         self.tally.rejected.update(one.reason for one in rejections.values())
         first = self._task.next_offset

@@ -51,7 +51,7 @@ class ClusterAdmin:
             Misconfigured: a topic is missing, and may not or cannot be created.
             Fatal: the broker refuses.
         """
-        missing = [topic for topic in wanted if not self._exists(topic.name)]
+        missing = [topic for topic in wanted if not self.exists(topic.name)]
         if not missing:
             return
         if not create:
@@ -93,9 +93,15 @@ class ClusterAdmin:
         self._partition_counts[topic] = count
 
     def _has(self, topic: str, count: int) -> bool:
-        return self._exists(topic) and self._partition_counts[topic] >= count
+        return self.exists(topic) and self._partition_counts[topic] >= count
 
-    def _exists(self, topic: str) -> bool:
+    def exists(self, topic: str) -> bool:
+        """Look the topic up.
+
+        Raises:
+            Retriable: the broker does not answer.
+            Fatal: the broker refuses.
+        """
         try:
             return self._look_up(topic, TIMEOUT_S) is not None
         except KafkaException as exception:
@@ -178,6 +184,15 @@ class ClusterAdmin:
             Fatal: the broker refuses.
         """
         return self._settings([topic], "message.timestamp.type")[topic]
+
+    def retention_ms(self, topic: str) -> int:
+        """``retention.ms`` of a topic; -1 where records do not expire.
+
+        Raises:
+            Retriable: the broker does not answer.
+            Fatal: the broker refuses.
+        """
+        return int(self._settings([topic], "retention.ms")[topic])
 
     def _settings(self, topics: list[str], name: str) -> dict[str, str]:
         resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]

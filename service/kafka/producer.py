@@ -161,8 +161,10 @@ class TxnProducer:
             try:
                 if record.headers is None:  # a keyword argument adds a third to the cost of the call
                     self._producer.produce(*fields)
-                else:
+                elif not record.timestamp_ms:
                     self._producer.produce(*fields, headers=record.headers)
+                else:
+                    self._producer.produce(*fields, headers=record.headers, timestamp=record.timestamp_ms)
             except BufferError:
                 if not self._keep_going():
                     raise Retriable("produce: stopped while the local queue was full") from None

@@ -82,7 +82,8 @@ class TopicReader:
                     continue
                 timestamp_ms = message.timestamp()[1]
                 if timestamp_ms >= self._from_ms:
-                    yield StoredRecord(partition, message.offset() or 0, timestamp_ms, message.value())
+                    value, key = message.value(), message.key()
+                    yield StoredRecord(partition, message.offset() or 0, timestamp_ms, value, key)
         self._consumer.unassign()
 
     def _handle(self, error: KafkaError, partition: int) -> None:

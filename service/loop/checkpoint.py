@@ -82,8 +82,8 @@ class Checkpoint:
         """Every closed window with its partition."""
         return [(partition, one) for partition, closed in self.closed.items() for one in closed]
 
-    def report(self, metrics: Metrics, log: FilteringBoundLogger, done_ms: WallTimeMs) -> None:
-        """Write the checkpoint's log line and its metrics; the commit was done at ``done_ms``."""
+    def count(self, metrics: Metrics, done_ms: WallTimeMs) -> None:
+        """Write the checkpoint's metrics; the commit was done at ``done_ms``."""
         metrics.txns.labels("committed").inc()
         metrics.commit.observe(max(0, done_ms - self.taken_ms) / 1000)
         for detector, count in self.found.anomalies.items():
@@ -93,16 +93,20 @@ class Checkpoint:
         for end_ms, count in self.alert_ends.items():
             for _ in range(count):
                 metrics.alert_latency.observe(max(0, done_ms - end_ms) / 1000)
-        windows = [one for _, one in self.windows()]
-        keys = sum(len(one.aggregates) for one in windows)
-        metrics.windows_closed.inc(keys)
+        metrics.windows_closed.inc(self._keys())
+
+    def report(self, log: FilteringBoundLogger, done_ms: WallTimeMs) -> None:
+        """Write the checkpoint's log line; the commit was done at ``done_ms``."""
         log.info(
             "checkpoint",
-            window_end=max((one.window.end_ms for one in windows), default=None),
-            windows=keys,
+            window_end=max((one.window.end_ms for _, one in self.windows()), default=None),
+            windows=self._keys(),
             anomalies=self.found.anomalies.total(),
             commit_ms=done_ms - self.taken_ms,
             partitions=len(self.tasks),
             set_aside=len(self.set_aside),
             states=self.states,
         )
+
+    def _keys(self) -> int:
+        return sum(len(one.aggregates) for _, one in self.windows())

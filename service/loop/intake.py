@@ -7,24 +7,24 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from service.core.model import Offset, Partition, Reason, SetAside, WallTimeMs
-from service.core.task import PartitionTask
+from service.core.clocks import AppendTimes
+from service.core.model import EventTimeMs, Filtered, Offset, Partition, Reason, SetAside, WallTimeMs
+from service.core.task import NONE_FILTERED, PartitionTask
 from service.loop.output_topics import OutputTopics
 from service.observe.metrics import Metrics
 from service.wire.decoder import Decoder, Rejection
 from service.wire.records import Headers, InRecord, Original, OutRecord, Source, set_aside_record
-from service.wire.transactions import JsonDecoder
 
 
 class Intake:
     """Feeds tasks. Set-aside records wait in ``pending`` for the txn that commits past them."""
 
-    def __init__(self, topic: str, topics: OutputTopics, metrics: Metrics) -> None:
-        """``topic`` is the input's."""
+    def __init__(self, topic: str, topics: OutputTopics, metrics: Metrics, decoder: Decoder) -> None:
+        """``topic`` is the input's, and ``decoder`` knows its format."""
         self._topic: Final = topic
         self._topics = topics
         self._metrics = metrics
-        self._decoder: Decoder = JsonDecoder()
+        self._decoder = decoder
         self._records: dict[Partition, Counter] = {}
         self.pending: list[OutRecord] = []
         self.pending_bytes = 0
@@ -39,14 +39,16 @@ class Intake:
         offsets: Sequence[Offset]
         # Offsets have gaps only at txn markers and after compaction. Otherwise a range saves a call for each record.
         offsets = range(first, last + 1) if last - first + 1 == len(messages) else [m.offset() for m in messages]  # type: ignore[assignment]
-        good = messages
-        transactions, rejections = self._decoder.decode([message.value() for message in messages])
-        if rejections:
-            good = [message for index, message in enumerate(messages) if index not in rejections]
+        good, passing = messages, NONE_FILTERED
+        transactions, rejections, filtered = self._decoder.decode(messages)
+        if rejections or filtered:
+            good = [m for index, m in enumerate(messages) if index not in rejections and index not in filtered]
             offsets = [message.offset() for message in good]
+            passing = self._filter(partition, task, messages, filtered, now_ms)
             self._reject(partition, task, messages, rejections)
         new = len(messages) if first >= task.read else sum(message.offset() >= task.read for message in messages)
-        accepted = task.accept(now_ms, offsets, transactions, lambda: [_append_time(m, now_ms) for m in good])
+        append_times: AppendTimes = lambda: [_append_time(m, now_ms) for m in good]  # noqa: E731 - one a batch
+        accepted = task.accept(now_ms, offsets, transactions, append_times, passing)
         task.arrived(now_ms, Offset(last + 1))
         self._records_of(partition).inc(new)
         if accepted.late:
@@ -61,6 +63,23 @@ class Intake:
         except KeyError:
             counter = self._records[partition] = self._metrics.records.labels(self._topic, str(partition))
             return counter
+
+    def _filter(
+        self,
+        partition: Partition,
+        task: PartitionTask,
+        messages: Sequence[InRecord],
+        filtered: Mapping[int, EventTimeMs | None],
+        now_ms: WallTimeMs,
+    ) -> list[Filtered]:
+        """Count filtered records, except those below ``read``; returns those that have an event time."""
+        if new := sum(messages[index].offset() >= task.read for index in filtered):
+            self._metrics.filtered.labels(self._topic, str(partition)).inc(new)
+        return [
+            Filtered(messages[index].offset(), event_ms, _append_time(messages[index], now_ms))
+            for index, event_ms in filtered.items()
+            if event_ms is not None
+        ]
 
     def _reject(
         self,
@@ -84,7 +103,7 @@ class Intake:
             else:
                 self._metrics.rejected.labels(one.reason.value).inc()
                 topic, max_bytes = self._topics.dead_letter, self._topics.dead_letter_max_bytes
-            original = _original(source, by_offset[one.offset])
+            original = original_of(source, by_offset[one.offset])
             record = set_aside_record(topic, original, one.reason, one.why, max_bytes)
             self.pending.append(record)
             self.pending_bytes += record.size
@@ -102,7 +121,8 @@ def _append_time(message: InRecord, now_ms: WallTimeMs) -> WallTimeMs:
     return WallTimeMs(min(time_ms, now_ms)) if time_ms >= 0 else now_ms
 
 
-def _original(source: Source, message: InRecord) -> Original:
+def original_of(source: Source, message: InRecord) -> Original:
+    """The record as it is in the input."""
     _, timestamp_ms = message.timestamp()
     return Original(
         source,

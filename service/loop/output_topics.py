@@ -22,11 +22,14 @@ class OutputTopics:
     """Where alerts of shadow detectors go; empty where there is none."""
     rules: str | None = None
     """The hash of the configured detectors, which each alert carries; None for the default detector."""
+    rekeyed: str = ""
+    """Where `rekey` writes; empty in the service itself."""
+    rekeyed_max_bytes: int = 0
     compacted: tuple[str, ...] = ()
     """The compacted ones of these topics: they lose records."""
 
     @property
     def names(self) -> list[str]:
-        """Every topic that the service writes to."""
-        names = (self.alerts, self.aggregates, self.late, self.dead_letter, self.shadow, self.state)
+        """Every topic that is written to."""
+        names = (self.alerts, self.aggregates, self.late, self.dead_letter, self.shadow, self.state, self.rekeyed)
         return [name for name in names if name]

@@ -25,6 +25,7 @@ from service.loop.starter import PartitionStarter
 from service.loop.tasks import Tasks
 from service.observe.metrics import Metrics
 from service.observe.status import StatusBoard
+from service.wire.decoder import Decoder
 from service.wire.records import InRecord
 
 BATCH_RECORDS: Final = 500
@@ -49,15 +50,19 @@ class Worker:
         *,
         topics: OutputTopics,
         rules: TaskRules,
+        decoder: Decoder,
         memories: Memories,
         clock: Callable[[], WallTimeMs],
         metrics: Metrics,
         board: StatusBoard,
         log: FilteringBoundLogger,
+        intake: Intake | None = None,
+        line_every_ms: int = 0,
     ) -> None:
         """``topics`` are the outputs, ``rules`` those of each task, and ``board`` gets the status of each turn.
 
-        ``memories`` is what the detectors remember.
+        ``decoder`` knows the input's format, and ``memories`` is what the detectors remember. ``intake`` takes the
+        records; by default it feeds the tasks. There is at most one log line about a checkpoint in ``line_every_ms``.
         """
         self._consumer = consumer
         self._producer = producer
@@ -83,7 +88,9 @@ class Worker:
         self._splits = Splits(metrics, log)
         self._log = log
         self._tasks = Tasks()
-        self._intake = Intake(consumer.topic, topics, metrics)
+        self._intake = intake or Intake(consumer.topic, topics, metrics, decoder)
+        self._line_every_ms = line_every_ms
+        self._line_ms = 0
         self._schedule = CommitSchedule(rules.commit_within_ms, BATCH_RECORDS)
         self._silence = SilentWindows(probe, self._health)
 
@@ -233,7 +240,11 @@ class Worker:
         self._health.commit_worked()
         self._memories.committed(moved)
         self._tasks.committed(checkpoint.positions())
-        checkpoint.report(self._metrics, self._log, self._clock())
+        done_ms = self._clock()
+        checkpoint.count(self._metrics, done_ms)
+        if not 0 <= done_ms - self._line_ms < self._line_every_ms:
+            self._line_ms = done_ms
+            checkpoint.report(self._log, done_ms)
         owned, in_topic = len(self._tasks.by_partition), self._probe.status.partition_count
         self._splits.look(checkpoint.windows(), owned=owned, in_topic=in_topic, now_ms=now_ms)
         if self._memories.outgrown(in_topic):

@@ -43,6 +43,12 @@ class Metrics:
             registry=registry,
         )
         self.late = Counter("txwatch_records_late", "Records below the watermark", by_partition, registry=registry)
+        self.filtered = Counter(
+            "txwatch_records_filtered",
+            "Records that the settings of the input leave out",
+            by_partition,
+            registry=registry,
+        )
         self.rejected = Counter("txwatch_records_rejected", "Records dead-lettered", ("reason",), registry=registry)
         for reason in Reason:
             if reason is not Reason.LATE:

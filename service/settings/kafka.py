@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, field_validator
 
@@ -32,6 +32,8 @@ PROTECTED_PROPERTIES: Final = PROTECTED | {
 class KafkaSettings(Group):
     """How to reach Kafka, and under which names."""
 
+    suffix: ClassVar[str] = ""
+    """What group and transactional id end with; only a command that runs beside the service has one."""
     bootstrap_servers: Servers = Field(
         "localhost:9092",
         description="the brokers, `host:port,host:port`. An IPv6 address is in brackets: `[::1]:9092`",

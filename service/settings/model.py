@@ -16,6 +16,7 @@ from service.settings.groups import (
     WatermarkSettings,
     WindowSettings,
 )
+from service.settings.input import InputSettings
 from service.settings.kafka import KafkaSettings, TopicsSettings
 
 
@@ -26,6 +27,7 @@ class Settings(BaseSettings):
 
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     topics: TopicsSettings = Field(default_factory=TopicsSettings)
+    input: InputSettings = Field(default_factory=InputSettings)
     watermark: WatermarkSettings = Field(default_factory=WatermarkSettings)
     window: WindowSettings = Field(default_factory=WindowSettings)
     late: LateSettings = Field(default_factory=LateSettings)

@@ -1,11 +1,15 @@
-"""The interface of decoders: values in, transactions and rejections out, whatever the format."""
+"""The interface of decoders: records in, transactions and rejections out, whatever the format."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
-from service.core.model import Reason, Transaction
+from service.core.model import EventTimeMs, Reason, Transaction
+from service.wire.records import InRecord
+
+_NOTHING: Final[Mapping[int, EventTimeMs | None]] = MappingProxyType({})
 
 
 class Rejection(Exception):  # noqa: N818 - it is a verdict on a record, and the header names it
@@ -19,16 +23,18 @@ class Rejection(Exception):  # noqa: N818 - it is a verdict on a record, and the
 
 
 class Decoded(NamedTuple):
-    """A batch after decoding: each value is in one of the two."""
+    """A batch after decoding: each record is in one of the three."""
 
     transactions: list[Transaction]
-    """In the order of the values."""
+    """In the order of the records."""
     rejections: Mapping[int, Rejection]
-    """By the value's index in the batch, in ascending order; empty for nearly every batch."""
+    """By the record's index in the batch, in ascending order; empty for nearly every batch."""
+    filtered: Mapping[int, EventTimeMs | None] = _NOTHING
+    """Records that the settings leave out, by index in ascending order, with the event time; None: it has none."""
 
 
 class Decoder(Protocol):
-    """Decodes the values of input records."""
+    """Decodes input records."""
 
-    def decode(self, values: Sequence[bytes | None]) -> Decoded:
-        """Decode a batch. A bad value is in ``rejections``; it raises nothing and does not affect its neighbours."""
+    def decode(self, records: Sequence[InRecord]) -> Decoded:
+        """Decode a batch. A bad record is in ``rejections``; it raises nothing and does not affect its neighbours."""

@@ -48,7 +48,7 @@ class InRecord(Protocol):
 
 
 class OutRecord(msgspec.Struct, frozen=True, gc=False):
-    """A record to be produced. Its Kafka timestamp is the time of writing, so that retention counts from there."""
+    """A record to be produced."""
 
     topic: str
     key: bytes | None
@@ -56,6 +56,8 @@ class OutRecord(msgspec.Struct, frozen=True, gc=False):
     headers: Headers | None = None
     partition: int = -1
     """The partition to write to; -1: by the key."""
+    timestamp_ms: int = 0
+    """Its Kafka timestamp, epoch. 0: the time of writing, so that retention counts from there."""
 
     @property
     def size(self) -> int:
@@ -122,3 +124,18 @@ def set_aside_record(topic: str, original: Original, reason: Reason, why: str, m
         headers.append(("txwatch.key_truncated_from", str(len(original.key)).encode()))
         record = replace(record, key=original.key[: max(0, len(original.key) - record.size + max_bytes)])
     return record
+
+
+def rekeyed_record(topic: str, transaction_id: str, original: Original) -> OutRecord:
+    """The same record with the id as its key. Three added headers, the last ones, say where it was.
+
+    Value, headers and Kafka timestamp are kept. A record without a timestamp gets the time of writing.
+    """
+    headers: Headers = [
+        *(original.headers or []),
+        ("txwatch.source.topic", original.source.topic.encode()),
+        ("txwatch.source.partition", str(original.source.partition).encode()),
+        ("txwatch.source.offset", str(original.offset).encode()),
+    ]
+    key = transaction_id.encode()
+    return OutRecord(topic, key, original.value, headers, timestamp_ms=original.timestamp_ms or 0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from brokerkit.broker import Broker
+from histories.rekey import RekeyWorld
 from histories.run import Stage, play
 from histories.world import QUICK, SESSION_S, World
 from tests.exactly_once.conftest import QUICK_RATE, Faults
@@ -77,3 +78,23 @@ def test_each_record_counts_once_in_spite_of_faults_of_service_and_broker(
 @pytest.mark.timeout(300)
 def test_each_record_counts_once_with_the_default_detector_too(one: Stage, kind: str) -> None:
     play(one, kind, SEED, 2, detectors=(), rate=QUICK_RATE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cycles"),
+    [
+        ("broker_killed_in_commit", (1, 6)),
+        ("sigkill", (1, 4)),
+        ("killed_in_commit", (2, 6)),
+        ("takeover", (1, 2)),
+        pytest.param("taken_over_in_commit", (1, 6), marks=pytest.mark.long),
+        pytest.param("zombie", (1, 3), marks=pytest.mark.long),
+        pytest.param("quiet", (1, 2), marks=pytest.mark.long),
+        pytest.param("mixed", (1, 6), marks=pytest.mark.long),
+    ],
+)
+@pytest.mark.timeout(300)
+def test_rekey_writes_each_record_once_in_spite_of_faults(
+    one: Stage, faults: Faults, kind: str, cycles: tuple[int, int]
+) -> None:
+    play(one, kind, SEED, faults(cycles), detectors=(), rate=QUICK_RATE, make=RekeyWorld)

@@ -96,6 +96,32 @@ def test_an_episode_that_one_process_opened_is_resolved_by_another(
     assert states(broker, names) == {}
 
 
+def test_when_no_detector_keeps_states_any_more_those_that_are_left_are_removed_and_their_episodes_end(
+    broker: Broker, unique: Callable[[str], str]
+) -> None:
+    names = Names(unique)
+    create_topics(broker, names.transactions, partitions=2)
+    high = {"name": "high", "type": "threshold", "limit": 100, "resolve_after": 9}
+    with running(broker, names, settings(high)) as service:
+        produce(broker, names.transactions, [window(0, 150), window(1, 1)])
+        closed(broker, names, 1)
+        assert service.stop() == 0
+    by_default = settings(WATERMARK_IDLE_AFTER_MS="1000")
+    del by_default["DETECTORS"]
+    with running(broker, names, by_default) as service:
+        removed = service.wait_for_event("states_removed")
+        (ended,) = wait_until(lambda: _resolved(broker, names, 1), 30, name="the end of the episode")
+        assert service.stop() == 0
+    assert (removed["detector"], removed["states"]) == ("high", 1)
+    opened, _ = payloads(broker, names.alerts)
+    assert (ended["episode_id"], ended["windows"]) == (opened["alert_id"], 1)
+    assert states(broker, names) == {}
+    produce(broker, names.transactions, [window(2, 9_000), window(3, 1)])
+    with running(broker, names, by_default) as service:
+        wait_until(lambda: _at_least(broker, names, 3), 30, name="an alert of the default detector")
+        assert service.events("states_restored") == []
+
+
 def test_silence_is_reported_by_the_wall_clock_when_nothing_comes_at_all(
     broker: Broker, unique: Callable[[str], str]
 ) -> None:

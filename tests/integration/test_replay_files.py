@@ -185,6 +185,20 @@ def test_a_time_that_no_calendar_holds_costs_its_row_and_none_of_those_before_it
     assert amounts(broker, topic) == list(range(1, COUNT + 2))
 
 
+def test_further_columns_arrive_as_fields_in_any_order_of_sending(broker: Broker, topic: str, tmp_path: Path) -> None:
+    rows = [f"t{n},2024-05-11 10:00:{n:02d},{n},m\u00fcller {n},{n % 2 and 'EUR'}" for n in range(1, 40)]
+    text = "\n".join(["transaction_id,timestamp,amount,shop,currency", *rows, ""]).replace(",0\n", ",\n")
+    (tmp_path / "rows.csv").write_text(text, encoding="utf-8")
+    options = ("--extra", "currency,shop", "--pace", "max", "--shuffle-ms", "9000", "--topic", topic)
+    done = run_in(tmp_path, "replay", "rows.csv", *options, KAFKA_BOOTSTRAP_SERVERS=broker.bootstrap_servers)
+    assert (done.code, done.counts("delivered", "rejected")) == (0, (39, 0))
+    found = [json.loads(message.value() or b"") for message in read_all(broker, topic)]
+    assert [*found[0]] == ["transaction_id", "timestamp", "amount", "currency", "shop"]
+    assert {one["transaction_id"]: (one["currency"], one["shop"]) for one in found} == {
+        f"t{n}": ("EUR" if n % 2 else None, f"m\u00fcller {n}") for n in range(1, 40)
+    }
+
+
 class Failing(Source):
     """A file whose reading fails after the rows of `numbered`, with an unforeseen error."""
 

@@ -19,7 +19,7 @@ from confluent_kafka import Message, Producer
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics, librdkafka, read_all
 from producer.publisher import Publisher
-from producer.reading.rows import Rows
+from producer.reading.rows import Row, Rows
 from producer.replay import Batch, RowId
 from tests.replay_process import EXAMPLE, HEADER, Done, finish, run, start
 
@@ -238,7 +238,7 @@ def test_rows_outlive_a_broker_that_dies_and_comes_back(tmp_path: Path, mortal: 
 
 @pytest.mark.parametrize("how", ["poll", "flush", "give_up"])
 def test_a_client_that_gives_up_says_why_and_each_row_is_accounted_for(topic: str, broker: Broker, how: str) -> None:
-    rows = Rows.of([(n, "tx", 1_715_421_600_000, "1") for n in range(3)])
+    rows = Rows.of([Row(n, "tx", 1_715_421_600_000, "1") for n in range(3)])
     publisher = Publisher(topic, broker.bootstrap_servers, {}, 60_000)
     assert publisher.send(Batch(rows, None, 0, 1), lambda: True) == 3
     fatal_error(publisher._producer)
@@ -299,7 +299,7 @@ def test_a_broker_that_stays_away_leaves_a_summary_that_resumes_without_a_loss(
 
 def test_a_full_queue_without_a_broker_is_no_delivery(mortal: Broker, unique: Unique) -> None:
     def batch(first: int, end: int) -> Batch:
-        return Batch(Rows.of([(n, "tx", 1_715_421_600_000, "1") for n in range(first, end)]), None, 0, 1)
+        return Batch(Rows.of([Row(n, "tx", 1_715_421_600_000, "1") for n in range(first, end)]), None, 0, 1)
 
     topic = unique("transactions")
     create_topics(mortal, topic, partitions=PARTITIONS)

@@ -307,6 +307,41 @@ def test_an_heir_that_may_not_fence_the_dead_goes_on_without(secured: Secured, n
         assert service.stop() == 0
 
 
+def rekey_acls(names: Names, target: str) -> list[Acl]:
+    """What `rekey` needs, and no more: docs/security.md."""
+    outputs = (target, names.dead_letter)
+    return [
+        ("TOPIC", names.transactions, "READ"),
+        *(("TOPIC", topic, "WRITE") for topic in outputs),
+        *(("TOPIC", topic, "DESCRIBE_CONFIGS") for topic in outputs),
+        ("TRANSACTIONAL_ID", f"{names.group}-one-rekey", "WRITE"),
+        ("GROUP", f"{names.group}-rekey", "READ"),
+    ]
+
+
+@pytest.mark.parametrize("missing", [None, *range(7)])
+def test_rekey_works_with_the_least_permissions_and_names_one_that_is_missing(
+    secured: Secured, names: Names, missing: int | None
+) -> None:
+    target = f"{names.transactions}.by-id"
+    create_topics(secured, target)
+    acls = rekey_acls(names, target)
+    without = None if missing is None else acls.pop(missing)
+    secured.allow(SERVICE, *acls)
+    with running(secured.secure, names, secured.properties("service"), arguments=["rekey", "--to", target]) as rekey:
+        if without is None:
+            wait_until(lambda: len(read_all(secured, target)) == 1)
+            assert rekey.stop() == 0
+            return
+        kind, name, operation = without
+        assert rekey.process.wait(30) == 1
+        words = last_words(rekey)
+    assert name in words
+    assert operation in words
+    assert kind.lower().replace("_", " ") in words.lower()
+    assert read_all(secured, target) == []
+
+
 def test_a_timeline_needs_to_read_what_it_draws(secured: Secured, names: Names, tmp_path: Path) -> None:
     settings = {"TOPICS_TRANSACTIONS": names.transactions, "TOPICS_ALERTS": names.alerts}
     environment = {**secured.properties("reader"), **settings}

@@ -29,7 +29,9 @@ def txwatch(tmp_path: Path) -> Txwatch:
 # ---- help -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["", "run", "alerts", "timeline", "train", "config", "schema"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "alerts", "timeline", "train", "config", "schema", "rekey", "try-input"]
+)
 def test_help_has_a_short_name_in_every_command(command: str) -> None:
     short, long = (CliRunner().invoke(cli, [*command.split(), option]) for option in ("-h", "--help"))
     assert (0, long.output) == (short.exit_code, short.output)
@@ -59,7 +61,7 @@ def test_brokers_on_the_command_line_beat_the_environment() -> None:
     assert ("one:9092", "mine") == (loaded.settings.kafka.bootstrap_servers, loaded.settings.kafka.group_id)
 
 
-@pytest.mark.parametrize("command", [["alerts"], ["timeline", "--output", "t.svg"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["alerts"], ["timeline", "--output", "t.svg"], ["try-input"]], ids=" ".join)
 def test_commands_that_read_take_brokers(txwatch: Txwatch, command: list[str]) -> None:
     line = txwatch(*command, "--bootstrap-servers", "one:x").complaint()
     assert "txwatch: --bootstrap-servers: 'one:x' is not host:port" == line

@@ -31,7 +31,7 @@ ERAS = st.lists(
     min_size=2,
     max_size=4,
 )
-ONE: list[tuple[int, int, str] | None] = [(0, 100, "a")]
+ONE: list[tuple[int, int, str] | int | None] = [(0, 100, "a")]
 OPEN_WINDOW: list[Step] = [Put(0, ONE), Turn(1), Turn(11_000)]
 AGAIN: list[Step] = [Put(0, ONE), Turn(1)]
 

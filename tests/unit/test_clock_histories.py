@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from histories.clock_oracle import Rec, Rules, expect
 from service.core.model import ClockName, LatePolicy, Offset
 from service.loop.errors import Abortable, KafkaProblem, Retriable
+from service.wire.input.decoder import InputMapping, MappedJsonDecoder
 from service.wire.progress import decode_progress
 from tests.driver import T0
 from tests.loop import TOPIC, FakeKafka, Loop, pay
@@ -28,7 +29,8 @@ class Put:
     """Records are appended, by a broker whose clock is behind by so much."""
 
     partition: int
-    values: list[tuple[int, int, str] | None]
+    values: list[tuple[int, int, str] | int | None]
+    """None: a bad record; only a number: a record of that event time which the mapping leaves out."""
     behind_ms: int = 0
 
 
@@ -70,18 +72,27 @@ class Crash:
 Step = Put | Turn | Fail | Take | Slow | Crash
 VALUES = st.none() | st.tuples(st.integers(-2_500, 2_500), st.integers(-10_000, 1_000_000), st.sampled_from("abc"))
 PARTITION = st.sampled_from(PARTITIONS)
-STEPS: st.SearchStrategy[list[Step]] = st.lists(
-    st.one_of(
-        st.builds(Put, PARTITION, st.lists(VALUES, min_size=1, max_size=10), st.sampled_from([0, 0, 300, 999])),
-        st.builds(Turn, st.sampled_from([0, 1, 700, 3_000, 5_000, 11_000])),
-        st.builds(Turn, st.sampled_from([0, 1, 700, 3_000, 5_000, 11_000])),
-        st.builds(Fail, st.sampled_from(["send", "commit", "restore", "ends"])),
-        st.builds(Take, PARTITION, st.booleans(), st.booleans()),
-        st.builds(Slow, PARTITION),
-        st.builds(Crash),
-    ),
-    max_size=30,
-)
+
+
+def steps_with(values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Step]]:
+    """Histories in which such values arrive."""
+    return st.lists(
+        st.one_of(
+            st.builds(Put, PARTITION, st.lists(values, min_size=1, max_size=10), st.sampled_from([0, 0, 300, 999])),
+            st.builds(Turn, st.sampled_from([0, 1, 700, 3_000, 5_000, 11_000])),
+            st.builds(Turn, st.sampled_from([0, 1, 700, 3_000, 5_000, 11_000])),
+            st.builds(Fail, st.sampled_from(["send", "commit", "restore", "ends"])),
+            st.builds(Take, PARTITION, st.booleans(), st.booleans()),
+            st.builds(Slow, PARTITION),
+            st.builds(Crash),
+        ),
+        max_size=30,
+    )
+
+
+STEPS = steps_with(VALUES)
+STEPS_WITH_FILTERED = steps_with(VALUES | st.integers(-2_500, 2_500))
+FILTERING = MappedJsonDecoder(InputMapping(where="op=c"))
 INGESTION = st.builds(
     Rules,
     st.just("ingestion"),
@@ -138,7 +149,7 @@ class History:
             case Put(partition, values, behind_ms):
                 appended_ms = T0 + self.now - behind_ms
                 for one in values:
-                    value = BAD if one is None else pay(self.now + one[0], one[1] / 100, one[2])
+                    value = BAD if one is None else self._value(one)
                     self.kafka.put(partition, value, appended_ms=appended_ms)
             case Turn(after_ms):
                 self.now += after_ms
@@ -154,6 +165,11 @@ class History:
                 self.loop.input.slow ^= {partition}
             case Crash():
                 self.loop = self._start()
+
+    def _value(self, one: tuple[int, int, str] | int) -> bytes:
+        if isinstance(one, int):
+            return pay(self.now + one, "no number")[:-1] + b',"op":"d"}'
+        return pay(self.now + one[0], one[1] / 100, one[2])[:-1] + b',"op":"c"}'
 
     def to_the_end(self, steps: Iterable[Step]) -> History:
         """Everything happens; then nothing more goes wrong until all is read and the wall clock is far ahead."""
@@ -195,9 +211,9 @@ def undisturbed(steps: Iterable[Step]) -> list[Step]:
     return [step for step in steps if isinstance(step, Put | Turn)]
 
 
-def check(steps: list[Step], rules: Rules, batch: int) -> None:
+def check(steps: list[Step], rules: Rules, batch: int, **more: Any) -> None:  # noqa: ANN401 - as in Loop
     """What is committed is what the oracle finds in the input, and what an undisturbed service commits."""
-    history = History(rules, batch).to_the_end(steps)
+    history = History(rules, batch, **more).to_the_end(steps)
     due: list[dict[str, Any]] = []
     bad, late = [], []
     for partition in PARTITIONS:
@@ -208,7 +224,7 @@ def check(steps: list[Step], rules: Rules, batch: int) -> None:
     assert sorted(due, key=_place) == history.aggregates()
     assert bad == history.set_aside("dead")
     assert (late if rules.policy == "divert" else []) == history.set_aside("late")
-    calm = History(rules).to_the_end(undisturbed(steps))
+    calm = History(rules, **more).to_the_end(undisturbed(steps))
     assert (calm.aggregates(), calm.alerts()) == (history.aggregates(), history.alerts())
 
 
@@ -251,10 +267,28 @@ def test_windows_by_event_time_are_those_of_the_input(steps: list[Step], rules: 
     check(steps, rules, batch)
 
 
+PASSED_BY: list[Step] = [Put(0, [A]), Turn(1), Turn(5_000), Put(0, [2_000]), Turn(1), Crash(), Turn(1)]
+"""A filtered record of a later window, read again together with the records before it."""
+MARKED: list[Step] = [Put(0, [A, 2_000, at(500), at(1_500)]), Turn(1), Crash(), Put(0, [at(-2_000)]), Turn(1)]
+"""A filtered record makes the next one late."""
+
+
+@settings(max_examples=150)
+@given(STEPS_WITH_FILTERED, INGESTION | EVENT, st.sampled_from([1, 3, 500]))
+@example(PASSED_BY, FIVE_S, 500)
+@example(MARKED, FIVE_S, 500)
+@example(MARKED, Rules("event", 1_000, 1_000, "divert"), 500)
+@example(MARKED, Rules("event", 1_000, 1_000, "divert"), 1)
+def test_filtered_records_only_move_the_watermark_and_are_replayed_as_they_were(
+    steps: list[Step], rules: Rules, batch: int
+) -> None:
+    check(steps, rules, batch, decoder=FILTERING)
+
+
 @settings(max_examples=60)
-@given(STEPS, INGESTION | EVENT, st.sampled_from([1, 500]))
+@given(STEPS_WITH_FILTERED, INGESTION | EVENT, st.sampled_from([1, 500]))
 def test_what_is_shown_and_what_is_committed_never_go_back(steps: list[Step], rules: Rules, batch: int) -> None:
-    history = History(replace(rules, max_future_ms=0), batch)
+    history = History(replace(rules, max_future_ms=0), batch, decoder=FILTERING)
     committed: dict[int, tuple[int, int]] = {}
     for step in steps:
         history.do(step)

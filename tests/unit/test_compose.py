@@ -13,7 +13,7 @@ import yaml
 
 from brokerkit.jars import KAFKA_VERSION
 from producer.disorder import Shuffled
-from producer.reading.rows import Rows
+from producer.reading.rows import Row, Rows
 from service import __version__
 from service.settings import NAMES, HttpSettings
 from service.settings.groups import WatermarkSettings
@@ -182,7 +182,10 @@ def test_less_of_live_is_late_than_the_alert_rule_allows() -> None:
     rows = [line.split(",") for line in live_csv.OUTPUT.read_text().splitlines()[1:]]
     times = [int(datetime.fromisoformat(time).timestamp() * 1000) for _, time, _ in rows]
     given = Rows.of(
-        [(number, key, time, amount) for number, (time, (key, _, amount)) in enumerate(zip(times, rows, strict=True))]
+        [
+            Row(number, key, time, amount)
+            for number, (time, (key, _, amount)) in enumerate(zip(times, rows, strict=True))
+        ]
     )
 
     left = [*disorder.add(given)[0].timestamps_ms, *disorder.end()[0].timestamps_ms]

@@ -6,11 +6,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from producer.disorder import Shuffled
 from producer.reading.columns import Columns, check_numbers
 from producer.reading.csv_rows import CsvRows
 from producer.reading.errors import BadFormatError, InputFileError
 from producer.reading.layout import Layout
-from producer.reading.rows import Rows
+from producer.reading.rows import Row, Rows
 from producer.reading.times import DEFAULT_FORMAT, TimestampParser
 from tests.unit.csv_reading import AT, HEADER
 
@@ -63,3 +64,24 @@ def test_a_further_column_that_is_missing_or_twice_there_is_named(names: str) ->
 def test_a_part_of_the_rows_has_its_part_of_the_further_columns() -> None:
     rows = Rows(range(1, 5), "abcd", [0] * 4, ["1"] * 4, [list("wxyz")])
     assert rows.part(1, 3).extra == [["x", "y"]]
+
+
+@pytest.mark.parametrize("row_by_row", [False, True])
+def test_a_damaged_cell_of_a_further_column_costs_its_row(row_by_row: bool) -> None:  # noqa: FBT001
+    rows = [f"a,{AT},1,Caf\u00e9".encode("latin-1"), f"b,{AT},1,".encode() + ("," if row_by_row else "").encode()]
+    rows += [f"c,{AT},1,caf\u00e9".encode()]
+    layout = Layout(TimestampParser(DEFAULT_FORMAT, ZoneInfo("UTC")), extra=("who",))
+    chunks = list(CsvRows([b"transaction_id,timestamp,amount,who\n" + b"\n".join(rows) + b"\n"], "rows.csv", layout))
+    good = [(row.transaction_id, *row.extra) for chunk in chunks for row in chunk.rows]
+    assert [("b", ""), ("c", "caf\u00e9")][row_by_row:] == good
+    assert [1, 2][: 1 + row_by_row] == [reject.number for chunk in chunks for reject in chunk.rejects]
+
+
+def test_rows_keep_their_further_cells_in_another_order() -> None:
+    order = Shuffled(1_000, 7)
+    numbers = range(1, 101)
+    given = Rows.of([Row(n, f"t{n}", 10 * n, "1", [f"m{n}"]) for n in numbers])
+    both = [order.add(given)[0], order.end()[0]]
+    found = [(row.number, *row.extra) for rows in both for row in rows]
+    assert sorted(found) == [(n, f"m{n}") for n in numbers] != found
+    assert [cell for rows in both for cell in rows.extra[0]] == [cell for _, cell in found]

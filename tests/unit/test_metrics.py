@@ -21,6 +21,7 @@ from service.observe.status import PartitionStatus, Status, StatusBoard
 DECLARED = {
     "txwatch_records": ("counter", {"topic", "partition"}),
     "txwatch_records_late": ("counter", {"topic", "partition"}),
+    "txwatch_records_filtered": ("counter", {"topic", "partition"}),
     "txwatch_records_rejected": ("counter", {"reason"}),
     "txwatch_watermark_timestamp_seconds": ("gauge", {"topic", "partition"}),
     "txwatch_watermark_min_timestamp_seconds": ("gauge", set()),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from producer.encode import encode_rows
 from producer.reading.amounts import MEMO_LIMIT, Amounts, are_plain, json_number
 from producer.reading.errors import BadCellError, BadFormatError
-from producer.reading.rows import Rows
+from producer.reading.rows import Row, Rows
 from service.wire.transactions import decode, encode_transaction
 
 
@@ -241,9 +241,22 @@ ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=10)
 
 
 @given(
-    st.lists(st.tuples(st.just(1), ids, st.integers(-(10**12), 10**13), amounts.filter(bool)), max_size=5),
+    st.lists(
+        st.builds(Row, st.just(1), ids, st.integers(-(10**12), 10**13), amounts.filter(bool), st.just(())), max_size=5
+    ),
     st.integers(0, 99),
 )
-def test_many_records_are_written_as_one_is(rows: list[tuple[int, str, int, str]], shift_ms: int) -> None:
+def test_many_records_are_written_as_one_is(rows: list[Row], shift_ms: int) -> None:
     written = [one if isinstance(one, bytes) else one.encode() for one in encode_rows(Rows.of(rows), shift_ms)]
-    assert written == [encode_transaction(key, event_ms + shift_ms, amount) for _, key, event_ms, amount in rows]
+    assert written == [encode_transaction(key, event_ms + shift_ms, amount) for _, key, event_ms, amount, _ in rows]
+
+
+@given(st.lists(st.tuples(ids, ids | st.just(""), ids | st.just("")), min_size=1, max_size=5), ids)
+def test_further_cells_are_written_as_texts_behind_the_amount(cells: list[tuple[str, str, str]], name: str) -> None:
+    rows = Rows.of([Row(1, key, 5, "1.50", further) for key, *further in cells])
+    written = list(map(json.loads, encode_rows(rows, 0, [name, "second column"])))
+    expected = {"timestamp": 5, "amount": 1.5}
+    assert written == [
+        {"transaction_id": key, **expected, name: first or None, "second column": second or None}
+        for key, first, second in cells
+    ]

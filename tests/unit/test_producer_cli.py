@@ -106,6 +106,11 @@ def test_help_and_version_go_to_standard_output_and_end_with_0() -> None:
         (["replay", EXAMPLE, "--bootstrap-servers", "local\thost:9092"], "has a control character"),
         (["replay", EXAMPLE, "--rejects", "/nowhere/rejects.csv"], "--rejects"),
         (["replay", EXAMPLE, "--rejects", EXAMPLE], "--rejects"),
+        (["replay", EXAMPLE, "--extra", "merchant"], "has no column 'merchant'"),
+        (["replay", EXAMPLE, "--extra", "amount"], "--extra': amount is a field of each record already"),
+        (["replay", EXAMPLE, "--extra", "one,two,one"], "--extra': one is there twice"),
+        (["replay", EXAMPLE, "--extra", "one,,two"], "--extra': a column without a name"),
+        (["replay", EXAMPLE, "--no-header", "--extra", "one"], "--extra: 'one' is not a column's number"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line_that_names_it(arguments: list[str | Path], named: str) -> None:

@@ -37,6 +37,9 @@ def test_the_defaults_are_the_documented_ones() -> None:
         topics.shadow,
     )
     assert (True, 4, -1) == (topics.create, topics.partitions, topics.replication)
+    assert ("json", "transaction_id", "timestamp", "epoch_ms", "amount", "number", "", "reject") == tuple(
+        settings.input.model_dump().values()
+    )
     watermark = settings.watermark
     assert (1_000, 30_000, 300_000) == (watermark.lateness_ms, watermark.idle_after_ms, watermark.max_future_ms)
     assert (10_000, "processing") == (settings.window.size_ms, settings.window.clock)
@@ -53,7 +56,8 @@ def test_the_names_are_the_documented_ones() -> None:
         TOPICS_PARTITIONS TOPICS_REPLICATION DETECT_FORGET_AFTER_MS
         WATERMARK_LATENESS_MS WATERMARK_IDLE_AFTER_MS WATERMARK_MAX_FUTURE_MS WINDOW_SIZE_MS WINDOW_CLOCK
         WINDOW_INGESTION_MARGIN_MS WINDOW_EVENT_FLUSH_AFTER_MS LATE_POLICY DETECT_LIMIT HTTP_HOST HTTP_PORT
-        LOG_LEVEL LOG_FORMAT
+        LOG_LEVEL LOG_FORMAT INPUT_FORMAT INPUT_TRANSACTION_ID INPUT_TIMESTAMP INPUT_TIMESTAMP_FORMAT INPUT_AMOUNT
+        INPUT_AMOUNT_FORMAT INPUT_WHERE INPUT_TOMBSTONES
     """
     assert set(expected.split()) == set(NAMES)
 

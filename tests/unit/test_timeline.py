@@ -20,6 +20,9 @@ from service.history.timeline import labels
 from service.history.timeline.collect import LATEST_MS, Span, collect
 from service.history.timeline.draw import RED, draw
 from service.history.timeline.model import Bar, Picture, Point
+from service.wire.decoder import Decoder
+from service.wire.input.decoder import InputMapping, MappedJsonDecoder
+from service.wire.transactions import JsonDecoder
 from tests.driver import T0
 from tests.loop import pay
 
@@ -47,8 +50,9 @@ def window(
 class Topics:
     """Topics as lists of values; each record is stored a second after the one before, from T0 on."""
 
-    def __init__(self, **topics: list[bytes]) -> None:
+    def __init__(self, decoder: Decoder | None = None, **topics: list[bytes]) -> None:
         self.topics = topics
+        self.decoder = decoder or JsonDecoder()
 
     def read(self, topic: str, from_ms: int) -> Iterable[StoredRecord]:
         for offset, value in enumerate(self.topics.get(topic, [])):
@@ -57,7 +61,12 @@ class Topics:
 
     def picture(self, span: Span = EVERYTHING) -> Picture:
         return collect(
-            self.read, span, transactions="input", results={"sums": False, "alerts": True}, lateness_ms=1_000
+            self.read,
+            span,
+            self.decoder,
+            transactions="input",
+            results={"sums": False, "alerts": True},
+            lateness_ms=1_000,
         )
 
 
@@ -65,6 +74,20 @@ def test_a_record_below_the_watermark_is_late_and_one_at_it_is_not() -> None:
     picture = Topics(input=[pay(0), pay(5_000), pay(4_000), pay(3_999), pay(6_000)]).picture()
     assert [point.late for point in picture.points] == [False, False, False, True, False]
     assert [point.event_ms - T0 for point in picture.points] == [0, 5_000, 4_000, 3_999, 6_000]
+
+
+def test_a_record_that_the_mapping_leaves_out_only_moves_the_watermark() -> None:
+    decoder = MappedJsonDecoder(InputMapping(where="op=c"))
+    values = [
+        pay(0)[:-1] + b',"op":"c"}',
+        pay(9_000)[:-1] + b',"op":"d"}',
+        b'{"op":"d"}',
+        pay(5_000)[:-1] + b',"op":"c"}',
+    ]
+    picture = Topics(decoder, input=values).picture()
+    assert [(point.event_ms - T0, point.late) for point in picture.points] == [(0, False), (5_000, True)]
+    assert (picture.rejected, picture.filtered) == (0, 2)
+    assert [ms - T0 for ms in picture.lines[0].watermark_ms] == [-1_000, 8_000]
 
 
 def test_the_line_of_a_partition_has_a_step_for_each_rise_of_its_watermark() -> None:

@@ -204,13 +204,15 @@ def test_the_first_send_begins_a_txn_and_the_second_does_not() -> None:
     assert driven.txn_producer.open
 
 
-def test_a_record_is_produced_with_all_it_has_and_the_time_is_left_to_the_client() -> None:
+def test_a_record_is_produced_with_all_it_has_and_the_time_is_left_to_the_client_unless_it_has_one() -> None:
+    timed = OutRecord("by-id", b"k", b"v", [], timestamp_ms=1_715_392_800_000)
     driven = Driven()
-    driven.txn_producer.send([RECORD, OutRecord("late", None, None), OutRecord("state", b"k", b"v", None, 3)])
+    driven.txn_producer.send([RECORD, OutRecord("late", None, None), OutRecord("state", b"k", b"v", None, 3), timed])
     assert [
         ("produce", "alerts", b"{}", b"tx1", -1, {"headers": [("a", b"b")]}),
         ("produce", "late", None, None, -1, {}),
         ("produce", "state", b"v", b"k", 3, {}),
+        ("produce", "by-id", b"v", b"k", -1, {"headers": [], "timestamp": 1_715_392_800_000}),
     ] == [call for call in driven.producer.calls if call[0] == "produce"]
 
 

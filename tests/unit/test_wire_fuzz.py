@@ -164,7 +164,7 @@ def test_a_nought_with_a_monstrous_exponent_is_refused_or_loses_it(text: str) ->
 @given(st.lists(st.one_of(GOOD_VALUES, RECORDS.map(lambda record: record[1]), st.none() | st.binary(max_size=20))))
 def test_a_batch_is_the_same_as_one_by_one(values: list[bytes | None]) -> None:
     one_by_one = [outcome(value) for value in values]
-    transactions, rejections = JsonDecoder().decode(values)
+    transactions, rejections, _ = JsonDecoder().decode_values(values)
     expected = [
         (one.transaction_id, one.timestamp, repr(one.amount)) for one in one_by_one if isinstance(one, Transaction)
     ]

@@ -35,7 +35,7 @@ def fields(transaction: Transaction) -> tuple[str, int, float | Decimal]:
 
 def decode_good(values: Sequence[bytes | None]) -> list[Transaction]:
     """Decode a batch that must be good."""
-    transactions, rejections = JsonDecoder().decode(values)
+    transactions, rejections, _ = JsonDecoder().decode_values(values)
     assert {} == rejections
     return transactions
 
@@ -346,19 +346,19 @@ def test_one_bad_record_is_rejected_and_its_neighbours_are_taken(
 ) -> None:
     values: list[bytes | None] = [record(amount=amount) for amount in amounts]
     values.insert(place, BAD[bad])
-    transactions, rejections = JsonDecoder().decode(values)
+    transactions, rejections, _ = JsonDecoder().decode_values(values)
     assert [Decimal(amount) for amount in amounts] == [Decimal(str(one.amount)) for one in transactions]
     assert {place: str(rejection(BAD[bad]))} == {index: str(one) for index, one in rejections.items()}
 
 
 def test_a_batch_of_bad_records_has_a_rejection_for_each() -> None:
-    transactions, rejections = JsonDecoder().decode(list(BAD.values()))
+    transactions, rejections, _ = JsonDecoder().decode_values(list(BAD.values()))
     assert [] == transactions
     assert list(range(len(BAD))) == list(rejections)
 
 
 def test_an_empty_batch_is_nothing() -> None:
-    assert ([], {}) == JsonDecoder().decode([])
+    assert ([], {}) == JsonDecoder().decode_values([])[:2]
 
 
 class Counted(list[bytes | None]):
@@ -374,7 +374,7 @@ class Counted(list[bytes | None]):
 @pytest.mark.parametrize("bad", BAD)
 def test_a_batch_with_a_bad_record_is_gone_through_twice(bad: str) -> None:
     values = Counted([record(), BAD[bad], record(amount="-1")])
-    JsonDecoder().decode(values)
+    JsonDecoder().decode_values(values)
     assert 2 == values.passes
 
 

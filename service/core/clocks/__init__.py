@@ -13,6 +13,7 @@ from typing import Protocol
 from service.core.model import (
     Accepted,
     Aggregate,
+    Filtered,
     Offset,
     Progress,
     Transaction,
@@ -60,6 +61,9 @@ class WindowClock(Protocol):
         append_times: AppendTimes,
     ) -> Accepted:
         """Judge each record by the current watermark, advance the watermark, and add the record to its window."""
+
+    def pass_by(self, now_ms: WallTimeMs, record: Filtered) -> None:
+        """Advance the watermark to a filtered record, unless its event time is too far ahead."""
 
     def tick(self, now_ms: WallTimeMs) -> None:
         """Close the windows that the wall clock closes without a new record."""

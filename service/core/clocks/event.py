@@ -14,6 +14,7 @@ from service.core.model import (
     Aggregate,
     ClockName,
     EventTimeMs,
+    Filtered,
     Offset,
     Progress,
     ReadAhead,
@@ -145,6 +146,20 @@ class EventClock:
                 set_aside=set_aside,
             )
         return Accepted(late_total, set_aside)
+
+    def pass_by(self, now_ms: WallTimeMs, record: Filtered) -> None:
+        """Advance the watermark, and close the windows that it passes."""
+        event_ms, watermark = record.timestamp, self._watermark
+        if event_ms <= watermark.newest_ms:
+            return
+        if event_ms > self._horizon.sure_ms(record.offset, now_ms) and not self._horizon.allows(
+            record.offset, event_ms, now_ms
+        ):
+            return
+        watermark.newest_ms = event_ms
+        watermark_ms = EventTimeMs(event_ms - watermark.lateness_ms)
+        if watermark_ms >= self._open.next_end_ms:
+            self._close(watermark_ms, watermark_ms)
 
     def _close(self, watermark_ms: EventTimeMs, to_ms: int) -> None:
         """Close every window that ends at ``to_ms`` or earlier, earliest first."""

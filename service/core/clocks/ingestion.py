@@ -12,6 +12,7 @@ from service.core.model import (
     Accepted,
     Aggregate,
     ClockName,
+    Filtered,
     LatePolicy,
     Offset,
     Progress,
@@ -136,6 +137,20 @@ class IngestionClock:
         if not found.late:
             aggregates[transaction.transaction_id].late_count += 1
         return Accepted(1, [])
+
+    def pass_by(self, now_ms: WallTimeMs, record: Filtered) -> None:
+        """Advance the watermark. A record of a later window closes the open one first, as any record does.
+
+        Otherwise a window's last watermark would depend on whether the wall clock closed it before this record.
+        """
+        del now_ms
+        rules, appended_ms = self._rules, record.appended_ms
+        if rules.max_future_ms and record.timestamp > appended_ms + rules.max_future_ms:
+            return
+        if self._open is not None and appended_ms >= self._open.window.end_ms:
+            self.close_open()
+        self._closed_to_ms = max(self._closed_to_ms, self._windows.start_of(appended_ms))
+        self._watermark.newest_ms = max(self._watermark.newest_ms, record.timestamp)
 
     def tick(self, now_ms: WallTimeMs) -> None:
         """Do nothing: at a window's end by the wall clock, its records may still be on their way."""

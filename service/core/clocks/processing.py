@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from service.core.clocks import AppendTimes, OpenWindow
 from service.core.clocks.add_records import NO_HORIZON
 from service.core.clocks.detail import add_with_detail
-from service.core.model import Accepted, Aggregate, ClockName, Offset, Progress, Transaction, WallTimeMs, WindowClosed
+from service.core.model import (
+    Accepted,
+    Aggregate,
+    ClockName,
+    Filtered,
+    Offset,
+    Progress,
+    Transaction,
+    WallTimeMs,
+    WindowClosed,
+)
 from service.core.rules import TaskRules
 from service.core.watermark import BoundedOutOfOrderness
 from service.core.window import TumblingWindows, outside
@@ -58,6 +68,12 @@ class ProcessingClock:
             offsets=offsets,
             transactions=transactions,
         )
+
+    def pass_by(self, now_ms: WallTimeMs, record: Filtered) -> None:
+        """Advance the watermark, which an open window takes with it when it closes."""
+        max_future_ms = self._rules.max_future_ms
+        if not max_future_ms or record.timestamp <= now_ms + max_future_ms:
+            self._watermark.newest_ms = max(self._watermark.newest_ms, record.timestamp)
 
     def tick(self, now_ms: WallTimeMs) -> None:
         """Close the open window if ``now_ms`` is outside it."""

@@ -8,11 +8,10 @@ from itertools import islice
 from typing import Final
 
 from service.core.watermark import BoundedOutOfOrderness
-from service.history.records import StoredRecord
+from service.history.records import InputRecord, StoredRecord
 from service.history.timeline.model import Bar, Line, Picture, Point
 from service.wire.alerts import AggregatePayload
-from service.wire.decoder import Rejection
-from service.wire.transactions import decode
+from service.wire.decoder import Decoder
 
 LATEST_MS: Final = 32_503_680_000_000
 """The year 3000. A later time is most likely in microseconds. Drawn, it would leave no room for the others."""
@@ -31,12 +30,15 @@ class Span:
     """The maximum number of records."""
 
 
-def collect(read: Read, span: Span, *, transactions: str, results: dict[str, bool], lateness_ms: int) -> Picture:
+def collect(
+    read: Read, span: Span, decoder: Decoder, *, transactions: str, results: dict[str, bool], lateness_ms: int
+) -> Picture:
     """Read the input, and every window that holds some of its records.
 
     Args:
         read: reads a topic.
         span: which records of the input.
+        decoder: knows the input's format.
         transactions: the input topic.
         results: topics of aggregates (False) and alerts (True). The last topic that has a window decides.
         lateness_ms: the allowed lateness. Each partition's watermark starts empty at the first record of the span.
@@ -49,8 +51,8 @@ def collect(read: Read, span: Span, *, transactions: str, results: dict[str, boo
         first, _ = offsets.get(record.partition, (record.offset, 0))
         offsets[record.partition] = (first, record.offset)
         watermark = watermarks.setdefault(record.partition, BoundedOutOfOrderness(lateness_ms))
-        _add(picture, record, watermark)
-    picture.truncated = len(picture.points) + picture.rejected == span.most
+        _add(picture, decoder, record, watermark)
+    picture.truncated = len(picture.points) + picture.rejected + picture.filtered == span.most
     bars: dict[tuple[int, int, int], Bar] = {}
     for topic, anomalous in results.items():
         for found in read(topic, span.from_ms):
@@ -69,17 +71,18 @@ def collect(read: Read, span: Span, *, transactions: str, results: dict[str, boo
     return picture
 
 
-def _add(picture: Picture, record: StoredRecord, watermark: BoundedOutOfOrderness) -> None:
-    try:
-        transaction = decode(record.value)
-    except Rejection:
+def _add(picture: Picture, decoder: Decoder, record: StoredRecord, watermark: BoundedOutOfOrderness) -> None:
+    transactions, _, filtered = decoder.decode([InputRecord(record)])
+    event_ms = transactions[0].timestamp if transactions else filtered.get(0)
+    if filtered:
+        picture.filtered += 1
+    elif event_ms is None or event_ms >= LATEST_MS:
         picture.rejected += 1
+    if event_ms is None or event_ms >= LATEST_MS:
         return
-    if transaction.timestamp >= LATEST_MS:
-        picture.rejected += 1
-        return
-    event_ms, before_ms = transaction.timestamp, watermark.value_ms
-    picture.points.append(Point(record.timestamp_ms, event_ms, before_ms is not None and event_ms < before_ms))
+    before_ms = watermark.value_ms
+    if not filtered:
+        picture.points.append(Point(record.timestamp_ms, event_ms, before_ms is not None and event_ms < before_ms))
     watermark.newest_ms = max(watermark.newest_ms, event_ms)
     now_ms = watermark.value_ms
     if now_ms is not None and now_ms != before_ms:

@@ -70,6 +70,8 @@ def _title(picture: Picture) -> str:
     ]
     if picture.rejected:
         parts.append(f"{picture.rejected:,} records rejected")
+    if picture.filtered:
+        parts.append(f"{picture.filtered:,} records left out")
     if picture.truncated:
         parts.append("there are more: --max-records")
     return "; ".join(parts)

@@ -50,5 +50,7 @@ class Picture:
     bars: list[Bar] = field(default_factory=list)
     rejected: int = 0
     """Records that are no transactions; they are not drawn."""
+    filtered: int = 0
+    """Records that the settings leave out. They only move the watermark."""
     truncated: bool = False
     """Whether there were more records than the maximum."""
