@@ -1,9 +1,10 @@
-"""What `./test` runs: every check (suite with its coverage limits, lint, format, types, arrows), or what is asked for.
+"""What `./test` runs: every check (suite, lint, format, types, arrows), or what is asked for.
 
 Usage: `python -m tools.suite CALLER [--quick | --everything | ARGUMENT…]`; other arguments go to pytest alone.
 
 --quick       while you work: core and unit tests without the slow ones, lint, format, types, arrows
---everything  what CI runs: more faults in each history, and tests/everything, which needs more than Python
+--everything  what CI runs: more faults in each history, the limits of coverage, which take half as long again, and
+              tests/everything, which needs more than Python
 
 Most tests wait for brokers and sessions, so several runs of pytest share the suite, and the other checks run beside
 them. Tests that measure time, or look at what all runs share, are marked `alone` and come after them.
@@ -32,6 +33,7 @@ from tools.signals import Stopped, stopped_by_signals
 LANES: Final = 3  # most of their tests wait; with a fourth that waits, limits of time become tight
 COMPUTING: Final = ("tests/core", "tests/unit")  # these tests wait for nothing, so one more run has them to do
 QUICK_LANES: Final = 2  # these tests wait for nothing, and the machine that this is meant for has two cores
+PLAIN: Final = ("-m", "pytest")
 COVERED: Final = ("-m", "coverage", "run", "-m", "pytest")
 CORE_PERCENT: Final = 100  # the rest's is in pyproject.toml
 CHECKS: Final = {
@@ -117,7 +119,7 @@ def main(arguments: list[str]) -> int:
         case ["--quick"]:
             _quick(jobs)
         case [] | ["--everything"]:
-            _suite(jobs, *(["--long"] if arguments else []))
+            _suite(jobs, everything=bool(arguments))
             if arguments:
                 print("\n== tests that need more than Python", flush=True)
                 jobs.python("tests/everything", "-m", "pytest", "tests/everything")
@@ -132,24 +134,38 @@ def _quick(jobs: Jobs) -> None:
     """The checks beside core and unit tests."""
     arguments = ("-q", "-m", "not alone and not slow", "-p", "no:cacheprovider", *COMPUTING)
     with tempfile.TemporaryDirectory() as claims:
-        _lanes(jobs, QUICK_LANES, claims, ("-m", "pytest"), arguments)
+        _lanes(jobs, QUICK_LANES, claims, PLAIN, arguments)
 
 
-def _suite(jobs: Jobs, *arguments: str) -> None:
-    """The checks beside all tests, and then the coverage limits."""
-    data = VENV / "coverage"
-    shutil.rmtree(data, ignore_errors=True)
-    data.mkdir()
-    os.environ["COVERAGE_FILE"] = str(data / "data")
+def _suite(jobs: Jobs, *, everything: bool) -> None:
+    """The checks beside all tests, and then the tests that run alone."""
+    if everything:
+        with _covered(jobs):
+            _tests(jobs, COVERED, "--long")
+    else:
+        _tests(jobs, PLAIN, beside=("--from-the-end", *COMPUTING))
+
+
+def _tests(jobs: Jobs, python: tuple[str, ...], *arguments: str, beside: tuple[str, ...] = ()) -> None:
     with tempfile.TemporaryDirectory() as claims:
-        _lanes(jobs, LANES, claims, COVERED, ("-m", "not alone", *arguments), beside=("--from-the-end", *COMPUTING))
+        _lanes(jobs, LANES, claims, python, ("-m", "not alone", *arguments), beside=beside)
     print("\n== tests that run alone", flush=True)
     files = (
         str(path) for path in sorted((ROOT / "tests").rglob("test_*.py")) if "mark.alone" in path.read_text("utf-8")
     )
-    jobs.python("tests", *COVERED, "-m", "alone", *arguments, *files)
+    jobs.python("tests", *python, "-m", "alone", *arguments, *files)
     with _timed("tests that run alone"):
         jobs.finish()
+
+
+@contextlib.contextmanager
+def _covered(jobs: Jobs) -> Iterator[None]:
+    """Check the limits of coverage after the tests."""
+    data = VENV / "coverage"
+    shutil.rmtree(data, ignore_errors=True)
+    data.mkdir()
+    os.environ["COVERAGE_FILE"] = str(data / "data")
+    yield
     drop_half_files(data)
     jobs.python("coverage", "-m", "coverage", "combine", "--quiet")
     jobs.finish()
