@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.model import ClockName, LatePolicy, Reason, Transaction
+from service.core.model import ClockName, LatePolicy, Offset, Reason, Transaction, WallTimeMs
 from tests.driver import T0, Driver, tx
 
 LATENESS, FUTURE, LONG_AFTER = 1_000, 3_000, 10**7
@@ -119,6 +119,14 @@ def test_a_filtered_record_of_a_later_window_closes_the_open_one_of_append_time(
     (closed,) = one.task.take_closed()
     assert T0 - 500 == closed.watermark_ms  # by the watermark before it
     assert -100 == one.watermark
+
+
+def test_a_filtered_record_closes_earlier_windows_of_append_time_that_are_not_open() -> None:
+    one = driver(clock=ClockName.INGESTION, window_size_ms=1_000, late_policy=LatePolicy.DIVERT)
+    one.at(1_500).read_mixed([900])
+    # A leader whose clock is behind.
+    accepted = one.task.accept(one.now_ms, [Offset(1)], [tx(900)], lambda: [WallTimeMs(T0 + 999)])
+    assert (1, Reason.LATE) == (accepted.late, accepted.set_aside[0].reason)
 
 
 @pytest.mark.parametrize("clock", list(ClockName))
