@@ -1,5 +1,8 @@
 """`rekey` on a real broker: what is in the other topic, which topic it makes, and what it warns of."""
 
+import json
+import time
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -8,9 +11,17 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from brokerkit.broker import Broker
 from brokerkit.client import Rec, committed, create_topics, produce, read_all
 from brokerkit.service_process import Names, ServiceProcess, payloads, running, transaction, wait_until
+from histories.oracle import headers_of
 from histories.rekey import audit_rekeyed
 
 NOW_MS = 1_715_392_800_000
+BY_EVENT_TIME = {
+    "WINDOW_CLOCK": "event",
+    "WINDOW_SIZE_MS": "10000",
+    "WINDOW_EVENT_FLUSH_AFTER_MS": "1000",
+    "LATE_POLICY": "divert",
+}
+"""So that no boundary of the wall clock divides a sum."""
 
 
 @pytest.fixture
@@ -49,7 +60,7 @@ def test_an_id_in_three_partitions_comes_into_one_and_its_sum_is_whole(broker: B
     account = audit_rekeyed(broker, names.transactions, target(names), names.dead_letter)
     assert (account.faults, account.records) == ([], 61)
     assert len(AdminClient({"bootstrap.servers": broker.bootstrap_servers}).list_topics(target(names)).topics) == 1
-    with running(broker, names, {"TOPICS_TRANSACTIONS": target(names)}) as service:
+    with running(broker, names, {**BY_EVENT_TIME, "TOPICS_TRANSACTIONS": target(names)}) as service:
         service.wait_ready(3)
         wait_until(lambda: len(payloads(broker, names.alerts)) == 5)
         assert service.stop() == 0
@@ -90,6 +101,7 @@ def test_old_records_and_a_compacted_target_are_warned_of(broker: Broker, names:
         warned = rekey.wait_for_event("older_than_retention")
         assert (warned["level"], warned["records"], warned["retention_ms"]) == ("warning", 3, 60_000)
         assert [entry["topic"] for entry in rekey.events("topic_compacted")] == [target(names)]
+        rekey.wait_ready(1)
         wait_until(lambda: all_read(broker, names, 4))
         assert rekey.stop() == 0
     assert [message.timestamp()[1] for message in read_all(broker, target(names))][:3] == [NOW_MS] * 3
@@ -100,8 +112,55 @@ def test_in_a_target_with_append_times_nothing_is_old(broker: Broker, names: Nam
     create_topics(broker, target(names), config={"message.timestamp.type": "LogAppendTime", "retention.ms": 60_000})
     produce(broker, names.transactions, [Rec("shop", transaction("tx1", NOW_MS, "1")[1], (), -1, NOW_MS)])
     with running(broker, names, arguments=["rekey", "--to", target(names)]) as rekey:
+        rekey.wait_ready(1)
         wait_until(lambda: all_read(broker, names, 1))
         assert rekey.events("older_than_retention") == []
         assert rekey.stop() == 0
     (message,) = read_all(broker, target(names))
     assert message.timestamp()[1] > NOW_MS + 60_000
+
+
+MAPPED = {
+    "INPUT_TRANSACTION_ID": "@key+currency",
+    "INPUT_TIMESTAMP": "@timestamp",
+    "INPUT_AMOUNT": "payment.amount",
+    "INPUT_AMOUNT_FORMAT": "text",
+    "INPUT_WHERE": "op=c,u",
+    "INPUT_TOMBSTONES": "ignore",
+}
+
+
+def test_a_mapped_id_is_the_key_and_the_service_behind_takes_it_from_there(broker: Broker, names: Names) -> None:
+    create_topics(broker, names.transactions, partitions=2)
+
+    def payment(currency: str, amount: str, op: str = "c") -> bytes:
+        return json.dumps({"op": op, "currency": currency, "payment": {"amount": amount}}).encode()
+
+    now_ms = int(time.time()) // 10 * 10_000 - 1_000  # all in one window
+    records = [
+        Rec("card|1", payment("EUR", "4000.01"), (), 0, now_ms - 500),
+        Rec("card|1", payment("EUR", "4000.00"), (), 1, now_ms - 400),
+        Rec("card|1", payment("USD", "7999.99"), (), 0, now_ms - 300),
+        Rec("card|1", payment("EUR", "9000.00", "d"), (), 0, now_ms - 200),
+        Rec("card|1", None, (), 1, now_ms - 100),
+        Rec(None, payment("EUR", "1"), (), 1, now_ms),
+    ]
+    produce(broker, names.transactions, records)
+    with running(broker, names, MAPPED, arguments=["rekey", "--to", target(names)]) as rekey:
+        rekey.wait_ready(2)
+        wait_until(lambda: all_read(broker, names, 6))
+        filtered = [
+            rekey.metric(f'txwatch_records_filtered_total{{partition="{n}",topic="{names.transactions}"}}')
+            for n in (0, 1)
+        ]
+        assert filtered == [1, 1]
+        assert rekey.stop() == 0
+    written = read_all(broker, target(names))
+    assert Counter(message.key() for message in written) == {b"card\\|1|EUR": 2, b"card\\|1|USD": 1}
+    (dead,) = read_all(broker, names.dead_letter)
+    assert headers_of(dead)["txwatch.reason"] == b"schema"
+    behind = {**MAPPED, **BY_EVENT_TIME, "INPUT_TRANSACTION_ID": "@key", "TOPICS_TRANSACTIONS": target(names)}
+    with running(broker, names, behind) as service:
+        (alert,) = wait_until(lambda: payloads(broker, names.alerts))
+        assert (alert["transaction_id"], str(alert["amount"])) == ("card\\|1|EUR", "8000.01")
+        assert service.stop() == 0
