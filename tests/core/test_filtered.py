@@ -10,8 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.core.model import ClockName, LatePolicy, Reason, Transaction
-from tests.driver import T0, Driver, tx
+from service.core.memory.partition import Memory
+from service.core.model import (
+    ClockName,
+    EventTimeMs,
+    Filtered,
+    LatePolicy,
+    Offset,
+    Progress,
+    ReadAhead,
+    Reason,
+    Transaction,
+    WallTimeMs,
+)
+from service.core.task import PartitionTask
+from tests.driver import LIMIT, PLACE, T0, Driver, rules, tx
 
 LATENESS, FUTURE, LONG_AFTER = 1_000, 3_000, 10**7
 KEYS = st.sampled_from(["a", "b"])
@@ -121,8 +134,27 @@ def test_a_filtered_record_of_a_later_window_closes_the_open_one_of_append_time(
     assert -100 == one.watermark
 
 
+def test_a_filtered_record_closes_earlier_windows_of_append_time_that_are_not_open() -> None:
+    one = driver(clock=ClockName.INGESTION, window_size_ms=1_000, late_policy=LatePolicy.DIVERT)
+    one.at(1_500).read_mixed([900])
+    # A leader whose clock is behind.
+    accepted = one.task.accept(one.now_ms, [Offset(1)], [tx(900)], lambda: [WallTimeMs(T0 + 999)])
+    assert (1, Reason.LATE) == (accepted.late, accepted.set_aside[0].reason)
+
+
 @pytest.mark.parametrize("clock", list(ClockName))
 def test_a_filtered_record_too_far_ahead_moves_nothing(clock: ClockName) -> None:
     one = driver(late_policy=LatePolicy.DIVERT, clock=clock)
     accepted = one.read_mixed([tx(500), FUTURE + 1, tx(0), FUTURE])
     assert ([], FUTURE - LATENESS) == (accepted.set_aside, one.watermark)
+
+
+def test_a_new_filtered_record_comes_after_the_windows_of_an_earlier_owners_rules() -> None:
+    ahead = ReadAhead(Offset(1), EventTimeMs(T0 - 500), None, ClockName.EVENT, 1_000, LATENESS, 0, LatePolicy.DIVERT)
+    ours = rules(clock=ClockName.EVENT, late_policy=LatePolicy.DIVERT, window_size_ms=2_000, max_future_ms=0)
+    task = PartitionTask(ours, WallTimeMs(T0), Progress(Offset(0), None, ahead), Memory(LIMIT, PLACE))
+    new = Filtered(Offset(1), EventTimeMs(T0 + 1_500), WallTimeMs(T0))
+    task.accept(WallTimeMs(T0), [Offset(0)], [tx(500)], lambda: [WallTimeMs(T0)], [new])
+    task.arrived(WallTimeMs(T0), Offset(2))
+    (closed,) = task.take_closed()
+    assert (T0 - 500, T0 + 500) == (closed.watermark_ms, task.watermark_ms)

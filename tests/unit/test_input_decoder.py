@@ -231,6 +231,13 @@ def test_any_whole_number_of_minor_units_goes_exactly_from_the_wire_to_the_sum(u
     summed([Fraction(unit, 10**places) for unit in units], found)
 
 
+@pytest.mark.parametrize("units", ["999999999999999", "1000000000000001", "9007199254740993", "-900719925474099301"])
+@pytest.mark.parametrize("places", [0, 2, 18, 30])
+def test_minor_units_of_more_digits_than_a_float_keeps_are_exact(units: str, places: int) -> None:
+    found = taken(replace(NESTED, amount_format=f"minor:{places}"), nested(amount=units))
+    assert Fraction(int(units), 10**places) == exactly(found.amount)
+
+
 def summed(amounts: list[Any], found: list[Outcome]) -> None:
     """Compare the sum of those that were taken; only tiny ones may be refused or become zero."""
     total, expected = Total(), Fraction(0)

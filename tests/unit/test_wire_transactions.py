@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from service.core.model import Reason, Transaction
+from service.wire.amounts import short_amounts
 from service.wire.decoder import Rejection
 from service.wire.transactions import JsonDecoder, decode, encode_transaction
 
@@ -418,3 +419,15 @@ def test_sixteen_digits_are_found_wherever_they_stand(form: str, sign: str, amou
     values.append(form.format(i="one that is odd", t=TIMESTAMP, a=text).encode())
     assert [Decimal(text)] * 3 == [one.amount for one in decode_good(values)]
     assert [[Decimal(text)]] * 3 == [[one.amount for one in decode_good([value])] for value in values]
+
+
+@pytest.mark.parametrize(
+    "texts", [[b"10.25", b"30.75", b"50.25", b"70.75"], [b"1.5", b"-2.25", b"3e2"], [b"12345678901234", b"0.1"]]
+)
+def test_short_amounts_are_read_together_wherever_their_digits_stand(texts: list[bytes]) -> None:
+    assert list(map(float, texts)) == short_amounts(texts)
+
+
+@pytest.mark.parametrize("text", [b"0", b"1234567890123456", b"1e-999", b"1e999", b'"1"', b"[1]", b"null"])
+def test_an_amount_that_needs_a_closer_look_is_not_read_together_with_others(text: bytes) -> None:
+    assert short_amounts([b"1.5", text, b"2.5"]) is None
