@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,21 @@ class Run:
     """What the service logged after its start."""
 
 
-def record(number: int, keys: int, size: int) -> tuple[str, bytes]:
+SHAPES: dict[str, Callable[[str, int, str], bytes]] = {
+    "own": encode_transaction,
+    "nested": lambda key, at, amount: b'{"after":{"id":"%b","at":%d,"sum":%b}}' % (key.encode(), at, amount.encode()),
+    "text": lambda key, at, amount: b'{"id":"%b","at":%d,"sum":"%b"}' % (key.encode(), at, amount.encode()),
+    "composite": lambda key, at, amount: (
+        b'{"id":"%b","currency":"EUR","at":%d,"sum":%b}' % (key.encode(), at, amount.encode())
+    ),
+}
+"""How a record of id, event time and amount is written."""
+
+
+def record(number: int, keys: int, size: int, shape: str = "own") -> tuple[str, bytes]:
     """Key and value of a record: a transaction, with a further field where ``size`` bytes leave room for one."""
     key = f"tx-{number * 7919 % keys:06d}"
-    value = encode_transaction(key, START_MS + number // 100, f"{(number * 31 + 17) % 1_000_000 / 100:.2f}")
+    value = SHAPES[shape](key, START_MS + number // 100, f"{(number * 31 + 17) % 1_000_000 / 100:.2f}")
     room = size - len(value) - len(b',"note":""')
     return key, value[:-1] + b',"note":"' + b"x" * room + b'"}' if room >= 0 else value
 
@@ -61,15 +72,23 @@ def fill(
     size: int = 0,
     compression: str = "lz4",
     append_time: bool = False,
+    shape: str = "own",
 ) -> int:
     """Write a backlog; returns the size of its last record in bytes."""
     config = {"message.timestamp.type": "LogAppendTime"} if append_time else {}
     create_topics(broker, topic, partitions=partitions, config=config)
-    return write(broker, topic, records, keys, size=size, compression=compression)
+    return write(broker, topic, records, keys, size=size, compression=compression, shape=shape)
 
 
 def write(
-    broker: Broker, topic: str, records: int, keys: int = KEYS, *, size: int = 0, compression: str = "lz4"
+    broker: Broker,
+    topic: str,
+    records: int,
+    keys: int = KEYS,
+    *,
+    size: int = 0,
+    compression: str = "lz4",
+    shape: str = "own",
 ) -> int:
     """Write records to a topic that is there; returns the size of the last one in bytes."""
     producer = Producer(
@@ -83,7 +102,7 @@ def write(
     )
     value = b""
     for number in range(records):
-        key, value = record(number, keys, size)
+        key, value = record(number, keys, size, shape)
         while True:
             try:
                 producer.produce(topic, value, key)

@@ -58,6 +58,27 @@ CLOCKS = [
 ]
 
 
+FLAT = {"INPUT_TRANSACTION_ID": "id", "INPUT_TIMESTAMP": "at", "INPUT_AMOUNT": "sum"}
+NESTED = {name: f"after.{path}" for name, path in FLAT.items()}
+MAPPED = [
+    Case("txwatch's own", 500_000),
+    Case("nested", 500_000, topic={"shape": "nested"}, settings=NESTED),
+    Case("amounts as text", 500_000, topic={"shape": "text"}, settings={**FLAT, "INPUT_AMOUNT_FORMAT": "text"}),
+    Case(
+        "composite ids",
+        500_000,
+        topic={"shape": "composite"},
+        settings={**FLAT, "INPUT_TRANSACTION_ID": "id+currency"},
+    ),
+]
+
+
+def mapped(stand: Stand) -> Figure:
+    """Records that are not txwatch's own, read by a mapping."""
+    note = "4 partitions, 1,000 keys, 90 B, lz4: compare the service's CPU with that of the first row."
+    return _against_floor(stand, Figure("mapped", "Mapped records", AGAINST_FLOOR, note), MAPPED)
+
+
 def drain(stand: Stand) -> Figure:
     """Service and floor on each kind of backlog, taking turns."""
     figure = Figure(

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from bench.comparing import peers
 from bench.detecting import detectors, detectors_latency
 from bench.detector_states import detectors_states
-from bench.draining import clocks, drain, memory, scaling
+from bench.draining import clocks, drain, mapped, memory, scaling
 from bench.memory import backlogs
 from bench.page import write_page
 from bench.plots import draw
@@ -31,6 +31,7 @@ from tools.signals import Stopped, stopped_by_signals
 FIGURES: dict[str, Callable[[Stand], Figure]] = {
     "drain": drain,
     "clocks": clocks,
+    "mapped": mapped,
     "latency": latency,
     "partitions": partitions,
     "memory": memory,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Self
@@ -15,6 +15,7 @@ from service.core.model import (
     Accepted,
     ClockName,
     EventTimeMs,
+    Filtered,
     LatePolicy,
     Offset,
     Partition,
@@ -112,10 +113,28 @@ class Driver:
         """Read one batch at the next offsets."""
         return self.read_at(range(self.task.next_offset, self.task.next_offset + len(transactions)), transactions)
 
-    def read_at(self, offsets: Iterable[int], transactions: Iterable[Transaction]) -> Accepted:
+    def read_mixed(self, records: Iterable[Transaction | int]) -> Accepted:
+        """Read one batch with filtered records, which are only an event time, at the next offsets."""
+        numbered = list(enumerate(records, self.task.next_offset))
+        good = [(offset, one) for offset, one in numbered if isinstance(one, Transaction)]
+        filtered = [
+            Filtered(Offset(offset), EventTimeMs(T0 + one), self.now_ms)
+            for offset, one in numbered
+            if isinstance(one, int)
+        ]
+        accepted = self.read_at([offset for offset, _ in good], [one for _, one in good], filtered)
+        if numbered:
+            self.task.arrived(self.now_ms, Offset(numbered[-1][0] + 1))
+        return accepted
+
+    def read_at(
+        self, offsets: Iterable[int], transactions: Iterable[Transaction], filtered: Sequence[Filtered] = ()
+    ) -> Accepted:
         """Read one batch at these offsets."""
         taken = [Offset(offset) for offset in offsets]
-        accepted = self.task.accept(self.now_ms, taken, list(transactions), lambda: [self.now_ms] * len(taken))
+        accepted = self.task.accept(
+            self.now_ms, taken, list(transactions), lambda: [self.now_ms] * len(taken), filtered
+        )
         if taken:
             self.task.arrived(self.now_ms, Offset(taken[-1] + 1))
         return accepted

@@ -37,10 +37,10 @@ def test_the_example_gives_its_two_alerts_and_leaves_nothing_behind(tmp_path: Pa
     with subprocess.Popen(
         [str(ROOT / "demo")],
         cwd=tmp_path,
-        text=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        text=True,
     ) as demo:
         assert demo.stdout is not None
         lines = list(itertools.takewhile(lambda line: not re.match(" *service ", line), demo.stdout))

@@ -364,7 +364,6 @@ def test_alerts_are_readable_within_250_ms_of_the_windows_end(broker: Broker, un
         assert quick >= 10
 
 
-@pytest.mark.alone
 def test_it_sleeps_while_idle(broker: Broker, unique: Callable[[str], str]) -> None:
     with running(broker, Names(unique)) as service:
         service.wait_ready(4)

@@ -84,6 +84,7 @@ def used() -> Shown:
     shown.metrics.shadow_anomalies.labels("trial").inc()
     shown.metrics.records.labels("transactions", "0").inc(5)
     shown.metrics.late.labels("transactions", "0").inc()
+    shown.metrics.filtered.labels("transactions", "0").inc()
     shown.metrics.skipped.labels("transactions", "0").inc()
     shown.metrics.alert_latency.observe(0.01)
     shown.metrics.commit.observe(0.01)

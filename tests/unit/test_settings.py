@@ -91,6 +91,14 @@ def test_every_setting_can_be_given_by_the_environment() -> None:
         "HTTP_HOST": "127.0.0.1",
         "LOG_LEVEL": "DEBUG",
         "LOG_FORMAT": "console",
+        "INPUT_FORMAT": "json",
+        "INPUT_TRANSACTION_ID": "card.id+@key",
+        "INPUT_TIMESTAMP": "@timestamp",
+        "INPUT_TIMESTAMP_FORMAT": "iso8601",
+        "INPUT_AMOUNT": "",
+        "INPUT_AMOUNT_FORMAT": "minor:2",
+        "INPUT_WHERE": "payload.op=c,r;test=false",
+        "INPUT_TOMBSTONES": "ignore",
     }
     assert NAMES.keys() == given_values.keys()
     shown = load(NO_FILE, given_values).as_toml()

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
-from service.core.model import LatePolicy
+from service.core.model import ClockName, LatePolicy, Offset
+from service.wire.input.decoder import InputMapping, MappedJsonDecoder
+from service.wire.progress import decode_progress
 from service.wire.records import OutRecord
 from tests.driver import T0
 from tests.loop import FakeKafka, Loop, pay
@@ -285,3 +288,41 @@ def test_what_ends_the_input_and_is_no_record_is_committed_past() -> None:
     assert (1, None) == loop.kafka.committed[0]
     loop.turn(20_000, 30_000)
     assert 1 == len(loop.kafka.commits)
+
+
+# ---- records that the mapping leaves out ------------------------------------------------------------------------
+
+
+def test_filtered_records_are_counted_once_and_committed_past() -> None:
+    decoder = MappedJsonDecoder(InputMapping(where="op=c", ignore_tombstones=True))
+    loop = Loop(decoder=decoder, max_future_ms=0)
+    loop.put(pay(0, key="a")[:-1] + b',"op":"c"}', pay(9_000, "x")[:-1] + b',"op":"d"}', None, b"{}")
+    loop.turn(1, 2)
+    labels = {"topic": "transactions", "partition": "0"}
+    assert 3 == loop.registry.get_sample_value("txwatch_records_filtered_total", labels)
+    assert 4 == loop.registry.get_sample_value("txwatch_records_total", labels)
+    loop.turn(10_000, 10_001)
+    (window,) = loop.payloads("aggregates")
+    assert ("a", T0 + 8_000) == (window["transaction_id"], window["watermark"])
+    assert ([], 4) == (loop.records("dead"), loop.kafka.committed[0][0])
+
+
+def test_records_that_are_all_filtered_are_committed_past() -> None:
+    loop = Loop(decoder=MappedJsonDecoder(InputMapping(where="op=c")))
+    loop.put(b"{}", b"{}")
+    loop.turn(1, 10_000, 10_001)
+    assert 2 == loop.kafka.committed[0][0]
+    assert [] == loop.kafka.out
+
+
+def test_filtered_records_that_are_read_again_are_not_counted_again() -> None:
+    decoder = MappedJsonDecoder(InputMapping(where="op=c"))
+    more: dict[str, Any] = {"decoder": decoder, "clock": ClockName.EVENT, "late_policy": LatePolicy.DROP}
+    loop = Loop(**more)
+    loop.put(pay(0)[:-1] + b',"op":"c"}', b"{}", pay(3_000)[:-1] + b',"op":"d"}')
+    loop.turn(1, 10_000, 10_001)
+    assert (0, 3) == (loop.kafka.committed[0][0], decode_progress(Offset(0), loop.kafka.metadata[0]).ahead.read)  # type: ignore[union-attr]
+    after = Loop(loop.kafka, now=10_002, **more)
+    after.turn(10_003)
+    labels = {"topic": "transactions", "partition": "0"}
+    assert after.registry.get_sample_value("txwatch_records_filtered_total", labels) is None
