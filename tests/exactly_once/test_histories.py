@@ -85,7 +85,7 @@ def test_each_record_counts_once_with_the_default_detector_too(one: Stage, kind:
     [
         ("broker_killed_in_commit", (1, 6)),
         ("sigkill", (1, 4)),
-        ("killed_in_commit", (2, 6)),
+        ("killed_in_commit", (1, 6)),
         ("takeover", (1, 2)),
         pytest.param("taken_over_in_commit", (1, 6), marks=pytest.mark.long),
         pytest.param("zombie", (1, 3), marks=pytest.mark.long),
