@@ -40,6 +40,7 @@ READING = [
     "--no-header",
     "--reverse",
     "--max-gap",
+    "--extra",
 ]
 
 
