@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from service.core.model import EventTimeMs, WallTimeMs
 from service.history.records import StoredRecord
-from service.history.trial import Trial
+from service.history.trial import HEADING, Trial
 from service.wire.decoder import Decoded, Decoder
 from service.wire.records import InRecord
 from service.wire.transactions import JsonDecoder
 from tests.loop import pay
 
+ROOT = Path(__file__).parents[2]
 NOW_MS = WallTimeMs(1_800_000_000_000)
 
 
@@ -63,3 +65,13 @@ def test_what_the_settings_leave_out_is_no_rejection() -> None:
     assert ["   3           7  ignored: it has no value, by INPUT_TOMBSTONES"] == lines(None, trial)
     assert "2 records of t: 1 filtered, 1 ignored" == trial.summary("t")
     assert not trial.all_rejected()
+
+
+def test_the_example_of_the_page_is_what_is_shown() -> None:
+    trial = Trial(JsonDecoder(), 0)
+    values = [b'{"transaction_id":"acc-7","timestamp":1715392810000,"amount":9000.0}', b"rubbish"]
+    shown = [
+        HEADING,
+        *(line for n, value in enumerate(values) for line in trial.lines(StoredRecord(0, n, 0, value), NOW_MS)),
+    ]
+    assert "".join(f"    {line}\n" for line in shown) in (ROOT / "docs/input.md").read_text(encoding="utf-8")
