@@ -40,13 +40,17 @@ def test_a_path_is_names_and_elements(text: str, path: tuple[str | int, ...]) ->
     assert path == parse_path(text)
 
 
-@given(st.lists(st.text(min_size=1) | st.integers(0, 999), min_size=1, max_size=4))
+NAMED = st.characters(exclude_categories=["Cc", "Cs"])
+"""What a name may have."""
+
+
+@given(st.lists(st.text(NAMED, min_size=1) | st.integers(0, 999), min_size=1, max_size=4))
 def test_what_is_shown_of_a_path_is_parsed_as_that_path(steps: list[str | int]) -> None:
     path = ("x", *[step.strip(" ") or "x" if isinstance(step, str) else step for step in steps])
     assert path == parse_path(shown(path))
 
 
-@given(st.lists(st.text(), min_size=1))
+@given(st.lists(st.text(NAMED), min_size=1))
 def test_parts_that_are_escaped_come_back(parts: list[str]) -> None:
     escaped = [part.replace("\\", "\\\\").replace(",", "\\,").replace(" ", "\\ ") for part in parts]
     assert parts == [unescaped(one) for one in split(",".join(escaped), ",")]
@@ -84,6 +88,7 @@ WRONG = {
         "INPUT_AMOUNT: 'a[1' is no path: write an element as name[0], and \\[ for a bracket in a name",
     ),
     "a far element": ({"INPUT_AMOUNT": "a[1000]"}, "INPUT_AMOUNT: 'a[1000]' has an element beyond [999]"),
+    "a line's end": ({"INPUT_AMOUNT": "amount\n"}, "INPUT_AMOUNT: 'amount\\n' has a control character"),
     "a blank": (
         {"INPUT_TRANSACTION_ID": "a + b"},
         (
@@ -176,7 +181,7 @@ def test_each_setting_reaches_the_decoder(variable: str, value: str) -> None:
     assert isinstance(make_decoder(load(NO_FILE, {variable: value}).settings), MappedJsonDecoder)
 
 
-@given(st.text(min_size=1).map(lambda name: name.strip(" ") or "x"))
+@given(st.text(NAMED, min_size=1).map(lambda name: name.strip(" ") or "x"))
 def test_any_name_can_be_written(name: str) -> None:
     path = shown((name,))
     (clause,) = parse_where(f"{path}=x")

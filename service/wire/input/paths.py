@@ -92,8 +92,10 @@ def unescaped(text: str) -> str:
     """A name or value without its escapes.
 
     Raises:
-        MappingError: an escape is wrong, or a blank at an end is not escaped.
+        MappingError: an escape is wrong, a blank at an end is not escaped, or there is a control character.
     """
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise MappingError("has a control character")
     if text.startswith(" ") or re.search(r"(?<!\\)(?:\\\\)* $", text):
         raise MappingError("has a blank at the end of a name or value; write \\ and the blank if it belongs there")
     for found in re.finditer(r"\\(.?)", text, re.DOTALL):
