@@ -151,11 +151,13 @@ def latencies(
         ]
         for thread in threads:
             thread.start()
-        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
-        time.sleep(2 * load.window_ms / 1_000)
-        stop.set()
-        for thread in threads:
-            thread.join()
+        try:
+            done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+            time.sleep(2 * load.window_ms / 1_000)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
     alerts = [at - json.loads(value)["window"]["end"] for name, at, value in reader.seen if name != floor_topic]
     floors = [at - float(value) for name, at, value in reader.seen if name == floor_topic]
     return alerts[8:], floors[2:], float(done.stdout)  # the first ones find connections cold
