@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -466,3 +467,11 @@ def test_a_tombstone_is_rejected_or_ignored() -> None:
         assert "empty_value: the record has no value" == shown(one(replace(mapping, ignore_tombstones=True), b""))
     mapping = InputMapping("@key", "@timestamp", amount="", ignore_tombstones=True)
     assert LeftOut(T) == one(mapping, None, b"k", T)
+
+
+def test_a_megabyte_of_blanks_costs_no_more_than_its_length() -> None:
+    decoder = MappedJsonDecoder(InputMapping(amount="a"))
+    began_s = time.process_time()
+    (rejection,) = decoder.decode([In(b'{"a":' + b" " * 1_000_000)]).rejections.values()
+    assert time.process_time() - began_s < 1
+    assert rejection.reason is Reason.NOT_JSON

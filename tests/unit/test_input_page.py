@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def recipes() -> list[Recipe]:
         (settings,), (records,), (becomes,) = (
             re.findall(rf"^```{kind}\n(.*?)^```", section, re.MULTILINE | re.DOTALL) for kind in ("sh", "json", "text")
         )
-        pairs = [line.split("=", 1) for line in settings.splitlines()]
+        lines = [shlex.split(line) for line in settings.splitlines()]
+        assert {("export", 2)} == {(words[0], len(words)) for words in lines}
+        pairs = [words[1].split("=", 1) for words in lines]
         taken = [_record(line) for line in records.splitlines()]
         found.append(Recipe(heading, dict(pairs), taken, becomes.splitlines()))
     return found

@@ -67,7 +67,13 @@ class LastCommits:
         """
         asked = [TopicPartition(topic, partition) for partition in partitions]
         with query("look up offsets of the group"):
-            return [one.metadata or "" for one in self._consumer.committed(asked, TIMEOUT_S)]
+            try:
+                return [one.metadata or "" for one in self._consumer.committed(asked, TIMEOUT_S)]
+            except KafkaException:  # "timed out", also where the group is refused: that is in the consumer's queue
+                refused = self._consumer.poll(0)
+                if refused is not None and (error := refused.error()) is not None:
+                    raise KafkaException(error) from None
+                raise
 
 
 class DeadOwners:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from service.core.model import MAX_ID_CHARS, OLDEST_TIMESTAMP_MS, EventTimeMs, Reason
-from service.core.money import EXACT, MAX_DIGITS
+from service.core.money import EXACT
 from service.wire.amounts import MAX_EXPONENT_CHARS, SAFE_DIGITS, exact_amount, short_amounts
 from service.wire.decoder import Rejection
 from service.wire.input.paths import MappingError
@@ -25,6 +25,8 @@ from service.wire.input.paths import MappingError
 Amounts = list[float] | list[float | Decimal]
 ID: Final = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)]
 MAPPED_ID: Final = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS)] | int
+MAX_BITS: Final = 2_657
+"""The most of a whole number with 2 * MAX_DIGITS digits."""
 MAX_PLACES: Final = 30
 """The most places of ``minor:N``."""
 _LATEST_MS: Final = 2**63 - 1
@@ -184,9 +186,9 @@ def _exact_minor(units: int, places: int) -> float | Decimal:
     if -_SAFE < units < _SAFE:
         amount: float = units / 10**places
         return amount
-    text = str(units)
-    if len(text) > 2 * MAX_DIGITS:
+    if units.bit_length() > MAX_BITS:  # a longer text would take long to make
         raise Rejection(Reason.AMOUNT_NOT_FINITE, "number out of range")
+    text = str(units)
     exact = Decimal(f"{text}E-{places}")
     if math.isinf(float(exact)):
         raise Rejection(Reason.AMOUNT_NOT_FINITE, "number out of range")

@@ -269,4 +269,4 @@ def _not_finite(path: Path | None) -> re.Pattern[bytes] | None:
     if not names:
         return None
     name = re.escape(msgspec.json.encode(names[-1]))
-    return re.compile(name + rb"\s*:\s*\[?\s*[-+]?(?:nan|inf|infinity)\b", re.IGNORECASE)
+    return re.compile(name + rb"\s*:\s*(?:\[\s*)?[-+]?(?:nan|inf|infinity)\b", re.IGNORECASE)

@@ -8,6 +8,9 @@ from typing import Final
 KEY: Final = "@key"
 TIMESTAMP: Final = "@timestamp"
 MAX_INDEX: Final = 999
+MAX_STEPS: Final = 50
+_UNREADABLE: Final = frozenset('"\\')
+"""msgspec takes no struct whose fields have these in their names."""
 _SPECIAL: Final = frozenset(".[]+@\\,;= ")
 _INDEX: Final = re.compile(r"\[([0-9]{1,9})\]")
 
@@ -34,6 +37,10 @@ def parse_path(text: str) -> Path:
     for part in split(text, "."):
         name, indexes = _name_and_indexes(part)
         steps += [unescaped(name), *indexes]
+    if any(isinstance(step, str) and not _UNREADABLE.isdisjoint(step) for step in steps):
+        raise MappingError('has " or \\ in a name, which cannot be read')
+    if len(steps) > MAX_STEPS:
+        raise MappingError(f"has more than {MAX_STEPS} steps")
     return tuple(steps)
 
 
