@@ -24,6 +24,7 @@ from service.kafka.partition_ends import PartitionEnds
 from service.kafka.producer import TxnProducer
 from service.kafka.start_lookup import StartLookup
 from service.loop.errors import Retriable
+from service.loop.intake import Intake
 from service.loop.memories import Memories
 from service.loop.output_topics import OutputTopics
 from service.loop.ports import Probe
@@ -64,6 +65,7 @@ class Inside:
         self.consumer = GroupConsumer(
             self.client, names.transactions, deque(), lookup=lookup, status=status, instance="one"
         )
+        metrics = Metrics(CollectorRegistry(), self.board, "0", "0")
         self.worker = Worker(
             self.consumer,
             self.producer,
@@ -76,12 +78,12 @@ class Inside:
             ),
             topics=topics,
             rules=rules(window_size_ms=300, max_future_ms=0),
-            decoder=JsonDecoder(),
+            intake=Intake(names.transactions, topics, metrics, JsonDecoder()),
             memories=Memories(
                 lambda partition: Memory(LIMIT, Place(names.transactions, partition)), kept_in_topic=False
             ),
             clock=now_ms,
-            metrics=Metrics(CollectorRegistry(), self.board, "0", "0"),
+            metrics=metrics,
             board=self.board,
             log=structlog.get_logger("test"),
         )

@@ -23,6 +23,7 @@ from service.core.memory.partition import Memory, keeps_state
 from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTimeMs
 from service.loop.errors import KafkaProblem, Replaced, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, PartitionEnd, Records, Revoked
+from service.loop.intake import Intake
 from service.loop.memories import Memories
 from service.loop.output_topics import OutputTopics
 from service.loop.ports import Ends, InputConsumer, InputStatus, Probe, RestoredMemory, StartPoint
@@ -394,14 +395,17 @@ class Loop:
             shadow,
             rekeyed=rekey_to,
         )
-        intake = RekeyIntake(TOPIC, topics, metrics, decoder, retention_ms=retention_ms, log=log) if rekey_to else None
+        intake = (
+            RekeyIntake(TOPIC, topics, metrics, decoder, retention_ms=retention_ms, log=log)
+            if rekey_to
+            else Intake(TOPIC, topics, metrics, decoder)
+        )
         self.worker = Worker(
             consumer or self.input,
             self.output,
             Probe(status or self.input, self.end_offsets, self.ends, self.topic_ends, self.reach),
             topics=topics,
             rules=rules(**changed),
-            decoder=decoder,
             memories=Memories(make_memory, kept_in_topic=bool(state)),
             clock=self.clock,
             metrics=metrics,

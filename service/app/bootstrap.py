@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypedDict
+from typing import Any, ClassVar, Final
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, Producer
@@ -56,13 +56,6 @@ GC_THRESHOLD: Final = 50_000
 """Records make no cycles; with Python's default the collector would run at every other batch."""
 
 
-class LoopOptions(TypedDict, total=False):
-    """Arguments of the loop that the service itself leaves out."""
-
-    intake: Intake
-    line_every_ms: int
-
-
 def now_ms() -> WallTimeMs:
     """The wall clock."""
     return WallTimeMs(time.time_ns() // 1_000_000)
@@ -70,6 +63,9 @@ def now_ms() -> WallTimeMs:
 
 class Service:
     """One run of the service."""
+
+    line_every_ms: ClassVar[int] = 0
+    """There is at most one log line about a checkpoint in this time."""
 
     def __init__(
         self,
@@ -169,13 +165,13 @@ class Service:
             probe,
             topics=topics,
             rules=self._task_rules(),
-            decoder=decoder,
+            intake=self._intake(topics, metrics, decoder),
             memories=Memories(make_memory, kept_in_topic=bool(topics.state)),
             clock=now_ms,
             metrics=metrics,
             board=self._board,
             log=self._log,
-            **self._of_loop(topics, metrics, decoder),
+            line_every_ms=self.line_every_ms,
         )
         # Objects of the start stay until the end, so the collector need not visit them again.
         gc.collect()
@@ -202,9 +198,8 @@ class Service:
     def _task_rules(self) -> TaskRules:
         return task_rules(self._settings, detail_for(self._detectors))
 
-    def _of_loop(self, topics: OutputTopics, metrics: Metrics, decoder: Decoder) -> LoopOptions:
-        del topics, metrics, decoder
-        return {}
+    def _intake(self, topics: OutputTopics, metrics: Metrics, decoder: Decoder) -> Intake:
+        return Intake(self._settings.topics.transactions, topics, metrics, decoder)
 
     def _needed_acl(self, code: int | None) -> str | None:
         return needed_acl(code, self._settings, self._detectors)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from confluent_kafka import Consumer, KafkaError, Producer
 
-from service.app.bootstrap import LoopOptions, Service
+from service.app.bootstrap import Service
 from service.app.clients import transactional_id
 from service.app.from_settings import task_rules
 from service.app.topics import LARGEST_SET_ASIDE, LOG_APPEND_TIME
@@ -28,7 +28,6 @@ from service.wire.names import fault_of_topic
 
 COMMIT_MS: Final = 200
 """A record is readable in the other topic at most this time, and a commit, after it was read."""
-LINE_EVERY_MS: Final = 1_000
 NO_RETENTION_MS: Final = -1
 
 
@@ -63,6 +62,8 @@ def rekey_settings(settings: Settings, target: str) -> Settings:
 class Rekey(Service):
     """One run of `rekey`."""
 
+    line_every_ms: ClassVar[int] = 1_000
+
     def __init__(
         self,
         settings: Settings,
@@ -91,10 +92,9 @@ class Rekey(Service):
     def _task_rules(self) -> TaskRules:
         return task_rules(self._settings, NO_DETAIL)
 
-    def _of_loop(self, topics: OutputTopics, metrics: Metrics, decoder: Decoder) -> LoopOptions:
+    def _intake(self, topics: OutputTopics, metrics: Metrics, decoder: Decoder) -> RekeyIntake:
         name = self._settings.topics.transactions
-        intake = RekeyIntake(name, topics, metrics, decoder, retention_ms=self._retention_ms, log=self._log)
-        return {"intake": intake, "line_every_ms": LINE_EVERY_MS}
+        return RekeyIntake(name, topics, metrics, decoder, retention_ms=self._retention_ms, log=self._log)
 
     def _needed_acl(self, code: int | None) -> str | None:
         kafka, topics = self._settings.kafka, self._settings.topics

@@ -40,9 +40,9 @@ class Intake:
         # Offsets have gaps only at txn markers and after compaction. Otherwise a range saves a call for each record.
         offsets = range(first, last + 1) if last - first + 1 == len(messages) else [m.offset() for m in messages]  # type: ignore[assignment]
         good, passing = messages, NONE_FILTERED
-        transactions, rejections, filtered = self._decoder.decode(messages)
+        transactions, rejections, filtered = decoded = self._decoder.decode(messages)
         if rejections or filtered:
-            good = [m for index, m in enumerate(messages) if index not in rejections and index not in filtered]
+            good = decoded.good(messages)
             offsets = [message.offset() for message in good]
             passing = self._filter(partition, task, messages, filtered, now_ms)
             self._reject(partition, task, messages, rejections)

@@ -48,10 +48,9 @@ class RekeyIntake(Intake):
 
     def feed(self, partition: Partition, task: PartitionTask, messages: Sequence[InRecord], now_ms: WallTimeMs) -> None:
         """Take consecutive messages of a partition, at least one."""
-        transactions, rejections, filtered = self._decoder.decode(messages)
-        good = [m for index, m in enumerate(messages) if index not in rejections and index not in filtered]
+        transactions, rejections, filtered = decoded = self._decoder.decode(messages)
         source = Source(self._topic, partition)
-        for message, transaction in zip(good, transactions, strict=True):
+        for message, transaction in zip(decoded.good(messages), transactions, strict=True):
             record = rekeyed_record(self._target, transaction.transaction_id, original_of(source, message))
             self.pending.append(record)
             self.pending_bytes += record.size

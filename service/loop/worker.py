@@ -25,7 +25,6 @@ from service.loop.starter import PartitionStarter
 from service.loop.tasks import Tasks
 from service.observe.metrics import Metrics
 from service.observe.status import StatusBoard
-from service.wire.decoder import Decoder
 from service.wire.records import InRecord
 
 BATCH_RECORDS: Final = 500
@@ -50,19 +49,18 @@ class Worker:
         *,
         topics: OutputTopics,
         rules: TaskRules,
-        decoder: Decoder,
+        intake: Intake,
         memories: Memories,
         clock: Callable[[], WallTimeMs],
         metrics: Metrics,
         board: StatusBoard,
         log: FilteringBoundLogger,
-        intake: Intake | None = None,
         line_every_ms: int = 0,
     ) -> None:
         """``topics`` are the outputs, ``rules`` those of each task, and ``board`` gets the status of each turn.
 
-        ``decoder`` knows the input's format, and ``memories`` is what the detectors remember. ``intake`` takes the
-        records; by default it feeds the tasks. There is at most one log line about a checkpoint in ``line_every_ms``.
+        ``intake`` takes the records, and ``memories`` is what the detectors remember. In ``line_every_ms`` there is at
+        most one log line about a checkpoint.
         """
         self._consumer = consumer
         self._producer = producer
@@ -88,7 +86,7 @@ class Worker:
         self._splits = Splits(metrics, log)
         self._log = log
         self._tasks = Tasks()
-        self._intake = intake or Intake(consumer.topic, topics, metrics, decoder)
+        self._intake = intake
         self._line_every_ms = line_every_ms
         self._line_ms = 0
         self._schedule = CommitSchedule(rules.commit_within_ms, BATCH_RECORDS)

@@ -32,6 +32,10 @@ class Decoded(NamedTuple):
     filtered: Mapping[int, EventTimeMs | None] = _NOTHING
     """Records that the settings leave out, by index in ascending order, with the event time; None: it has none."""
 
+    def good(self, records: Sequence[InRecord]) -> list[InRecord]:
+        """Those of the batch's records that became transactions."""
+        return [one for index, one in enumerate(records) if index not in self.rejections and index not in self.filtered]
+
 
 class Decoder(Protocol):
     """Decodes input records."""

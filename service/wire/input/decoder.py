@@ -23,7 +23,7 @@ from service.wire.input.columns import (
     join_ids,
 )
 from service.wire.input.paths import KEY, TIMESTAMP, MappingError, Path, parse_amount, parse_id, parse_timestamp, shown
-from service.wire.input.shape import Getter, Shape
+from service.wire.input.shape import Getter, Shape, decode_object
 from service.wire.input.where import Where, parse_where
 from service.wire.records import InRecord
 from service.wire.transactions import not_utf8
@@ -158,7 +158,6 @@ class MappedJsonDecoder:
         self._time_alone = _Fields(time_field)
         parts = [_id_field(KEY if path is None else shown(path), [path]) for path in ids]
         self._apart = [(one.name, _Fields(one)) for one in (*parts, id_field, time_field, amount_field)]
-        self._decode_object = msgspec.json.Decoder(msgspec.defstruct("Record", [])).decode
         self._not_finite = _not_finite(parse_amount(mapping.amount))
 
     def decode(self, records: Sequence[InRecord]) -> Decoded:
@@ -222,7 +221,7 @@ class MappedJsonDecoder:
         if (broken := not_utf8(value)) is not None:
             return Rejection(Reason.NOT_UTF8, broken)
         try:
-            self._decode_object(value)
+            decode_object(value)
         except (msgspec.ValidationError, RecursionError) as error:
             return _as_rejection(error)
         except msgspec.MsgspecError as error:

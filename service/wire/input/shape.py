@@ -17,6 +17,10 @@ _ABSENT: Final = msgspec.Raw(b"")
 """Stands for a value that is not there, where a shape allows that."""
 
 
+decode_object: Final = msgspec.json.Decoder(msgspec.defstruct("Record", [])).decode
+"""Checks that a value is a JSON object, whatever its fields."""
+
+
 class Shape:
     """Reads values at some paths of a JSON object. Further fields are skipped; anything but an object is refused."""
 

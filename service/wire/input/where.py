@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from service.wire.input.paths import MappingError, Path, parse_path, split, unescaped
-from service.wire.input.shape import Getter, Shape
+from service.wire.input.shape import Getter, Shape, decode_object
 
 _BARE: Final = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _decode_text = msgspec.json.Decoder(str).decode
@@ -54,7 +54,6 @@ class Where:
         self._shape = Shape([(one.path, msgspec.Raw) for one in clauses], optional=True)
         self._conditions = [(_Condition(one.texts), get) for one, get in zip(clauses, self._shape.getters, strict=True)]
         self._apart = [Shape([(one.path, msgspec.Raw)], optional=True) for one in clauses]
-        self._decode_object = msgspec.json.Decoder(msgspec.defstruct("Record", [])).decode
 
     def matches(self, values: Sequence[bytes]) -> list[bool]:
         """Whether each value matches.
@@ -67,12 +66,12 @@ class Where:
         return found[0] if len(found) == 1 else list(map(all, zip(*found, strict=True)))
 
     def matches_one(self, value: bytes) -> bool:
-        """Whether a value of another shape matches. A path that leads nowhere does not.
+        """Whether a value of another shape matches. A missing path does not match.
 
         What is no JSON object matches, so that it is rejected.
         """
         try:
-            self._decode_object(value)
+            decode_object(value)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return True
         for (condition, _), shape in zip(self._conditions, self._apart, strict=True):
