@@ -45,6 +45,7 @@ class RekeyWorld(World):
     """A world whose processes are `rekey`."""
 
     load_class: ClassVar[type[Load]] = ShopLoad
+    plays: ClassVar[str] = "rekey"
     again: ClassVar[str] = " --rekey"
 
     def __post_init__(self) -> None:

@@ -95,6 +95,8 @@ class World:
     rate: int = RATE
     detectors: Sequence[Rule] = SEVERAL
     load_class: ClassVar[type[Load]] = Load
+    plays: ClassVar[str] = "service"
+    """What runs; a part of the topics' names, since histories of the same kind may share a broker."""
     again: ClassVar[str] = ""
     """An option of bench.histories that plays this kind of world."""
 
@@ -103,7 +105,7 @@ class World:
         self.dice = random.Random(f"{self.kind} {self.seed}")  # noqa: S311 - no secret
         clock = self.rules.name if self.rules else "processing"
         what = "detectors" if self.detectors else "default"
-        self.names = Names(lambda name: f"{self.kind}.{clock}.{what}.{self.seed}.{name}")
+        self.names = Names(lambda name: f"{self.plays}.{self.kind}.{clock}.{what}.{self.seed}.{name}")
         self.instances: dict[str, ServiceProcess] = {}
         self.ended: list[tuple[str, ServiceProcess]] = []
         self.timeline: list[str] = []
