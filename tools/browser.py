@@ -145,8 +145,9 @@ class Browser:
                 self.complaints.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
 
     def open(self, url: str) -> None:
-        """Go to a page."""
+        """Go to a page, and wait until it is there."""
         self.ask("Page.navigate", url=url)
+        self.wait(f"document.readyState === 'complete' && location.href === {json.dumps(url)}")
 
     def run(self, script: str) -> Any:  # noqa: ANN401
         """The value of an expression in the page, which may be a promise.

@@ -9,7 +9,7 @@ const AGAIN_MS = [500, 1_000, 2_000, 3_000];
 const byId = (id) => document.getElementById(id);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const timeline = new Timeline(byId("timeline"));
-const state = {about: null, status: null, samples: [], alerts: [], skewMs: 0, heardMs: 0, restarts: 0, lostMs: null, tries: 0, received: 0};
+const state = {about: null, status: null, samples: [], alerts: [], skewMs: 0, heardMs: 0, lostMs: null, tries: 0};
 
 // ---- text ------------------------------------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ let source = null;
 function connect() {
   source = new EventSource("live");
   source.addEventListener("hello", (event) => greet(JSON.parse(event.data)));
-  source.addEventListener("alert", (event) => heard(() => alertCame(parse(event.data))));
+  source.addEventListener("alert", (event) => heard(() => queue(event.data)));
   source.addEventListener("status", (event) => heard(() => statusCame(JSON.parse(event.data))));
   source.onerror = () => { lost(); again(); };
 }
@@ -105,7 +105,8 @@ function heard(then) {
 
 function greet(about) {
   const restarted = state.about && state.about.started !== about.started;
-  Object.assign(state, {about, samples: about.samples, alerts: [], tries: 0, received: 0, fresh: true});
+  Object.assign(state, {about, samples: about.samples, alerts: [], tries: 0, fresh: true});
+  queued = [];
   byId("alert-list").replaceChildren();
   if (state.lostMs !== null) {
     byId("trouble").hidden = true;
@@ -277,10 +278,22 @@ function detail(parent, name, value) {
   make(part, "b", "", value);
 }
 
+// Alerts may come by the thousand: those that would leave the list at once are not put into it.
+let queued = [], flushing = null;
+
+function queue(text) {
+  queued.push(text);
+  if (queued.length > 2 * MOST_ALERTS) queued = queued.slice(-MOST_ALERTS);
+  flushing ??= setTimeout(() => {
+    const texts = queued.slice(-MOST_ALERTS);
+    [queued, flushing] = [[], null];
+    for (const one of texts) alertCame(parse(one));
+    state.alerts.length = Math.min(state.alerts.length, 1_000);
+  }, 30);
+}
+
 function alertCame(alert) {
-  state.received += 1;
-  state.alerts.unshift({at: alert.window.end, wall: alert.detected_at, status: alert.status});
-  state.alerts.length = Math.min(state.alerts.length, 1_000);
+  state.alerts.unshift({at: alert.window.end, status: alert.status});
   const item = document.createElement("li"), list = byId("alert-list");
   item.className = `alert ${alert.status || ""} ${state.fresh ? "" : "new"}`;
   const silent = alert.count === 0;
