@@ -62,11 +62,17 @@ def test_a_shadow_alert_is_not_shown() -> None:
     assert (1, []) == (len(loop.payloads("shadow")), shown(live))
 
 
-def test_of_many_alerts_the_newest_are_kept_and_all_are_counted() -> None:
+def test_of_many_alerts_the_newest_are_kept_and_all_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     live = Live({})
+    kept: list[int] = []
+    committed = live.committed
+    monkeypatch.setattr(
+        live, "committed", lambda found, *more: (kept.append(len(list(found))), committed(found, *more))
+    )
     loop = Loop(live=live)
     loop.put(*(pay(1_000, 9_000.0, f"tx{number}") for number in range(MOST_ALERTS + 200)))
     loop.turn(1_000, 1_100, 1_200, 10_000)
+    assert [MOST_ALERTS] == kept, "a checkpoint's alerts need no more memory, however many they are"
     assert (MOST_ALERTS + 200, MOST_ALERTS) == (live.alerts.total, len(live.alerts.kept))
     assert loop.payloads("alerts")[200:] == shown(live)
 
