@@ -204,7 +204,7 @@ function showFigures(status) {
   const all = rates(), recent = all.slice(-3), rate = recent.length ? recent.reduce((sum, one) => sum + one.rate, 0) / recent.length : 0;
   put("rate", rate >= 9.5 || rate === 0 ? count(Math.round(rate)) : rate.toFixed(1));
   const [, records, late] = state.samples.at(-1) || [0, 0, 0];
-  put("rate-sub", `${plural(records, "record")} since the start`);
+  put("rate-sub", `${count(records)} since the start`);
   const shown = all.slice(-60), most = Math.max(1, ...shown.map((one) => one.rate));
   const points = shown.map((one, index) => `${(120 * (index + 60 - shown.length) / 59).toFixed(1)} ${(30 - 27 * one.rate / most).toFixed(1)}`);
   const [area, line] = byId("spark").children;
