@@ -275,7 +275,16 @@ class World:
 
     def _audit_detectors(self, account: Account) -> None:
         if self.detectors:
+            wait_until(self._removals_are_committed, 60, name="the removed states are gone from the topic")
             account.faults += audit_detectors(self.broker, self.names, account.windows, self.detectors, self._moves())
+
+    def _removals_are_committed(self) -> bool:
+        """Whether each service has committed after it last dropped states: the next txn removes them from the topic."""
+        for service in self.alive():
+            events = [one["event"] for one in service.log if one["event"] in {"states_removed", "checkpoint"}]
+            if events[-1:] == ["states_removed"]:
+                return False
+        return True
 
     def _moves(self) -> list[Move]:
         """When services dropped the states of keys that go to other partitions now, by their logs."""
