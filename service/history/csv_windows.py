@@ -7,7 +7,7 @@ those of a service with `WINDOW_CLOCK=event` that reads the whole file from one 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -40,10 +40,13 @@ class Tally:
 class CsvWindows:
     """Takes rows in the file's order, and returns windows as they close."""
 
-    def __init__(self, rules: TaskRules, memory: Memory | None = None) -> None:
+    def __init__(
+        self, rules: TaskRules, memory: Memory | None = None, on_bad: Callable[[str, int, int], None] | None = None
+    ) -> None:
         """Take the service's rules. The clock becomes `event`, and nothing is compared with the wall clock.
 
-        ``memory`` is what the detectors remember; without it nothing is judged.
+        ``memory`` is what the detectors remember; without it nothing is judged. ``on_bad`` gets each bad record that
+        is in a window: its id, the window's start and its event time; without it they are kept in ``bad``.
         """
         rules = replace(
             rules,
@@ -60,6 +63,7 @@ class CsvWindows:
         self.tally = Tally()
         self.bad: set[tuple[str, int]] = set()
         """Id and window's start of each window with a bad record."""
+        self._on_bad = on_bad or self._keep_bad
 
     def read(
         self,
@@ -96,7 +100,11 @@ class CsvWindows:
         for index in indexes:
             before = sum(one < index for one in decoded.rejections)
             transaction = decoded.transactions[index - before]
-            self.bad.add((transaction.transaction_id, self._windows.start_of(transaction.timestamp)))
+            event_ms = transaction.timestamp
+            self._on_bad(transaction.transaction_id, self._windows.start_of(event_ms), event_ms)
+
+    def _keep_bad(self, transaction_id: str, window_start_ms: int, _event_ms: int) -> None:
+        self.bad.add((transaction_id, window_start_ms))
 
     def end(self) -> list[WindowClosed]:
         """Close all windows, as the service does for a partition that is read to its end and stays silent."""
