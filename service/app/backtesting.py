@@ -247,7 +247,7 @@ class Backtest:
         if older or span.begin_ms < span.from_ms:
             first_ms = span.from_ms
         if span.to_ms is not None:
-            last_ms = max(last_ms, min(span.to_ms, now))
+            last_ms = min(span.to_ms, now)
         self.report.saw(first_ms, last_ms)
 
     def _topic_rules(self, number: int) -> TaskRules:

@@ -19,7 +19,7 @@ from service.core.task import PartitionTask
 from service.core.window import TumblingWindows
 from service.wire.decoder import Decoded
 from service.wire.feeding import feed
-from service.wire.transactions import JsonDecoder, encode_transaction
+from service.wire.transactions import decode_rows
 
 _BEGIN_MS: Final = WallTimeMs(0)
 _SILENT_MS: Final = 1
@@ -59,7 +59,6 @@ class CsvWindows:
             memory = Memory((), Place("", Partition(0)))
         self.task: Final = PartitionTask(rules, _BEGIN_MS, Progress(Offset(0), None), memory)
         self._windows = TumblingWindows(rules.window_size_ms)
-        self._decoder = JsonDecoder()
         self.tally = Tally()
         self.bad: set[tuple[str, int]] = set()
         """Id and window's start of each window with a bad record."""
@@ -80,16 +79,16 @@ class CsvWindows:
             amounts: texts of JSON numbers.
             bad: the indexes of bad rows.
         """
-        values = list(map(encode_transaction, transaction_ids, timestamps_ms, amounts))
-        if not values:
+        rows = len(transaction_ids)
+        if not rows:
             return []
-        decoded = self._decoder.decode_values(values)
+        decoded = decode_rows(transaction_ids, timestamps_ms, amounts)
         first = self.task.next_offset
-        offsets: Sequence[Offset] = range(first, first + len(values))  # type: ignore[assignment]
-        fed = feed(self.task, decoded, offsets, _BEGIN_MS, lambda: [_BEGIN_MS] * len(values))
+        offsets: Sequence[Offset] = range(first, first + rows)  # type: ignore[assignment]
+        fed = feed(self.task, decoded, offsets, _BEGIN_MS, lambda: [_BEGIN_MS] * rows)
         self.tally.late += sum(one.reason is Reason.LATE for one in fed.set_aside)
         self.tally.rejected.update(one.reason for one in decoded.rejections.values())
-        self.tally.records += len(values) - len(fed.set_aside)
+        self.tally.records += rows - len(fed.set_aside)
         if bad:
             outside = {one.offset - first for one in fed.set_aside}
             self._note_bad([index for index in bad if index not in outside], decoded)

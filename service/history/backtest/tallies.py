@@ -135,10 +135,10 @@ class Scores:
             if self._bits:
                 score = self._rounded(score)
             found = self._found.setdefault(score, [0, 0])
-            if len(self._found) > self._most:
-                self._round_all()
         found[0] += 1
         found[1] += bad
+        if len(self._found) > self._most:
+            self._round_all()
 
     def _rounded(self, score: float) -> float:
         """The score rounded down."""
@@ -160,8 +160,8 @@ class Scores:
         """The greatest score that was rounded to this one."""
         if self.exact:
             return score
-        fraction, exponent = frexp(score)
-        return score + ldexp(1.0, exponent - _BITS[self._bits] + (fraction in {0.5, -0.5}))
+        _, exponent = frexp(score)
+        return score + ldexp(1.0, exponent - _BITS[self._bits])
 
     @property
     def windows(self) -> int:

@@ -27,7 +27,8 @@ def lines(report: Report, width: int) -> Iterator[str]:
     if report.first_ms is None or report.last_ms is None:
         yield "No records."
     else:
-        yield f"{_minute(report.first_ms)} to {_minute(report.last_ms)} UTC, {_length(report.days)}"
+        show = _minute if report.days >= 1 else _second
+        yield f"{show(report.first_ms)} to {show(report.last_ms)} UTC, {_length(report.days)}"
     yield ""
     yield from _totals(report, width)
     yield ""
@@ -142,7 +143,7 @@ def _against(report: Report, against: Side, width: int) -> Iterator[str]:
     before = report.alerts(against)
     gained, lost = report.difference.gained, report.difference.lost
     yield f"Against the other configuration: {len(gained):,} gained, {len(lost):,} lost"
-    yield f"{INDENT}it has {before:,} alerts, {_rate(report.a_day(before))} a day"
+    yield f"{INDENT}it has {before:,} alert{'' if before == 1 else 's'}, {_rate(report.a_day(before))} a day"
     if against.quality.labelled:
         figures = against.quality.of_all()
         said = [f"{name} {_share(figures[name])}" for name in ("precision", "recall")]
