@@ -212,7 +212,7 @@ function showFigures(status) {
   area.setAttribute("d", points.length > 1 ? `M${points[0].split(" ")[0]} 32L${points.join("L")}L120 32z` : "");
   const watermark = status.watermark ?? newestWatermark(status), posted = status.posted ?? status.now;
   put("delay", watermark === null ? "–" : duration(posted - watermark));
-  put("delay-sub", watermark === null ? "no record yet" : status.watermark === null ? "every partition is idle" : "the wall clock");
+  put("delay-sub", watermark === null ? "no record yet" : status.watermark === null ? "every partition is idle" : "behind the wall clock");
   const lags = status.partitions.map((one) => one.lag), known = lags.filter((one) => one !== null);
   const lag = known.reduce((sum, one) => sum + one, 0);
   put("lag", known.length ? (known.length < lags.length ? `≥ ${count(lag)}` : count(lag)) : "–", lag > Math.max(1000, 5 * rate) ? "warm" : "");
