@@ -51,7 +51,8 @@ def try_input(outer: Path | None, config: Path | None, *, maximum: int, servers:
 
     settings = load(config or outer, servers=servers).settings
     topic = settings.topics.transactions
-    trial = Trial(make_decoder(settings), settings.watermark.max_future_ms)
+    by_append_time = settings.window.clock == "ingestion"
+    trial = Trial(make_decoder(settings), settings.watermark.max_future_ms, by_append_time=by_append_time)
     with stopped_by_signals() as stop:
         reader = CommandReader(settings, stop, "try-input")
         try:

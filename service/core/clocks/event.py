@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.core.clocks import AppendTimes
+from service.core.clocks import AppendTimes, OpenWindow
 from service.core.clocks.add_records import below_watermark, too_far_ahead, without_future
 from service.core.clocks.detail import add_detail_by_event_time
 from service.core.clocks.horizon import Horizon
@@ -55,6 +55,10 @@ class EventClock:
     def open_keys(self) -> int:
         """How many keys the open windows hold, counted for each window."""
         return self._open.keys
+
+    def open_windows(self, most: int) -> list[OpenWindow]:
+        """The windows that are open; at most ``most`` of them, those that were opened first."""
+        return self._open.some(most)
 
     def open_aggregate(self, transaction_id: str) -> Aggregate | None:
         """A key's newest aggregate in the open windows; None where it has none."""
