@@ -28,7 +28,7 @@ from service.loop.errors import Fatal, Retriable
 from service.process.stop import Stop
 from service.settings import Settings
 from service.wire.alerts import AlertPayload
-from service.wire.feeding import append_time
+from service.wire.feeding import append_times
 
 REACH_S: Final = 15.0
 """How long to wait for a broker."""
@@ -124,7 +124,7 @@ class Explainer:
         first = self._reader.starts[partition]
         for records in self._reader.read(lambda: not self._stop.asked()):
             if records.messages:
-                times = [append_time(record, began_ms) for record in records.messages]
+                times = append_times(records.messages, began_ms)
                 run.feed(partition, records.messages, times, report=True)
             if again:
                 break
