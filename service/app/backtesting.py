@@ -34,7 +34,7 @@ from service.kafka.span_reader import SpanReader
 from service.loop.errors import Retriable
 from service.process.stop import Stop
 from service.settings import Settings
-from service.wire.feeding import LOG_APPEND_TIME, append_time
+from service.wire.feeding import LOG_APPEND_TIME, append_times
 
 REACH_S: Final = 15.0
 """How long to wait for a broker."""
@@ -219,14 +219,14 @@ class Backtest:
         seen: list[int] = []
         for partition, records in ((one.partition, one.messages) for one in reader.read(lambda: not stop.asked())):
             if records:
-                times = [append_time(record, began_ms) for record in records]
+                times = append_times(records, began_ms)
                 by_append_time = by_append_time and records[0].timestamp()[0] == LOG_APPEND_TIME
                 for part, its_times, reported in span.runs(records, times):
                     for run in runs:
                         run.feed(partition, part, its_times, report=reported)
                     if reported:
                         report.records += len(part)
-                        seen = [min(*seen, *its_times), max(*seen, *its_times)]
+                        seen = [min([*seen, min(its_times)]), max([*seen, max(its_times)])]
                 done[partition] = records[-1].offset()
                 if span.to_ms is not None and by_append_time and times[-1] >= span.to_ms + APPEND_SLACK_MS:
                     reader.finish(partition)

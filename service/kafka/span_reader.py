@@ -57,6 +57,24 @@ class SpanReader:
             raise classify_query(kafka_error(exception), f"read {topic}") from exception
         self._unfinished = set(self.starts)
 
+    def start_partition(self, topic: str, partition: Partition, first: Offset) -> None:
+        """Start at an offset of one partition, or at its first record where that is later.
+
+        Raises:
+            Retriable: the broker does not answer.
+            Fatal: the broker refuses, or there is no such topic.
+        """
+        self._topic = topic
+        try:
+            self._partitions()
+            firsts, ends = (self._offsets([partition], at) for at in (EARLIEST, LATEST))
+            self.starts, self.ends = {partition: max(first, firsts[partition])}, ends
+            self._unfinished = {one for one, at in self.starts.items() if at < ends[one]}
+            self._consumer.assign([TopicPartition(topic, one, self.starts[one]) for one in self._unfinished])
+        except KafkaException as exception:
+            self._consumer.poll(0)  # serves the error callback, whose errors say more than "timed out"
+            raise classify_query(kafka_error(exception), f"read {topic}") from exception
+
     def _partitions(self) -> list[Partition]:
         metadata = self._consumer.list_topics(self._topic, timeout=TIMEOUT_S).topics[self._topic]
         if metadata.error is not None:
