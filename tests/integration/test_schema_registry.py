@@ -26,6 +26,7 @@ from service.kafka.registry import RegistryError
 from service.loop.errors import Retriable
 from tests.integration.doorkeeper import Doorkeeper
 from tests.integration.test_try_input import try_input
+from tests.replay_process import run
 
 AT: Final = 1_715_392_800_000
 DECIMAL: Final = {"type": "bytes", "logicalType": "decimal", "precision": 20, "scale": 2}
@@ -216,3 +217,37 @@ def test_settings_that_do_not_fit_stop_the_start(broker: Broker, unique: Callabl
     wrong = {"INPUT_FORMAT": "avro", "REGISTRY_URL": "http://127.0.0.1:9", "REGISTRY_PROPERTIES": '{"x":"y"}'}
     done = try_input(broker, names, **wrong)
     assert (2, "txwatch: REGISTRY_PROPERTIES: Unrecognized properties: x\n") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize("form", ["avro", "json-schema", "a schema of one's own"])
+def test_a_replay_goes_the_whole_way_round(
+    broker: Broker, registry: Registry, unique: Callable[[str], str], tmp_path: Path, form: str
+) -> None:
+    names = Names(unique)
+    create_topics(broker, names.transactions, partitions=1)
+    arguments = ["--format", form]
+    if form.startswith("a schema"):
+        fields = {"timestamp": MICROS, "merchant": ["null", "string"], "amount": DECIMAL, "transaction_id": "string"}
+        own = {"type": "record", "name": "Own", "fields": [{"name": n, "type": t} for n, t in fields.items()]}
+        (tmp_path / "own.avsc").write_text(json.dumps(own))
+        arguments = ["--format", "avro", "--schema", str(tmp_path / "own.avsc")]
+    rows = ["tx1,2024-05-11 02:00:00,12345678901234567.89,shop", "tx1,2024-05-11 02:00:01,0.1,"]
+    rows += ["tx2,2024-05-11 02:00:02,0.001,shop"]
+    done = run(
+        *("replay", "-", "--pace", "max", "--extra", "merchant", "--registry-url", registry.url, *arguments),
+        text="\n".join(["transaction_id,timestamp,amount,merchant", *rows, ""]),
+        KAFKA_BOOTSTRAP_SERVERS=broker.bootstrap_servers,
+        TOPICS_TRANSACTIONS=names.transactions,
+    )
+    fits = not form.startswith("a schema")  # two places cannot hold 0.001
+    assert (0 if fits else 1) == done.code, done.err
+    mapping = {"INPUT_FORMAT": arguments[1], "REGISTRY_URL": registry.url}
+    if form == "avro":
+        mapping["INPUT_AMOUNT_FORMAT"] = "text"
+    text = " ".join(try_input(broker, names, **mapping).stdout.split())
+    assert "2024-05-11T02:00:00.000Z 12345678901234567.89 tx1" in text
+    assert ("0.001 tx2" in text) == fits
+    if not fits:
+        assert "1 rows undelivered: the schema of Avro cannot hold one of its values" in done.err
+    filtered = " ".join(try_input(broker, names, **mapping, INPUT_WHERE="merchant=null").stdout.split())
+    assert "1 taken" in filtered
