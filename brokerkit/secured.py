@@ -1,7 +1,8 @@
 """A real broker with authentication and ACLs: TLS with SCRAM, and mutual TLS.
 
-It has three listeners: plain text for the test itself, which is the super user; SECURE, where clients give a password
-over TLS; MUTUAL, where clients show a certificate.
+It has four listeners: plain text for the test itself, which is the super user; SECURE, where clients give a password
+(SCRAM or PLAIN) over TLS; MUTUAL, where clients show a certificate; BEARER, where they give a token over TLS. These
+tokens have no signature: Kafka's validator for tests takes them. A client must bring a new one before the last ends.
 """
 
 import json
@@ -56,6 +57,7 @@ class Secured:
     broker: Broker
     secure: str
     mutual: str
+    bearer: str
     folder: Path
 
     @property
@@ -89,6 +91,15 @@ class Secured:
             "ssl.key.location": str(self.folder / "client.key"),
         }
         return {"KAFKA_BOOTSTRAP_SERVERS": self.mutual, "KAFKA_PROPERTIES": json.dumps(found)}
+
+    def bearing(self, **other: str) -> dict[str, str]:
+        """Returns the environment of a client that gives a token; `other` properties say where it gets one."""
+        found = {
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": str(self.folder / "ca.pem"),
+            **{name.replace("_", "."): value for name, value in other.items()},
+        }
+        return {"KAFKA_BOOTSTRAP_SERVERS": self.bearer, "KAFKA_PROPERTIES": json.dumps(found)}
 
     def add_user(self, name: str) -> None:
         """Adds a user with the right password."""
@@ -152,7 +163,7 @@ def secured_broker(folder: Path) -> Iterator[Secured]:
     client.private_key_pem.write_to_path(str(folder / "client.key"))
     client.cert_chain_pems[0].write_to_path(str(folder / "client.pem"))
     node = Node.alone()
-    secure, mutual = free_ports(2)
+    secure, mutual, bearer = free_ports(3)
     store = {
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(folder / "server.pem"),
@@ -160,20 +171,29 @@ def secured_broker(folder: Path) -> Iterator[Secured]:
         "ssl.truststore.location": str(folder / "ca.pem"),
     }
     scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
-    listeners = [f"PLAINTEXT://{ADDRESS}:{node.port}", f"SECURE://{ADDRESS}:{secure}", f"MUTUAL://{ADDRESS}:{mutual}"]
-    properties = {
+    plain = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_plain="{PASSWORD}";'
+    token = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;"  # noqa: S105 - a class
+    ports = {"PLAINTEXT": node.port, "SECURE": secure, "MUTUAL": mutual, "BEARER": bearer}
+    listeners = [f"{name}://{ADDRESS}:{port}" for name, port in ports.items()]
+    protocols = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,MUTUAL:SSL,BEARER:SASL_SSL"
+    properties: dict[str, str | int] = {
         "listeners": ",".join([*listeners, f"CONTROLLER://{ADDRESS}:{node.controller_port}"]),
         "advertised.listeners": ",".join(listeners),
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,MUTUAL:SSL",
+        "listener.security.protocol.map": protocols,
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.name.secure.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.secure.sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
+        "listener.name.secure.plain.sasl.jaas.config": plain,
         "listener.name.secure.scram-sha-512.sasl.jaas.config": scram,
         **{f"listener.name.secure.{name}": value for name, value in store.items()},
         **{f"listener.name.mutual.{name}": value for name, value in store.items()},
+        **{f"listener.name.bearer.{name}": value for name, value in store.items()},
+        "listener.name.bearer.sasl.enabled.mechanisms": "OAUTHBEARER",
+        "listener.name.bearer.oauthbearer.sasl.jaas.config": token,
+        "listener.name.bearer.oauthbearer.connections.max.reauth.ms": 60_000,
         "listener.name.mutual.ssl.client.auth": "required",
         "listener.name.mutual.ssl.principal.mapping.rules": "RULE:^.*CN=([^,]+).*$/$1/",
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super.users": "User:ANONYMOUS",
     }
     with Broker(properties=properties, node=node) as broker:
-        yield Secured(broker, f"{ADDRESS}:{secure}", f"{ADDRESS}:{mutual}", folder)
+        yield Secured(broker, f"{ADDRESS}:{secure}", f"{ADDRESS}:{mutual}", f"{ADDRESS}:{bearer}", folder)

@@ -8,18 +8,23 @@ from collections.abc import Mapping
 from confluent_kafka import KafkaError
 
 from producer.properties import Value
+from service.process.iam import with_tokens
 from service.wire.client import as_text
 
 
 def client_config(brokers: str, properties: Mapping[str, Value], linger_ms: int) -> dict[str, object]:
-    """Return librdkafka's settings: our defaults, then the user's properties, then what the guarantees need."""
+    """Return librdkafka's settings: our defaults, then the user's properties, then what the guarantees need.
+
+    Raises:
+        IamError: the properties ask for IAM of AWS, and no token can be had.
+    """
     return {
         "linger.ms": linger_ms,
         "compression.type": "none",  # some clients need another package for lz4, snappy or zstd
         "client.id": "txwatch-replay",
         "enable.metrics.push": "false",
         "log_level": 0,
-        **{name: as_text(value) for name, value in properties.items()},
+        **{name: as_text(value) for name, value in with_tokens(properties, client_log(properties)).items()},
         "bootstrap.servers": brokers,
         "enable.idempotence": "true",
         "acks": "all",

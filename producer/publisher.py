@@ -61,8 +61,8 @@ class Publisher:
         """How many rows were not delivered, for each reason."""
         self.broken = False
         """Whether the next rows would fail, too."""
-        config = {**client_config(brokers, properties, linger_ms), "error_cb": self._outages.note}
         try:
+            config = {**client_config(brokers, properties, linger_ms), "error_cb": self._outages.note}
             self._producer = Producer(config, logger=client_log(properties))
         except KafkaException as error:
             raise ConfigError(name_file(text_of(error.args[0]), properties)) from error

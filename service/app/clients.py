@@ -14,6 +14,7 @@ from service.kafka.classify import kafka_error
 from service.loop.errors import Fatal
 from service.loop.output_topics import OutputTopics
 from service.process.files import name_file
+from service.process.iam import IamError, with_tokens
 from service.settings import KafkaSettings, Settings, SettingsError
 from service.wire.client import as_text
 
@@ -40,19 +41,28 @@ def transactional_id(kafka: KafkaSettings, instance: str) -> str:
 
 
 def client_config(settings: Settings, kind: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
-    """The properties that all our clients share, and the user's properties that this kind of client knows."""
+    """The properties that all our clients share, and the user's properties that this kind of client knows.
+
+    Raises:
+        SettingsError: KAFKA_PROPERTIES asks for IAM of AWS, and no token can be had.
+    """
     others = {
         "any": (),
         "consumer": _PRODUCER_ONLY,
         "producer": _CONSUMER_ONLY,
         "admin": _CONSUMER_ONLY + _PRODUCER_ONLY,
     }[kind]
+    logger = logging.getLogger("librdkafka")
+    try:
+        properties = with_tokens(settings.kafka.properties, logger)
+    except IamError as error:
+        raise SettingsError(f"KAFKA_PROPERTIES: {error}") from None
     return {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "client.id": client_id(settings.kafka.instance_id),
-        "logger": logging.getLogger("librdkafka"),
+        "logger": logger,
         "error_cb": errors,
-        **{name: as_text(value) for name, value in settings.kafka.properties.items() if not name.startswith(others)},
+        **{name: as_text(value) for name, value in properties.items() if not name.startswith(others)},
         "allow.auto.create.topics": "false",  # otherwise a question about a deleted topic creates it
     }
 
@@ -103,6 +113,17 @@ def reader_config(settings: Settings, purpose: str, errors: Callable[[KafkaError
     for name in ("group.protocol", "session.timeout.ms", "heartbeat.interval.ms"):
         config.pop(name, None)
     return config
+
+
+def span_config(settings: Settings, purpose: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
+    """The same for one that reads much. The user's properties override the first lines, as for the input's consumer."""
+    return {
+        "fetch.queue.backoff.ms": 5,
+        "queued.min.messages": 20_000,
+        "queued.max.messages.kbytes": 16_384,
+        "fetch.wait.max.ms": 100,
+        **reader_config(settings, purpose, errors),
+    }
 
 
 def offsets_config(settings: Settings, isolation: Literal["read_committed", "read_uncommitted"]) -> dict[str, Any]:

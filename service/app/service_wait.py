@@ -17,6 +17,7 @@ from service.kafka.guards.throttle import Throttle
 from service.loop.errors import Fatal
 from service.observe.status import Status, StatusBoard
 from service.process.stop import Stop
+from service.wire.client import no_token_server
 
 NOT_READY_AFTER_S: Final = 1.5
 SAY_EVERY_S: Final = 5.0
@@ -64,7 +65,7 @@ class ServiceWait:
             nonlocal said_s
             why = self._board.throttled() or why
             for error in self._errors:
-                if isinstance(problem := classify(error, "connect"), Fatal):
+                if isinstance(problem := classify(error, "connect"), Fatal) and not no_token_server(error.str()):
                     raise problem
             self._board.status = Status(f"{event.replace('_', ' ')} {self._servers}: {why}")
             if said_s < 0:  # at first the broker may just be starting

@@ -51,9 +51,11 @@ def try_input(outer: Path | None, config: Path | None, *, maximum: int, servers:
 
     settings = load(config or outer, servers=servers).settings
     topic = settings.topics.transactions
+    by_append_time = settings.window.clock == "ingestion"
     decoder = make_decoder(settings)
     with stopped_by_signals() as stop:
-        trial = Trial(WaitingDecoder(decoder, stop, REACH_S), settings.watermark.max_future_ms)
+        waiting = WaitingDecoder(decoder, stop, REACH_S)
+        trial = Trial(waiting, settings.watermark.max_future_ms, by_append_time=by_append_time)
         reader = CommandReader(settings, stop, "try-input")
         try:
             if not reader.start(topic, partial(_start, topic, settings.kafka.bootstrap_servers), limit_s=REACH_S):

@@ -31,9 +31,13 @@ WHY: Final = {FILTERED: "it does not match INPUT_WHERE", IGNORED: "it has no val
 class Trial:
     """Decodes records as the service does, and counts what they become."""
 
-    def __init__(self, decoder: Decoder, max_future_ms: int) -> None:
-        """``max_future_ms``: how far an event time may be ahead of the wall clock; 0: any."""
+    def __init__(self, decoder: Decoder, max_future_ms: int, *, by_append_time: bool = False) -> None:
+        """``max_future_ms``: how far an event time may be ahead of the wall clock; 0: any.
+
+        With ``by_append_time`` it is judged by the record's append time, as by ``WINDOW_CLOCK=ingestion``.
+        """
         self._decoder = decoder
+        self._by_append_time = by_append_time
         self._max_future_ms = max_future_ms
         self.counts: Counter[str] = Counter()
         """How many records became what, in the words of the last line."""
@@ -63,8 +67,9 @@ class Trial:
         if rejections:
             return rejections[0]
         transaction = transactions[0]
-        if self._max_future_ms and transaction.timestamp > now_ms + self._max_future_ms:
-            ahead = too_far_ahead(Offset(record.offset), transaction.timestamp, now_ms, self._max_future_ms)
+        judged_ms, clock = (record.timestamp_ms, "append time") if self._by_append_time else (now_ms, "wall clock")
+        if self._max_future_ms and transaction.timestamp > judged_ms + self._max_future_ms:
+            ahead = too_far_ahead(Offset(record.offset), transaction.timestamp, judged_ms, self._max_future_ms, clock)
             return Rejection(ahead.reason, ahead.why)
         return transaction
 

@@ -47,6 +47,18 @@ def test_an_event_time_that_is_too_far_ahead_is_rejected_as_the_service_does() -
     assert "rejected" not in lines(value, Trial(JsonDecoder(), 0))[0]
 
 
+def test_by_ingestion_an_event_time_is_judged_by_the_records_append_time() -> None:
+    trial = Trial(JsonDecoder(), 300_000, by_append_time=True)
+
+    def shown(event_ms: int) -> str:
+        value = b'{"transaction_id":"a","timestamp":%d,"amount":1}' % event_ms
+        record = StoredRecord(3, 7, NOW_MS - 86_400_000, value)
+        return next(trial.lines(record, NOW_MS))
+
+    assert "rejected (timestamp_in_future)" in shown(NOW_MS - 86_400_000 + 300_001)
+    assert "rejected" not in shown(NOW_MS - 86_400_000 + 300_000)
+
+
 def test_a_time_that_no_calendar_has_is_shown_as_its_number() -> None:
     value = b'{"transaction_id":"a","timestamp":9223372036854775807,"amount":1}'
     assert "9223372036854775807 ms" in lines(value, Trial(JsonDecoder(), 0))[0]

@@ -13,6 +13,8 @@ from service.wire.client import settings_refused
     [
         (KafkaError._AUTHENTICATION, "SASL authentication error", True),
         (KafkaError.SASL_AUTHENTICATION_FAILED, "no such user", True),
+        (KafkaError._AUTHENTICATION, 'Failed to acquire SASL OAUTHBEARER token: {"error":"invalid_client"}', True),
+        (KafkaError._AUTHENTICATION, "Failed to acquire SASL OAUTHBEARER token: Failed to connect to idp", False),
         (KafkaError._SSL, "SSL handshake failed: certificate verify failed", True),
         (KafkaError._SSL, "SSL handshake failed: Disconnected: connecting to a plaintext broker?", False),
         (KafkaError._TRANSPORT, "Connect to ipv4#127.0.0.1:9 failed: Connection refused", False),
