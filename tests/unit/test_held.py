@@ -10,6 +10,7 @@ import pytest
 
 from service.core.model import Partition
 from service.loop.errors import Abortable
+from service.loop.events import Records
 from service.wire.decoder import Decoded, SchemasPending
 from service.wire.records import InRecord
 from service.wire.transactions import JsonDecoder
@@ -102,3 +103,17 @@ def test_a_rewind_reads_what_was_held_again() -> None:
     loop.turn(10_001, 10_002, 20_000)
     assert {0: 3, 1: 1} == committed(loop)
     assert [(10_000, "new", 6.0, 1), (10_000, "other", 9.0, 1), (10_000, "tx1", 12.0, 2)] == sorted(loop.sums())
+
+
+def test_what_the_same_poll_returned_behind_it_waits_too_and_in_order() -> None:
+    decoder = Registered()
+    loop = Loop(decoder=decoder)
+    loop.put(pay(1, 6.0, "new"), pay(2, 7.0))
+    first, _ = loop.kafka.records[0]
+    loop.input.news.append(Records(Partition(0), [first]))
+    loop.input._positions[Partition(0)] = 1
+    loop.turn(1)
+    decoder.there = True
+    loop.turn(2, 10_000)
+    assert [(0, "new", 6.0, 1), (0, "tx1", 7.0, 1)] == sorted(loop.sums())
+    assert {0: 2} == committed(loop)
