@@ -15,6 +15,7 @@ from producer.ports import ConfigError, DryRun, RealClock, Sink
 from producer.publisher import Publisher
 from producer.reading.errors import InputFileError
 from producer.reading.source import Source
+from producer.registered import Encode, Registration, RegistryFault, encoder
 from producer.rejects import Rejects, RejectsFile, RejectsFileError, ShownRejects
 from producer.replay import NS_PER_MS, AsFast, ByEventTime, Replay
 from producer.report import order_line, summary_json, times_line
@@ -109,11 +110,17 @@ def _rejects(options: Options, display: Display) -> Rejects:
 def _sink(options: Options) -> Sink:
     if options.dry_run:
         return DryRun()
+    extra = options.layout.extra
+    encode: Encode | None = None
     try:
         try_threads(THREADS)
-        return Publisher(
-            options.topic, options.brokers, options.properties, LINGER_MS[options.pace_name], options.layout.extra
-        )
+        if options.form != "json":
+            registry = Registration(options.topic, options.registry_url, options.registry_properties)
+            encode = encoder(options.form, registry, options.schema, extra)
+        linger_ms = LINGER_MS[options.pace_name]
+        return Publisher(options.topic, options.brokers, options.properties, linger_ms, extra, encode=encode)
+    except RegistryFault as fault:
+        raise StartError(str(fault)) from fault
     except ConfigError as error:
         raise StartError(f"KAFKA_PROPERTIES: {error}") from error
     except LimitError as error:

@@ -19,6 +19,7 @@ from producer.app import StartError, replay
 from producer.display import PROGRAM, say
 from producer.environment import SettingOption
 from producer.reading_options import GroupedCommand, ReadingOption, read_names, reading_options
+from producer.registered import FORMATS
 from producer.stop import Stop
 from service import __version__
 from service.process.completion import fault_of_completion
@@ -129,6 +130,24 @@ def cli() -> None:
     metavar="FILE",
     shell_complete=complete_file,
     help="Write malformed rows there, as CSV: line, reason, raw. With --start-row above 1, append.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    default="json",
+    show_default=True,
+    help="The records' format. All but json need --registry-url and the extra txwatch[registry].",
+)
+@click.option(
+    "--registry-url",
+    metavar="URL",
+    help="The schema registry, or several, joined by commas. REGISTRY_PROPERTIES has its password and the like.",
+)
+@click.option(
+    "--schema",
+    metavar="FILE",
+    shell_complete=complete_file,
+    help="The schema to register under TOPIC-value.  [default: one with the fields that are sent]",
 )
 @click.option("--strict", is_flag=True, help="Exit 1 if a row was rejected. The other rows are still sent.")
 @click.option("--dry-run", is_flag=True, help="Read and check all rows, send nothing.")

@@ -16,8 +16,9 @@ from producer.properties import Value, parse_properties
 from producer.reading.layout import Layout
 from producer.reading.source import STDIN
 from producer.reading_options import layout_from
+from producer.registered import check_options
 from producer.replay import NS_PER_S, AsFast, AtRate, ByEventTime, Pace
-from service.wire.client import PropertiesError
+from service.wire.client import PropertiesError, json_object
 from service.wire.durations import as_milliseconds, fault_of_milliseconds
 from service.wire.names import fault_of_brokers, fault_of_topic
 
@@ -53,6 +54,10 @@ class Options:
     strict: bool
     dry_run: bool
     progress: bool | None
+    form: str
+    registry_url: str
+    registry_properties: dict[str, Value]
+    schema: str | None
     metrics_host: str
     metrics_port: int | None
 
@@ -117,6 +122,8 @@ def options_from(values: dict[str, Any]) -> Options:
         raise click.UsageError("--repeat needs a file that can be read again, not a pipe")
     if values["repeat"] == 0 and values["dry_run"]:
         raise click.UsageError("--repeat 0 with --dry-run would never end")
+    if (fault := check_options(values["format"], values["registry_url"], values["schema"])) is not None:
+        raise click.UsageError(fault)
     return Options(
         file=values["file"],
         topic=values["topic"],
@@ -136,6 +143,10 @@ def options_from(values: dict[str, Any]) -> Options:
         strict=values["strict"],
         dry_run=values["dry_run"],
         progress=values["progress"],
+        form=values["format"],
+        registry_url=values["registry_url"] or "",
+        registry_properties=_registry_properties() if values["format"] != "json" else {},
+        schema=values["schema"],
         metrics_host=host.text if (host := setting("HTTP_HOST")) else DEFAULT_HTTP_HOST,
         metrics_port=values["metrics_port"],
     )
@@ -165,6 +176,14 @@ def _properties() -> dict[str, Value]:
         return parse_properties(found.text)
     except PropertiesError as error:
         raise click.UsageError(f"{found.where}: {error}") from error
+
+
+def _registry_properties() -> dict[str, Value]:
+    found = setting("REGISTRY_PROPERTIES")
+    try:
+        return {} if found is None else json_object(found.text)
+    except PropertiesError as error:
+        raise click.UsageError(f"{found.where if found else ''}: {error}") from error
 
 
 def _window_ms() -> int:

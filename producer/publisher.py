@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -18,6 +19,7 @@ from producer.encode import encode_rows
 from producer.outages import Outages
 from producer.ports import ConfigError, TopicState
 from producer.properties import Value
+from producer.registered import Encode, RowError
 from producer.replay import Batch, RowId
 from service.process.files import name_file
 
@@ -33,14 +35,22 @@ class Publisher:
     """Hands rows to librdkafka and counts them. All methods but `purge` are for one thread."""
 
     def __init__(
-        self, topic: str, brokers: str, properties: Mapping[str, Value], linger_ms: int, extra: Sequence[str] = ()
+        self,
+        topic: str,
+        brokers: str,
+        properties: Mapping[str, Value],
+        linger_ms: int,
+        extra: Sequence[str] = (),
+        *,
+        encode: Encode | None = None,
     ) -> None:
         """Create the client, which connects in the background; raises `ConfigError`.
 
-        ``extra`` are the names of further fields, one for each further column of the rows.
+        ``extra`` are the names of further fields, one for each further column of the rows. ``encode`` makes records of
+        another format than JSON.
         """
         self._topic = topic
-        self._extra = extra
+        self._encode: Encode = encode or partial(encode_rows, extra=extra)
         self._outages = Outages(topic)
         self._failed_blocks: list[_Block] = []
         self._refused: list[RowId] = []
@@ -106,7 +116,7 @@ class Publisher:
             for key, value in zip(batch.rows.transaction_ids, self.encoded(batch), strict=True):
                 while True:
                     try:
-                        produce(topic, value, key, PARTITION_BY_KEY, on_delivery)
+                        produce(topic, value, key, PARTITION_BY_KEY, on_delivery)  # type: ignore[arg-type]
                     except BufferError:
                         if keep_on():
                             self._serve(self._producer.poll, ROOM_WAIT_S)
@@ -115,15 +125,20 @@ class Publisher:
                     except KafkaException as error:
                         self._refused.append(RowId(batch.pass_number, batch.rows.numbers[taken]))
                         self._count_failure(error.args[0])
+                    except TypeError:  # the client takes no RowError; to look for one would cost each row
+                        if not isinstance(value, RowError):
+                            raise
+                        self._refused.append(RowId(batch.pass_number, batch.rows.numbers[taken]))
+                        self.failures[str(value)] += 1
                     break
                 taken += 1
         finally:
             self.sent += taken
         return taken
 
-    def encoded(self, batch: Batch) -> Sequence[str | bytes]:
+    def encoded(self, batch: Batch) -> Sequence[str | bytes | RowError]:
         """The values of a batch's rows."""
-        return encode_rows(batch.rows, batch.shift_ms, self._extra)
+        return self._encode(batch.rows, batch.shift_ms)
 
     def poll(self) -> None:
         """Serve delivery reports and errors, without waiting."""
@@ -206,5 +221,8 @@ class _Block:
     def failed_rows(self) -> Iterator[RowId]:
         rows = self._batch.rows
         for number, value in zip(rows.numbers, self._publisher.encoded(self._batch), strict=True):
-            if (value if isinstance(value, bytes) else value.encode()) in self.values:
+            if (
+                not isinstance(value, RowError)
+                and (value if isinstance(value, bytes) else value.encode()) in self.values
+            ):
                 yield RowId(self._batch.pass_number, number)

@@ -117,6 +117,7 @@ class FakeInputConsumer:
         self.joined = False
         self.known_to_the_group = False
         self.news: list[Event] = []
+        self.paused: set[Partition] = set()
         self.stale: list[Event] = []
         """Handed out after the news, as what was fetched before a rewind may be."""
         self.waits: list[float] = []
@@ -166,7 +167,7 @@ class FakeInputConsumer:
         _raise(self.problems["poll"])
         events, self.news, self.stale = [*self.news, *self.stale], [], []
         for partition, position in self._positions.items():
-            if partition in self.slow:
+            if partition in self.slow or partition in self.paused:
                 continue
             end = self.kafka.stable(partition)
             there = [one for one in self.kafka.records[partition] if position <= one.offset() < end][
@@ -181,6 +182,12 @@ class FakeInputConsumer:
                 self._positions[partition] = end
                 events.append(PartitionEnd(Partition(partition), Offset(end)))
         return events
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        self.paused |= set(partitions)
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        self.paused -= set(partitions)
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
         self._due.update(partitions)
@@ -206,6 +213,7 @@ class FakeInputConsumer:
             starts.append(StartPoint(partition, progress, self.skipped, restored=restored))
             self._positions[partition] = offset + self.skipped
             self._told_end.discard(partition)
+            self.paused.discard(partition)
         self._due.clear()
         return starts
 

@@ -47,6 +47,11 @@ EVENTS: Final = {
         "`kafka_well_again`."
     ),
     "kafka_well_again": "Kafka answers again.",
+    "schema_registry_awaited": (
+        "The schema registry does not answer, and a partition has records of a schema that is not known yet. It waits, "
+        "and the registry is asked again."
+    ),
+    "schema_registry_well_again": "The schema registry has answered, and no partition waits for it.",
     "log_lines_dropped": (
         "`lines` log lines are missing at this place: standard error was not read, or was full or closed."
     ),

@@ -18,6 +18,7 @@ from service.app.csv_file import CsvFile
 from service.app.detectors import configured, detail_for, rules_hash
 from service.app.from_settings import task_rules
 from service.app.input import make_decoder
+from service.app.reading import WaitingDecoder
 from service.app.waiting import StoppedWaiting, wait_for_broker
 from service.core.detectors import ConfiguredDetector
 from service.core.detectors.inactivity import Inactivity
@@ -189,7 +190,12 @@ class Backtest:
         try:
             self._reach(reader, span, stop, errors)
             runs = [
-                TopicRun(side, self._topic_rules(number), make_decoder(one), warm_up=span.begin_ms < span.from_ms)
+                TopicRun(
+                    side,
+                    self._topic_rules(number),
+                    WaitingDecoder(make_decoder(one), stop, REACH_S),
+                    warm_up=span.begin_ms < span.from_ms,
+                )
                 for number, (side, one) in enumerate(zip(self._sides, self._settings, strict=True))
             ]
             with _quiet_collector():

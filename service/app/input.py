@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+from service.core.model import Reason
+from service.kafka.registry import Registry, RegistryError
+from service.kafka.schemas import Compile, FetchedSchemas
 from service.settings import Settings, SettingsError
-from service.wire.decoder import Decoder
+from service.wire.decoder import Decoder, Rejection
+from service.wire.input.avro import SchemaFault, compile_avro
 from service.wire.input.decoder import OWN, InputMapping, MappedJsonDecoder
-from service.wire.input.paths import MappingError
+from service.wire.input.paths import MappingError, Path
+from service.wire.input.registered import RegisteredDecoder, SchemaText, ToJson
 from service.wire.transactions import JsonDecoder
+
+_KINDS = {"avro": "AVRO", "protobuf": "PROTOBUF", "json-schema": "JSON"}
 
 
 def make_decoder(settings: Settings) -> Decoder:
@@ -25,10 +35,56 @@ def make_decoder(settings: Settings) -> Decoder:
         where=values.where,
         ignore_tombstones=values.tombstones == "ignore",
     )
-    if mapping == OWN:
-        return JsonDecoder()
+    if values.format != "json":
+        return _registered(settings, mapping)
+    return JsonDecoder() if mapping == OWN else _mapped(settings, mapping)
+
+
+def _mapped(settings: Settings, mapping: InputMapping) -> MappedJsonDecoder:
     try:
         return MappedJsonDecoder(mapping)
     except MappingError as error:
-        value = getattr(values, error.field)
+        value = getattr(settings.input, error.field)
         raise SettingsError(f"INPUT_{error.field.upper()}: {value!a} {error}") from None
+
+
+def _registered(settings: Settings, mapping: InputMapping) -> RegisteredDecoder:
+    form = settings.input.format
+    if not settings.registry.url:
+        raise SettingsError(f"REGISTRY_URL: is empty, but INPUT_FORMAT {form} needs a schema registry")
+    inner = _mapped(settings, mapping)
+    try:
+        registry = Registry(settings.registry.url, settings.registry.properties)
+        to_json = _COMPILERS[form](mapping, inner.paths)
+    except RegistryError as error:
+        raise SettingsError(f"REGISTRY_PROPERTIES: {error}") from None
+    except ImportError as error:
+        raise SettingsError(
+            f"INPUT_FORMAT: {form} needs the extra registry: pip install 'txwatch[registry]' ({error})"
+        ) from None
+    return RegisteredDecoder(FetchedSchemas(registry.fetch, _checked(_KINDS[form], to_json)), inner)
+
+
+def _checked(kind: str, to_json: Callable[[SchemaText], ToJson]) -> Compile:
+    def checked(schema: SchemaText) -> ToJson | Rejection:
+        if schema.kind != kind:
+            return Rejection(Reason.SCHEMA, f"the schema is of {schema.kind}, not of {kind}")
+        try:
+            return to_json(schema)
+        except SchemaFault as fault:
+            return Rejection(Reason.SCHEMA, str(fault))
+
+    return checked
+
+
+def _avro(mapping: InputMapping, paths: tuple[Path, ...]) -> Callable[[SchemaText], ToJson]:
+    import fastavro  # noqa: F401, PLC0415 - so that a missing extra stops the start
+
+    return partial(compile_avro, paths=paths, form=mapping.timestamp_format)
+
+
+def _json(_: InputMapping, __: tuple[Path, ...]) -> Callable[[SchemaText], ToJson]:
+    return lambda _: bytes
+
+
+_COMPILERS = {"avro": _avro, "json-schema": _json}

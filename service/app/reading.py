@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from confluent_kafka import Consumer, KafkaError
 
@@ -13,9 +15,14 @@ from service.app.clients import construct, reader_config
 from service.app.waiting import StoppedWaiting, wait_for_broker
 from service.history.records import StoredRecord
 from service.kafka.reader import TopicReader
-from service.loop.errors import Retriable
+from service.loop.errors import Fatal, Retriable
 from service.process.stop import Stop
 from service.settings import Settings
+from service.wire.decoder import Decoded, Decoder, SchemasPending
+from service.wire.records import InRecord
+
+SCHEMA_PAUSE_S: Final = 0.02
+"""Between two looks whether the schema registry has answered."""
 
 
 class CommandReader:
@@ -79,3 +86,29 @@ class CommandReader:
     def close(self) -> None:
         """Disconnect."""
         self._reader.close()
+
+
+class WaitingDecoder:
+    """Waits for schemas, where a command reads a topic and nothing else waits for it."""
+
+    def __init__(self, decoder: Decoder, stop: Stop, limit_s: float) -> None:
+        """``limit_s`` is how long to wait for the registry."""
+        self._decoder = decoder
+        self._stop = stop
+        self._limit_s = limit_s
+
+    def decode(self, records: Sequence[InRecord]) -> Decoded:
+        """Decode a batch of records. After a stop it is left out as a whole.
+
+        Raises:
+            Fatal: the schema registry does not answer.
+        """
+        end_s = time.monotonic() + self._limit_s
+        while True:
+            try:
+                return self._decoder.decode(records)
+            except SchemasPending as pending:
+                if time.monotonic() >= end_s:
+                    raise Fatal(str(pending)) from None
+                if self._stop.event.wait(SCHEMA_PAUSE_S):
+                    return Decoded([], {}, dict.fromkeys(range(len(records))))

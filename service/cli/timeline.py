@@ -46,7 +46,7 @@ def timeline(
     """Draw records, watermark and windows over time. Needs the extra txwatch[timeline]."""
     # Late, so that --help and a wrong option answer at once.
     from service.app.input import make_decoder  # noqa: PLC0415
-    from service.app.reading import CommandReader  # noqa: PLC0415
+    from service.app.reading import CommandReader, WaitingDecoder  # noqa: PLC0415
     from service.history.timeline.collect import Span, collect  # noqa: PLC0415
     from service.loop.errors import KafkaProblem  # noqa: PLC0415
     from service.process.stop import stopped_by_signals  # noqa: PLC0415
@@ -59,7 +59,7 @@ def timeline(
             raise SettingsError("timeline needs matplotlib: pip install 'txwatch[timeline]'") from None
         if output.suffix not in FORMATS:
             raise SettingsError(f"--output {output}: its name must end with one of {', '.join(FORMATS)}")
-        decoder = make_decoder(settings)
+        decoder = WaitingDecoder(make_decoder(settings), stop, REACH_S)
         reader = CommandReader(settings, stop, "timeline")
         try:
             picture = collect(

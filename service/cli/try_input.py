@@ -44,7 +44,7 @@ def try_input(outer: Path | None, config: Path | None, *, maximum: int, servers:
     """
     # Late, so that --help and a wrong option answer at once.
     from service.app.input import make_decoder  # noqa: PLC0415
-    from service.app.reading import CommandReader  # noqa: PLC0415
+    from service.app.reading import CommandReader, WaitingDecoder  # noqa: PLC0415
     from service.history.trial import Trial  # noqa: PLC0415
     from service.loop.errors import KafkaProblem  # noqa: PLC0415
     from service.process.stop import stopped_by_signals  # noqa: PLC0415
@@ -52,8 +52,10 @@ def try_input(outer: Path | None, config: Path | None, *, maximum: int, servers:
     settings = load(config or outer, servers=servers).settings
     topic = settings.topics.transactions
     by_append_time = settings.window.clock == "ingestion"
-    trial = Trial(make_decoder(settings), settings.watermark.max_future_ms, by_append_time=by_append_time)
+    decoder = make_decoder(settings)
     with stopped_by_signals() as stop:
+        waiting = WaitingDecoder(decoder, stop, REACH_S)
+        trial = Trial(waiting, settings.watermark.max_future_ms, by_append_time=by_append_time)
         reader = CommandReader(settings, stop, "try-input")
         try:
             if not reader.start(topic, partial(_start, topic, settings.kafka.bootstrap_servers), limit_s=REACH_S):

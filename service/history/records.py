@@ -21,6 +21,7 @@ class StoredRecord:
     """When it was created or appended, as the topic is configured; -1 where the record does not say."""
     value: bytes | None
     key: bytes | None = None
+    headers: Headers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,8 @@ class InputRecord:
         return self.stored.value
 
     def headers(self) -> Headers | None:
-        """None: readers do not keep them."""
-        return None
+        """Its headers; None where it has none, or the name of one is not UTF-8."""
+        return self.stored.headers
 
     def timestamp(self) -> tuple[int, int]:
         """A code for the type of its timestamp, which is not kept, and epoch milliseconds."""

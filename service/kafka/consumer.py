@@ -8,7 +8,7 @@ docs/decisions/client.md, "Only poll() and the commit wait for Kafka", has the r
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
@@ -193,9 +193,27 @@ class GroupConsumer:
         for start in starts:
             state.fetched.add(start.partition)
             del state.due[start.partition]
+        self._pausing(self._consumer.resume, "resume", [start.partition for start in starts])
         if refused := state.due.keys() & state.fetched:
             self._stop_fetching(refused)
         return starts
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Return no records of these until resume() or restore()."""
+        self._pausing(self._consumer.pause, "pause", partitions)
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Return records of these again, from where poll() stopped."""
+        self._pausing(self._consumer.resume, "resume", partitions)
+
+    def _pausing(
+        self, call: Callable[[list[TopicPartition]], None], doing: str, partitions: Iterable[Partition]
+    ) -> None:
+        """Neither call asks the broker. One that was revoked meanwhile is skipped: its next assignment resumes it."""
+        wanted = [TopicPartition(self.topic, one) for one in partitions if one in self._state.fetched]
+        if wanted:
+            with fatal_on_error(doing):
+                call(wanted)
 
     def _leave_group(self) -> None:
         """Hand back every partition; when all are back, poll() subscribes again and gets those of the new topic.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, cast
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.history.records import StoredRecord
 from service.kafka.classify import classify_query, kafka_error
 from service.loop.errors import Fatal
+from service.wire.records import Headers
 
 TIMEOUT_S: Final = 2.0
 NO_TIMESTAMP_MS: Final = -1
@@ -83,7 +84,7 @@ class TopicReader:
                 timestamp_ms = message.timestamp()[1]
                 if timestamp_ms >= self._from_ms:
                     value, key = message.value(), message.key()
-                    yield StoredRecord(partition, message.offset() or 0, timestamp_ms, value, key)
+                    yield StoredRecord(partition, message.offset() or 0, timestamp_ms, value, key, _headers(message))
         self._consumer.unassign()
 
     def _handle(self, error: KafkaError, partition: int) -> None:
@@ -97,3 +98,10 @@ class TopicReader:
     def close(self) -> None:
         """Disconnect."""
         self._consumer.close()
+
+
+def _headers(message: Message) -> Headers | None:
+    try:
+        return cast("Headers | None", message.headers())
+    except (SystemError, UnicodeDecodeError):  # a name is not UTF-8, so the client returns no header at all
+        return None

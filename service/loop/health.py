@@ -48,6 +48,8 @@ class Health:
         self._status = probe.status
         self._watch = ProgressWatch(probe.ends)
         self._trouble: str | None = None
+        self.schemas: str | None = None
+        """Why the schema registry, for which partitions wait, does not answer."""
         self._verdict = Verdict()
         self._failed_commits = 0
         self._why_failed = ""
@@ -203,5 +205,7 @@ class Health:
             return why + (f": {self._trouble}" if self._trouble else "")
         if self._failed_commits >= UNABLE_AFTER:
             return f"the last {self._failed_commits} commits failed: {self._why_failed}"
+        if self.schemas is not None:
+            return self.schemas
         # A throttled consumer's questions wait, too, so a missing answer is not a fault.
         return None if self._status.throttled else self._trouble

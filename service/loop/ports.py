@@ -80,6 +80,12 @@ class InputConsumer(Protocol):
         For those in ``without_memory`` read back first what the detectors remember.
         """
 
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        """Return no records of these until resume() or restore()."""
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        """Return records of these again, from where poll() stopped."""
+
     def checkpoint(self, progress: Iterable[tuple[Partition, Progress]]) -> tuple[list[Any], Any]:
         """Offsets and group metadata for OutputProducer.commit()."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, assert_never
 
 from structlog.typing import FilteringBoundLogger
@@ -15,6 +15,7 @@ from service.loop.checkpoint import Checkpoint
 from service.loop.errors import Abortable, KafkaProblem, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, OutOfRange, PartitionEnd, Records, Revoked, Trouble
 from service.loop.health import Health
+from service.loop.held import HeldPartitions
 from service.loop.intake import Intake
 from service.loop.memories import Memories
 from service.loop.output_topics import OutputTopics
@@ -26,7 +27,7 @@ from service.loop.tasks import Tasks
 from service.observe.live import Live
 from service.observe.metrics import Metrics
 from service.observe.status import StatusBoard
-from service.wire.records import InRecord
+from service.wire.decoder import SchemasPending
 
 BATCH_RECORDS: Final = 500
 """Small batches stay in the processor's cache: docs/decisions/speed.md, "Batches of 500"."""
@@ -87,6 +88,7 @@ class Worker:
             log=log,
         )
         self._splits = Splits(metrics, log)
+        self._held = HeldPartitions(consumer, self._health, log)
         self._log = log
         self._tasks = Tasks()
         self._intake = intake
@@ -103,7 +105,8 @@ class Worker:
         1. Wait for records, at most until the end of the span by which everything read must be committed.
         2. Handle assigned and revoked partitions.
         3. If the span is over, checkpoint: the new records belong to the next span.
-        4. Feed the records to their tasks. If that closed windows that may be committed now, checkpoint.
+        4. Feed the records to their tasks, those first that waited for a schema. If that closed windows that may be
+           committed now, checkpoint.
         5. Start waiting partitions.
         6. Post the status.
 
@@ -118,8 +121,10 @@ class Worker:
             self._handle_ownership(change)
         if self._schedule.over(now_ms):
             self._checkpoint(now_ms)
+        events = [*self._held.take(), *events]
         for event in events:
             self._handle(event, now_ms)
+        self._held.settle()
         if self._due(events, now_ms, self._silence.close(events, now_ms, self._tasks.by_partition)):
             self._checkpoint(now_ms)
         if self._intake.pending_bytes > BUFFER_BYTES and self._schedule.ends_within(now_ms, LONGEST_TXN_MS):
@@ -151,6 +156,7 @@ class Worker:
         The buffer or the open txn may hold set-aside records of these and of other partitions. Then both are dropped,
         and the other partitions are read again, too.
         """
+        self._held.drop(partitions)
         moved = any(p in self._tasks.by_partition and self._tasks.has_news(p) for p in partitions)
         self._tasks.remove(partitions)
         if moved and (self._intake.pending or self._producer.open):
@@ -158,13 +164,13 @@ class Worker:
 
     def _handle(self, event: Event, now_ms: WallTimeMs) -> None:
         match event:
-            case Records(partition, messages):
+            case Records(partition):
                 task = self._tasks.by_partition.get(partition)
-                if task is not None:
-                    self._feed(partition, task, messages, now_ms)
+                if task is not None and not self._held.behind(event):
+                    self._feed(event, task, now_ms)
             case PartitionEnd(partition, offset):
                 task = self._tasks.by_partition.get(partition)
-                if task is not None:
+                if task is not None and not self._held.behind(event):
                     task.reached_end(offset)
                     if self._tasks.has_news(partition):  # txn markers or aborted records moved the position
                         self._schedule.read(now_ms)
@@ -180,15 +186,17 @@ class Worker:
             case _:
                 assert_never(event)
 
-    def _feed(
-        self, partition: Partition, task: PartitionTask, messages: Sequence[InRecord], now_ms: WallTimeMs
-    ) -> None:
+    def _feed(self, event: Records, task: PartitionTask, now_ms: WallTimeMs) -> None:
+        messages = event.messages
         if messages[0].offset() < task.next_offset:  # fetched before a rewind
             messages = [message for message in messages if message.offset() >= task.next_offset]
             if not messages:
                 return
         self._schedule.read(now_ms)
-        self._intake.feed(partition, task, messages, now_ms)
+        try:
+            self._intake.feed(event.partition, task, messages, now_ms)
+        except SchemasPending as pending:
+            self._held.hold(event, pending)
 
     def _start_partitions(self, now_ms: WallTimeMs) -> None:
         started = self._starter.attempt(now_ms)
@@ -271,6 +279,7 @@ class Worker:
         self._schedule.dropped()
         if self._producer.open or not self._producer.ready:
             self._metrics.txns.labels("aborted").inc()
+        self._held.drop(list(self._tasks.by_partition))
         self._consumer.rewind(list(self._tasks.by_partition))
         self._tasks.clear()
         self._memories.dropped()

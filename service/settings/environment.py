@@ -42,7 +42,9 @@ def read_environment(environment: Mapping[str, str]) -> tuple[dict[str, Any], di
         found = {name: one for name in _KNOWN if (one := variable(name, environment)) is not None}
     except VariableError as error:
         raise SettingsError(str(error)) from None
-    if properties := found.get("KAFKA_PROPERTIES"):
+    for name in ("KAFKA_PROPERTIES", "REGISTRY_PROPERTIES"):
+        if not (properties := found.get(name)):
+            continue
         try:
             json_object(properties.text)
         except PropertiesError as error:

@@ -27,7 +27,11 @@ def _parsed(parse: Callable[[str], Any]) -> AfterValidator:
 class InputSettings(Group):
     """The input's records. [input.md](input.md) has recipes."""
 
-    format: Literal["json"] = Field("json", description="the format of the records' values")
+    format: Literal["json", "avro", "json-schema"] = Field(
+        "json",
+        description="the format of the records' values. `avro` and `json-schema` need `REGISTRY_URL`, and the extra "
+        "`registry`",
+    )
     transaction_id: Annotated[str, _parsed(parse_id)] = Field(
         "transaction_id",
         description="the id: a path (`card.id`; `a\\.b` is a dot in a name, `a[0]` an element), `@key` (the record's "

@@ -18,6 +18,7 @@ from service.settings.groups import (
 )
 from service.settings.input import InputSettings
 from service.settings.kafka import KafkaSettings, TopicsSettings
+from service.settings.registry import RegistrySettings
 
 
 class Settings(BaseSettings):
@@ -28,6 +29,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     topics: TopicsSettings = Field(default_factory=TopicsSettings)
     input: InputSettings = Field(default_factory=InputSettings)
+    registry: RegistrySettings = Field(default_factory=RegistrySettings)
     watermark: WatermarkSettings = Field(default_factory=WatermarkSettings)
     window: WindowSettings = Field(default_factory=WindowSettings)
     late: LateSettings = Field(default_factory=LateSettings)

@@ -14,7 +14,7 @@ from service.settings.detectors import DetectorSettings, ForeignSettings
 from service.settings.model import GROUPS, Settings
 
 _SECRET: Final = re.compile(
-    r"pass|pasw|pwd|secret|token|credential|private|\.key|\.pem$|oauthbearer\.(config|assertion)|jaas"
+    r"user\.info|pass|pasw|pwd|secret|token|credential|private|\.key|\.pem$|oauthbearer\.(config|assertion)|jaas"
 )
 MASK: Final = "********"
 _DEFAULT: Final = "default"

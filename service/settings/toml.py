@@ -38,9 +38,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         for name in () if group in LISTS else values:
             if NAMES.get(f"{group}_{name}".upper()) != (group, name):
                 raise SettingsError(f"{path}: there is no setting {name} in [{group}]{_meant(group, name)}")
-    properties = content.get("kafka", {}).get("properties")
-    if isinstance(properties, dict):  # the client takes floats, and only amounts need exact decimals
-        content["kafka"]["properties"] = {k: float(v) if isinstance(v, Decimal) else v for k, v in properties.items()}
+    _floats_in_properties(content)
     return content
 
 
@@ -88,3 +86,12 @@ def _shown(group: str, field: str) -> str:
 
 def _heading(name: str, *, is_list: bool | None = None) -> str:
     return f"[[{name}]]" if (name in LISTS if is_list is None else is_list) else f"[{name}]"
+
+
+def _floats_in_properties(content: dict[str, Any]) -> None:
+    """The clients take floats; only amounts need exact decimals."""
+    for group in ("kafka", "registry"):
+        properties = content.get(group, {}).get("properties")
+        if isinstance(properties, dict):
+            floats = {k: float(v) if isinstance(v, Decimal) else v for k, v in properties.items()}
+            content[group]["properties"] = floats

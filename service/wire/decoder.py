@@ -22,6 +22,18 @@ class Rejection(Exception):  # noqa: N818 - it is a verdict on a record, and the
         self.why = why
 
 
+class SchemasPending(Exception):  # noqa: N818 - nothing is wrong with the records
+    """The records cannot be decoded before the schema registry has answered. The same call is made again later.
+
+    ``why``: what keeps the registry from answering; None while a first answer is awaited.
+    """
+
+    def __init__(self, why: str | None) -> None:
+        """``why`` is one line for people."""
+        super().__init__(why or "the schema registry has not answered yet")
+        self.why = why
+
+
 class Decoded(NamedTuple):
     """A batch after decoding: each record is in one of the three."""
 
@@ -41,4 +53,8 @@ class Decoder(Protocol):
     """Decodes input records."""
 
     def decode(self, records: Sequence[InRecord]) -> Decoded:
-        """Decode a batch. A bad record is in ``rejections``; it raises nothing and does not affect its neighbours."""
+        """Decode a batch. A bad record is in ``rejections``; it does not affect its neighbours.
+
+        Raises:
+            SchemasPending: a schema has been asked for and is not there yet.
+        """

@@ -17,6 +17,7 @@ class In:
     held: bytes | None
     name: bytes | None = None
     created_ms: int = -1
+    more: Headers | None = None
 
     def offset(self) -> Offset:
         return Offset(0)
@@ -28,7 +29,7 @@ class In:
         return self.held
 
     def headers(self) -> Headers | None:
-        return None
+        return self.more
 
     def timestamp(self) -> tuple[int, int]:
         return (0 if self.created_ms < 0 else 1), self.created_ms

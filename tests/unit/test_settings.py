@@ -57,7 +57,8 @@ def test_the_names_are_the_documented_ones() -> None:
         WATERMARK_LATENESS_MS WATERMARK_IDLE_AFTER_MS WATERMARK_MAX_FUTURE_MS WINDOW_SIZE_MS WINDOW_CLOCK
         WINDOW_INGESTION_MARGIN_MS WINDOW_EVENT_FLUSH_AFTER_MS LATE_POLICY DETECT_LIMIT HTTP_HOST HTTP_PORT
         HTTP_PAGE LOG_LEVEL LOG_FORMAT INPUT_FORMAT INPUT_TRANSACTION_ID INPUT_TIMESTAMP INPUT_TIMESTAMP_FORMAT
-        INPUT_AMOUNT INPUT_AMOUNT_FORMAT INPUT_WHERE INPUT_TOMBSTONES
+        INPUT_AMOUNT INPUT_AMOUNT_FORMAT INPUT_WHERE INPUT_TOMBSTONES REGISTRY_URL
+        REGISTRY_PROPERTIES
     """
     assert set(expected.split()) == set(NAMES)
 
@@ -86,6 +87,8 @@ def test_every_setting_can_be_given_by_the_environment() -> None:
             if name.endswith(("_MS", "PARTITIONS", "REPLICATION", "CREATE", "LIMIT", "PORT"))
         },
         "KAFKA_PROPERTIES": '{"security.protocol":"SSL"}',
+        "REGISTRY_URL": "https://one:8081,https://two:8081",
+        "REGISTRY_PROPERTIES": '{"basic.auth.user.info": "me:word"}',
         "WINDOW_CLOCK": "processing",
         "LATE_POLICY": "divert",
         "HTTP_HOST": "127.0.0.1",
@@ -133,6 +136,12 @@ WRONG = [
     ("KAFKA_BOOTSTRAP_SERVERS", "localhost:0"),
     ("KAFKA_BOOTSTRAP_SERVERS", "one:9092,"),
     ("KAFKA_GROUP_ID", ""),
+    ("REGISTRY_URL", "registry:8081"),
+    ("REGISTRY_URL", "https://one,"),
+    ("REGISTRY_URL", "https://me:word@one"),
+    ("REGISTRY_URL", "http://[::1"),
+    ("REGISTRY_URL", "ftp://one"),
+    ("REGISTRY_PROPERTIES", '{"url":"http://one"}'),
     ("KAFKA_PROPERTIES", ""),
     ("KAFKA_PROPERTIES", "security.protocol=SSL"),
     ("KAFKA_PROPERTIES", "[]"),

@@ -203,7 +203,10 @@ def test_a_link_to_a_service_whose_port_would_be_ours_is_left_alone(service: str
         ("[windows]\nsize_ms = 5", "there is no group [windows]; did you mean [window]?"),
         ("[topic]\nalerts = 'x'", "there is no group [topic]; did you mean [topics]?"),
         ("[Kafka]\ngroup_id = 'x'", "there is no group [Kafka]; did you mean [kafka]?"),
-        ("[properties]\nx = 'x'", "there is no group [properties]; did you mean [kafka] properties?"),
+        (
+            "[properties]\nx = 'x'",
+            "there is no group [properties]; did you mean [kafka] properties or [registry] properties?",
+        ),
         (
             "[zzz]\nsize_ms = 5",
             f"there is no group [zzz]; the groups are {', '.join(Settings.model_fields)}",

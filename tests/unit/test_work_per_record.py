@@ -52,6 +52,9 @@ class Consumer:
     def consume(self, _count: int, _timeout_s: float) -> list[Message]:
         return self.batches.popleft() if self.batches else []
 
+    def resume(self, _partitions: list[TopicPartition]) -> None:
+        """Nothing is paused."""
+
     def committed(self, due: list[TopicPartition], _timeout_s: float) -> list[TopicPartition]:
         return [TopicPartition(one.topic, one.partition, 0) for one in due]
 

@@ -159,6 +159,9 @@ class MappedJsonDecoder:
         parts = [_id_field(KEY if path is None else shown(path), [path]) for path in ids]
         self._apart = [(one.name, _Fields(one)) for one in (*parts, id_field, time_field, amount_field)]
         self._not_finite = _not_finite(parse_amount(mapping.amount))
+        wanted = [*id_field.wanted, *time_field.wanted, *amount_field.wanted]
+        self.paths: Final[tuple[Path, ...]] = (*(path for path, _ in wanted), *(one.path for one in clauses))
+        """What is read of a record's value."""
 
     def decode(self, records: Sequence[InRecord]) -> Decoded:
         """Decode a batch of records."""
