@@ -104,7 +104,13 @@ class Service(Child):
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self.port: int | None = None
-        http_settings = {"HTTP_HOST": "127.0.0.1", "HTTP_PORT": "0", "LOG_FORMAT": "json", "LOG_LEVEL": "info"}
+        http_settings = {
+            "HTTP_HOST": "127.0.0.1",
+            "HTTP_PORT": "0",
+            "HTTP_PAGE": "true",
+            "LOG_FORMAT": "json",
+            "LOG_LEVEL": "info",
+        }
         super().__init__("service", ["-m", "service"], {**settings, **http_settings})
 
     def _complain(self, line: str) -> None:

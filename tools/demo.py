@@ -22,7 +22,8 @@ from tools.options import EXAMPLE, Options, parse
 from tools.screen import Screen
 from tools.setup import ROOT
 from tools.signals import Stopped, stopped_by_signals
-from tools.topic_rows import TopicRows, next_boundary_ms, window_size_ms
+from tools.time_line import TimeLine
+from tools.topic_rows import TopicRows, lateness_ms, next_boundary_ms, window_size_ms
 
 WRONG_INPUT: Final = 2
 SETTLE_S: Final = 0.5
@@ -72,7 +73,17 @@ class Demo:
             self.screen.row(row)
         if self.screen.is_live and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + 0.25
-            self.screen.hint(self._watermark(), next_boundary_ms(), is_open=self._window_end_ms > 0)
+            self.screen.show(
+                TimeLine(
+                    watermark_ms=self._watermark_ms(),
+                    now_ms=time.time() * 1000,
+                    closes_ms=next_boundary_ms(),
+                    window_ms=window_size_ms(),
+                    lateness_ms=lateness_ms(),
+                    is_open=self._window_end_ms > 0,
+                    local_time=self.rows.local_time,
+                )
+            )
 
     def _close_window(self) -> None:
         """Says that a window with records has closed."""
@@ -80,10 +91,9 @@ class Demo:
             self.screen.window_closes(self._window_end_ms)
             self._window_end_ms = 0
 
-    def _watermark(self) -> str | None:
+    def _watermark_ms(self) -> float | None:
         lines = self.service.metric("txwatch_watermark_timestamp_seconds")
-        seconds = [float(line.rpartition(" ")[2]) for line in lines]
-        return self.rows.local_time(max(seconds) * 1000) if seconds else None
+        return max((float(line.rpartition(" ")[2]) * 1000 for line in lines), default=None)
 
     def replay(self) -> int:
         """Replays the file; returns how many rows were delivered.
@@ -157,6 +167,7 @@ def run(options: Options) -> None:
         service = stack.enter_context(Service(settings))
         service.wait_until_ready()
         screen.fact("service", f"python -m service, its metrics at http://{service.address}/metrics")
+        screen.fact("page", f"http://{service.address}/ shows it live, as long as it runs")
         reader = ["-m", "service", "alerts", "--follow", "--from-beginning", "--format", "text"]
         alerts = stack.enter_context(Child("reader of alerts", reader, settings))
         demo = Demo(options, screen, broker, service, alerts)
@@ -172,6 +183,7 @@ def run(options: Options) -> None:
             demo.rows.local_time,
         )
         if not options.keep:
+            screen.next_steps()
             return
         screen.keep(
             broker.bootstrap_servers,

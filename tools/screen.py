@@ -1,4 +1,4 @@
-"""How the demo looks: plain lines on a pipe; on a terminal the same with colour, and one live line at the bottom."""
+"""How the demo looks: plain lines on a pipe; on a terminal the same with colour, and a live time line at the bottom."""
 
 import contextlib
 import datetime as dt
@@ -10,9 +10,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tools.time_line import TimeLine
 from tools.topic_rows import Row
 
 SHOWN_ROWS: Final = 50
+NEXT_STEPS: Final = (
+    ("./demo --keep", "and open its page in a browser, then replay once more"),
+    ("./demo --csv FILE --timezone Europe/Berlin", "payments of your own"),
+    ("KAFKA_BOOTSTRAP_SERVERS=… .venv/bin/txwatch try-input", "what your own topic's records become"),
+)
 
 
 class Screen:
@@ -25,12 +31,12 @@ class Screen:
 
     @property
     def is_live(self) -> bool:
-        """Whether there is a line that may change."""
+        """Whether there is something that may change."""
         return self._live is not None
 
     @contextlib.contextmanager
     def live(self) -> Iterator[None]:
-        """Keeps a line at the bottom within the block, on a terminal."""
+        """Keeps the time line at the bottom within the block, on a terminal."""
         if not self._console.is_terminal:
             yield
             return
@@ -91,12 +97,10 @@ class Screen:
         """The file's end."""
         self._line(f"  {_clock()}  the file ends: {rows} row{'' if rows == 1 else 's'} replayed", "dim")
 
-    def hint(self, watermark: str | None, boundary_ms: int, *, is_open: bool) -> None:
-        """The live line."""
+    def show(self, line: TimeLine) -> None:
+        """The live time line."""
         if self._live:
-            what = "this window closes" if is_open else "the next window opens"
-            event_time = f", watermark {watermark}" if watermark else ""
-            self._live.update(Text(f"  {what} in {boundary_ms / 1000 - time.time():.0f} s{event_time}", "cyan"))
+            self._live.update(line.drawn(self._console.width))
 
     def metrics(self, lines: list[str], local_time: Callable[[float], str]) -> None:
         """What Prometheus would scrape."""
@@ -108,6 +112,14 @@ class Screen:
                 text.append(f"   ({local_time(float(line.rpartition(' ')[2]) * 1000)})", "dim")
             self._console.print(text)
 
+    def next_steps(self) -> None:
+        """Three things to try."""
+        self._line()
+        self._line("Three things to try next:", "bold")
+        width = max(len(command) for command, _ in NEXT_STEPS)
+        for command, what in NEXT_STEPS:
+            self._console.print(Text(f"  {command:<{width}}   ").append(what, "dim"))
+
     def keep(self, bootstrap_servers: str, address: str, replay: str) -> None:
         """How to go on."""
         self._line()
@@ -115,6 +127,7 @@ class Screen:
         self._line(f"  export KAFKA_BOOTSTRAP_SERVERS={bootstrap_servers}")
         self._line(f"  .venv/bin/txwatch-replay replay {replay} --align")
         self._line(f"  curl http://{address}/metrics")
+        self._line(f"Or open http://{address}/ in a browser.")
 
 
 def _clock(at: float | None = None) -> str:

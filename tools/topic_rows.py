@@ -19,6 +19,11 @@ def window_size_ms() -> int:
     return int(os.environ.get("WINDOW_SIZE_MS", "10000"))
 
 
+def lateness_ms() -> int:
+    """How far the watermark is behind the newest event time, as the service takes it from its environment."""
+    return int(os.environ.get("WATERMARK_LATENESS_MS", "1000"))
+
+
 def next_boundary_ms() -> int:
     """When the wall clock's present window ends."""
     return (int(time.time() * 1000) // window_size_ms() + 1) * window_size_ms()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -90,4 +92,11 @@ def _lines(records: Iterable[StoredRecord], topic: str, form: Form) -> Iterator[
         except (ValueError, RecursionError):
             complain(f"skipped a record of {topic} that is no alert", OK)
         else:
-            yield record.value.decode() if form == "json" else alert.text()
+            yield record.value.decode() if form == "json" else _coloured(alert.text(), alert.status)
+
+
+def _coloured(line: str, status: str | None) -> str:
+    """The line in a colour, on a terminal: red for an anomaly, green for the end of an episode."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return line
+    return click.style(line, fg="green" if status == "resolved" else "red", bold=True)

@@ -19,13 +19,14 @@ from service.cli.rekey import rekey
 from service.cli.run import run, run_service
 from service.cli.schema import schema
 from service.cli.timeline import timeline
+from service.cli.top import top
 from service.cli.try_input import try_input
 from service.process.completion import fault_of_completion
 from service.process.limits import LimitError
 from service.process.stdout import fault_of_echo
 from service.settings import SettingsError, load
 
-COMMANDS: Final = (run, alerts, explain, try_input, rekey, timeline, config, schema)
+COMMANDS: Final = (run, alerts, explain, try_input, rekey, timeline, top, config, schema)
 LATE: Final = {"backtest": "service.cli.backtest", "train": "service.cli.train"}
 """Commands whose options take long to load, and the module of each. No other command waits for them."""
 PROGRAM: Final = "txwatch"

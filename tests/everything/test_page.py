@@ -140,7 +140,7 @@ def test_it_shows_the_service_and_goes_on(opened: Browser, site: Site) -> None:
     site.metrics.records.labels("transactions", "1").inc(1_234)
     site.post(3, lag=7)
     opened.wait("document.querySelector('#lag').textContent === '21'")
-    opened.wait("document.querySelector('#rate-sub').textContent.startsWith('1,234 records')")
+    opened.wait("document.querySelector('#rate-sub').textContent.startsWith('1,234 since')")
     site.post(not_ready="waiting for broker <i>localhost</i>:9092")
     opened.wait("document.querySelector('#health-text').textContent === 'Not ready'")
     assert opened.text("#trouble") == "Not ready: waiting for broker <i>localhost</i>:9092"

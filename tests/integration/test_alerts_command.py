@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,3 +112,24 @@ def test_brokers_on_the_command_line_are_the_ones_that_are_asked(broker: Broker,
     produce(broker, names.alerts, [alert("tx1")])
     done = alerts(broker, names, "--bootstrap-servers", broker.bootstrap_servers, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert (done.returncode, done.stdout.count(b"tx1"), done.stderr) == (0, 1, b"")
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_a_terminal_gets_colours_unless_it_wants_none(
+    broker: Broker, unique: Callable[[str], str], *, no_color: str, coloured: bool
+) -> None:
+    names = Names(unique)
+    create_topics(broker, names.alerts)
+    end = {"status": "resolved", "episode_id": "x", "windows": 2, "peak": 9000.0}
+    produce(broker, names.alerts, [alert("tx1"), changed("tx2", **end)])
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, **names.environment()}
+    command = [sys.executable, "-m", "service", "alerts", "--follow", "--from-beginning", "--max", "2"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment | {"NO_COLOR": no_color}, stdout=theirs, check=False, timeout=60
+    )
+    os.close(theirs)
+    shown = os.read(ours, 10_000)
+    os.close(ours)
+    assert (done.returncode, shown.count(b"Anomaly")) == (0, 2)
+    assert [colour in shown for colour in (b"\x1b[31m", b"\x1b[32m")] == [coloured] * 2

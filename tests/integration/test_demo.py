@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from brokerkit.jars import HOME, ROOT
+from tools.screen import NEXT_STEPS
 
 ALERTS = [
     "Anomaly detected: ('tx1', 1715392800000, 11700.0), current watermark: 1715392808000",
@@ -53,6 +54,10 @@ def test_the_example_gives_its_two_alerts_and_leaves_nothing_behind(tmp_path: Pa
     assert [line for line in out.splitlines() if "Anomaly" in line] == ALERTS
     assert re.search(r"^ +txwatch_watermark_timestamp_seconds\{.*\} 1\.715392809e\+09 ", out, re.MULTILINE)
     assert re.search(r"^ +txwatch_anomalies_total\{.*\} 2\.0$", out, re.MULTILINE)
+    assert re.search(r"^  page +http://127\.0\.0\.1:\d+/ ", "".join(lines) + out, re.MULTILINE)
+    ended = out.splitlines()[-4:]
+    assert ended[0] == "Three things to try next:"
+    assert [re.split(" {2,}", line)[1:] for line in ended[1:]] == [list(step) for step in NEXT_STEPS]
     assert "\x1b" not in "".join(lines) + out
     assert _folders(broker[1]) == []
     assert list(tmp_path.iterdir()) == []

@@ -62,7 +62,12 @@ class Reader:
     """A client of an event stream."""
 
     def __init__(self, port: int, path: str, headers: dict[str, str]) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.socket = socket.socket()
+        self.socket.settimeout(10)
+        self.socket.setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536
+        )  # so that one that reads nothing is full soon
+        self.socket.connect(("127.0.0.1", port))
         lines = [f"GET {path} HTTP/1.1", "Host: txwatch", *(f"{name}: {value}" for name, value in headers.items())]
         self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
         self.stream = self.socket.makefile("rb")
@@ -167,14 +172,16 @@ def test_a_reader_that_takes_nothing_holds_up_no_other_and_is_disconnected(
 ) -> None:
     monkeypatch.setattr(streams, "STUCK_S", 1.0)
     hanging, lively = site.read(), site.read()
-    slowest_s, number = 0.0, 0
+    slowest_s, latest_s, number = 0.0, 0.0, 0
     for _ in range(12):
         began_s = time.monotonic()
         site.commit(*(alert(number := number + 1, 9_000) for _ in range(100)))
         slowest_s = max(slowest_s, time.monotonic() - began_s)
         while lively.next().get("id") != f"a{number}":
             continue
+        latest_s = max(latest_s, time.monotonic() - began_s)
     assert slowest_s < 0.1, "the loop waited for a reader"
+    assert latest_s < 2.0, "a reader waited for another one"
     time.sleep(1.5)
     site.commit(alert(-1))
     assert "a-1" == lively.next()["id"]

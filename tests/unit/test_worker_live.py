@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +17,7 @@ from service.core.model import ClockName, LatePolicy
 from service.loop.checkpoint import Checkpoint
 from service.loop.errors import Abortable
 from service.loop.shown import MOST_EPISODES, MOST_WINDOWS
-from service.observe.live import MOST_ALERTS, Live
+from service.observe.live import MOST_ALERTS, CommittedAlert, Live
 from tests.driver import T0
 from tests.loop import Loop, pay
 
@@ -62,11 +63,21 @@ def test_a_shadow_alert_is_not_shown() -> None:
     assert (1, []) == (len(loop.payloads("shadow")), shown(live))
 
 
-def test_of_many_alerts_the_newest_are_kept_and_all_are_counted() -> None:
+def test_of_many_alerts_the_newest_are_kept_and_all_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     live = Live({})
+    kept: list[int] = []
+    committed = live.committed
+
+    def noted(newest: Iterable[CommittedAlert], count: int, now_ms: int) -> None:
+        found = list(newest)
+        kept.append(len(found))
+        committed(found, count, now_ms)
+
+    monkeypatch.setattr(live, "committed", noted)
     loop = Loop(live=live)
     loop.put(*(pay(1_000, 9_000.0, f"tx{number}") for number in range(MOST_ALERTS + 200)))
     loop.turn(1_000, 1_100, 1_200, 10_000)
+    assert [MOST_ALERTS] == kept, "a checkpoint's alerts need no more memory, however many they are"
     assert (MOST_ALERTS + 200, MOST_ALERTS) == (live.alerts.total, len(live.alerts.kept))
     assert loop.payloads("alerts")[200:] == shown(live)
 

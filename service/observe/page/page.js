@@ -204,7 +204,7 @@ function showFigures(status) {
   const all = rates(), recent = all.slice(-3), rate = recent.length ? recent.reduce((sum, one) => sum + one.rate, 0) / recent.length : 0;
   put("rate", rate >= 9.5 || rate === 0 ? count(Math.round(rate)) : rate.toFixed(1));
   const [, records, late] = state.samples.at(-1) || [0, 0, 0];
-  put("rate-sub", `${plural(records, "record")} since the start`);
+  put("rate-sub", `${count(records)} since the start`);
   const shown = all.slice(-60), most = Math.max(1, ...shown.map((one) => one.rate));
   const points = shown.map((one, index) => `${(120 * (index + 60 - shown.length) / 59).toFixed(1)} ${(30 - 27 * one.rate / most).toFixed(1)}`);
   const [area, line] = byId("spark").children;
@@ -212,7 +212,7 @@ function showFigures(status) {
   area.setAttribute("d", points.length > 1 ? `M${points[0].split(" ")[0]} 32L${points.join("L")}L120 32z` : "");
   const watermark = status.watermark ?? newestWatermark(status), posted = status.posted ?? status.now;
   put("delay", watermark === null ? "–" : duration(posted - watermark));
-  put("delay-sub", watermark === null ? "no record yet" : status.watermark === null ? "every partition is idle" : "the wall clock");
+  put("delay-sub", watermark === null ? "no record yet" : status.watermark === null ? "every partition is idle" : "behind the wall clock");
   const lags = status.partitions.map((one) => one.lag), known = lags.filter((one) => one !== null);
   const lag = known.reduce((sum, one) => sum + one, 0);
   put("lag", known.length ? (known.length < lags.length ? `≥ ${count(lag)}` : count(lag)) : "–", lag > Math.max(1000, 5 * rate) ? "warm" : "");

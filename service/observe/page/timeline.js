@@ -49,10 +49,11 @@ export class Timeline {
     const onEvent = far ? (ms) => nowX + (ms - view.eventMs) * perMs : onWall;
     const byEvent = view.windowClock === "event";
     this.scene.replaceChildren();
+    this.glide(view, onEvent, width, smooth);
     this.lane("event", byEvent, onEvent, view, perMs, width, far);
     this.lane("wall", !byEvent, onWall, view, perMs, width, false);
     if (byEvent) this.alerts("event", onEvent, view, width); else this.alerts("wall", onWall, view, width);
-    this.placeMarks(view, onEvent, nowX, width, far, smooth);
+    this.placeMarks(view, nowX, far);
   }
 
   lane(name, hasWindows, place, view, perMs, width, far) {
@@ -83,12 +84,12 @@ export class Timeline {
     const title = name === "event" ? (far ? "event time, on its own scale" : "event time") : "wall clock";
     make(scene, "text", {class: "name", x: 4, y: y - 8}, title);
     if (name === "event" && view.watermarkMs !== null) {
-      const x = Math.min(width, place(view.watermarkMs));
+      const x = Math.min(width, this.shown.watermark);
       if (x > 0) {
         make(scene, "rect", {class: "behind", x: 0, y, width: x, height, rx: 6});
         if (x > 190) make(scene, "text", {class: "late-note", x: x - 8, y: y + height - 9, "text-anchor": "end"}, "a record from here is late");
       }
-      if (view.eventMs !== null) make(scene, "rect", {class: "lateness", x, y, width: Math.max(0, place(view.eventMs) - x), height});
+      if (view.eventMs !== null) make(scene, "rect", {class: "lateness", x, y, width: Math.max(0, this.shown.event - x), height});
     }
   }
 
@@ -119,25 +120,28 @@ export class Timeline {
     }
   }
 
-  placeMarks(view, onEvent, nowX, width, far, smooth) {
+  // Moves the two marks of event time towards their places, in a fifth of a second or so.
+  glide(view, onEvent, width, smooth) {
     const at = performance.now(), part = 1 - Math.exp((this.drawn - at) / 180);
     this.drawn = at;
-    const glide = (name, target) => {
-      const before = this.shown[name];
-      const x = !smooth || before === null || Math.abs(target - before) > width ? target : before + (target - before) * part;
-      this.shown[name] = x;
-      return x;
-    };
+    for (const [name, ms] of [["event", view.eventMs], ["watermark", view.watermarkMs]]) {
+      const target = ms === null ? null : onEvent(ms), before = this.shown[name];
+      const jumps = !smooth || target === null || before === null || Math.abs(target - before) > width;
+      this.shown[name] = jumps ? target : before + (target - before) * part;
+    }
+  }
+
+  placeMarks(view, nowX, far) {
     this.marks.replaceChildren();
     const {event, wall} = LANES, bottom = wall.y + wall.height;
     const end = far ? event.y + event.height : bottom;
     if (view.watermarkMs !== null) {
-      const x = glide("watermark", onEvent(view.watermarkMs)), group = make(this.marks, "g", {class: "watermark"});
+      const x = this.shown.watermark, group = make(this.marks, "g", {class: "watermark"});
       make(group, "line", {x1: x, x2: x, y1: event.y - 4, y2: end});
       make(group, "path", {d: `M${x} ${event.y - 14}l6 6-6 6-6-6z`});
     }
     if (view.eventMs !== null) {
-      const x = glide("event", onEvent(view.eventMs)), group = make(this.marks, "g", {class: "event"});
+      const x = this.shown.event, group = make(this.marks, "g", {class: "event"});
       make(group, "line", {x1: x, x2: x, y1: event.y - 4, y2: end});
       make(group, "circle", {cx: x, cy: event.y - 8, r: 5});
     }
