@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -309,6 +310,21 @@ def test_whatever_a_target_does_the_request_ends_in_time(behave: Behaviour, code
     assert answer.text
     assert took_s < within_s
     assert answer.retry_after == ("9" if code == 503 else None)
+
+
+def test_of_a_gigabyte_little_is_read_however_much_time_there_is() -> None:
+    sent: list[int] = []
+
+    def sends(sock: socket.socket) -> None:
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        for _ in range(1_000):
+            sock.sendall(b"x" * 1_000_000)
+            sent.append(1_000_000)
+
+    with bad_target() as target:
+        target.behave = lambda _: sends
+        assert HttpTarget(target.url, {}, 60).send(BODY, "id").status == 200
+    assert sum(sent) < 100_000_000
 
 
 def test_nobody_at_the_address_is_no_answer() -> None:
