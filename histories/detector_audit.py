@@ -189,13 +189,13 @@ def placed(key: str, partitions: int) -> int:
     return found
 
 
-def _before(moves: Sequence[Move]) -> Callable[[Closed], Callable[[str], bool] | None]:
-    """For fold(): which keys have left before this window."""
+def _before(moves: Sequence[Move]) -> Callable[[float], Callable[[str], bool] | None]:
+    """For fold(): which keys have left before a window that ends then."""
     waiting = sorted(moves, key=lambda one: one.at_ms)
 
-    def due(closed: Closed) -> Callable[[str], bool] | None:
+    def due(end_ms: float) -> Callable[[str], bool] | None:
         passed = []
-        while waiting and waiting[0].at_ms < closed.end_ms:
+        while waiting and waiting[0].at_ms < end_ms:
             passed.append(waiting.pop(0))
         return (lambda key: any(one.has_moved(key) for one in passed)) if passed else None
 

@@ -240,16 +240,26 @@ def fold(
     windows: Sequence[Closed],
     *,
     forget_after_ms: int,
-    moves: Callable[[Closed], Callable[[str], bool] | None] = lambda _: None,
+    moves: Callable[[float], Callable[[str], bool] | None] = lambda _: None,
 ) -> list[Fold]:
-    """Fold the windows of a partition, by their end. ``moves`` says before a window which keys have left by then."""
+    """Fold the windows of a partition, by their end.
+
+    ``moves`` is asked with the end of each window, and last with infinity: which keys have left by then, since it was
+    asked before? Partitions may be added after the last window.
+    """
     folds = [Fold(rule, topic, partition, forget_after_ms) for rule in rules]
+
+    def drop_moved(before_ms: float) -> None:
+        if (moved := moves(before_ms)) is not None:
+            for one in folds:
+                for key in filter(moved, list(one.states)):
+                    one.drop(key)
+
     for closed in sorted(windows, key=lambda one: one.end_ms):
-        moved = moves(closed)
+        drop_moved(closed.end_ms)
         for one in folds:
-            for key in [key for key in one.states if moved is not None and moved(key)]:
-                one.drop(key)
             one.close(closed)
+    drop_moved(math.inf)
     return folds
 
 

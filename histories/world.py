@@ -275,20 +275,34 @@ class World:
 
     def _audit_detectors(self, account: Account) -> None:
         if self.detectors:
+            wait_until(self._removals_are_committed, 60, name="the removed states are gone from the topic")
             account.faults += audit_detectors(self.broker, self.names, account.windows, self.detectors, self._moves())
 
+    def _removals_are_committed(self) -> bool:
+        """Whether each service has committed after it last dropped states: the next txn removes them from the topic."""
+        for service in self.alive():
+            events = [one["event"] for one in service.log if one["event"] in {"states_removed", "checkpoint"}]
+            if events[-1:] == ["states_removed"]:
+                return False
+        return True
+
     def _moves(self) -> list[Move]:
-        """When services dropped the states of keys that go to other partitions now, by their logs."""
-        restored = [
-            (_epoch_s(entry), entry["partition"], entry["input_partitions"])
-            for _, service in self.everyone()
-            for entry in service.events("states_restored")
-        ]
-        moves, before = [], dict[int, int]()
-        for at_s, partition, count in sorted(restored):
-            if before.setdefault(partition, count) != count:
-                moves.append(Move(partition, at_s * 1000, before[partition], count))
-            before[partition] = count
+        """When services dropped the states of keys that go to other partitions now, by their logs.
+
+        What a service read back counts from its next commit on: without one, the states are read back once more.
+        """
+        moves, before, pending = [], dict[int, int](), dict[int, tuple[float, int]]()
+        for _, service in self.everyone():
+            pending.clear()
+            for entry in service.log:
+                if entry["event"] == "states_restored":
+                    pending[entry["partition"]] = _epoch_s(entry), entry["input_partitions"]
+                elif entry["event"] == "checkpoint":
+                    for partition, (at_s, count) in pending.items():
+                        if before.setdefault(partition, count) != count:
+                            moves.append(Move(partition, at_s * 1000, before[partition], count))
+                        before[partition] = count
+                    pending.clear()
         return moves
 
     def _wait_for_commit(self, names: Names, timeout_s: float) -> None:

@@ -29,6 +29,7 @@ from service.loop.output_topics import OutputTopics
 from service.loop.ports import Ends, InputConsumer, InputStatus, Probe, RestoredMemory, StartPoint
 from service.loop.rekey import RekeyIntake
 from service.loop.worker import Worker
+from service.observe.live import Live
 from service.observe.metrics import Metrics
 from service.observe.status import PartitionStatus, StatusBoard
 from service.wire.decoder import Decoder
@@ -348,6 +349,7 @@ class Loop:
         rekey_to: str = "",
         retention_ms: int = -1,
         line_every_ms: int = 0,
+        live: Live | None = None,
         **changed: Any,  # noqa: ANN401
     ) -> None:
         """Start it, with these partitions running; ``changed`` are rules other than the default ones.
@@ -413,6 +415,7 @@ class Loop:
             log=log,
             intake=intake,
             line_every_ms=line_every_ms,
+            live=live,
         )
         if partitions:
             self.input.give(*partitions)

@@ -106,6 +106,12 @@ def _pages() -> Iterator[str]:
         ("`/healthz`", "200 while the loop turns and no partition is stuck; otherwise 503 with the reason."),
         ("`/readyz`", "200 while records are read and could be committed; otherwise 503 with the reason."),
         ("`/status`", "A JSON object with the fields below."),
+        ("`/`", "With `HTTP_PAGE=true` the [live page](page.md); otherwise a list of these paths."),
+        (
+            "`/events`",
+            "With `HTTP_PAGE=true` [committed alerts](page.md#events) as server-sent events; otherwise 404.",
+        ),
+        ("`/live`", "With `HTTP_PAGE=true` what the page itself reads. Its form may change."),
     )
     yield "Only GET and HEAD are answered.\n"
     yield table(("path", "answer"), pages)

@@ -20,7 +20,7 @@ import service
 from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
 from service.app.detectors import configured, detail_for, keeps_state, rules_hash
-from service.app.from_settings import description, judging, task_rules
+from service.app.from_settings import about, description, judging, task_rules
 from service.app.input import make_decoder
 from service.app.loop_watch import LoopWatch
 from service.app.service_wait import ServiceWait
@@ -43,8 +43,11 @@ from service.loop.output_topics import OutputTopics
 from service.loop.worker import Worker
 from service.observe import log as logs
 from service.observe.http import HttpServer, Pages, authority, why_not
+from service.observe.live import Live
 from service.observe.metrics import Metrics
+from service.observe.page_data import PageData
 from service.observe.status import Status, StatusBoard
+from service.observe.streams import Streams
 from service.process.stderr import dropped_lines
 from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
 from service.settings import Settings, SettingsError
@@ -103,8 +106,9 @@ class Service:
         names = {one.name: one.shadow for one in self._detectors}
         client = confluent_kafka.libversion()[0]
         metrics = Metrics(registry, self._board, service.__version__, client, dropped_lines, names)
+        live, streams = self._page(metrics)
         try:
-            server = HttpServer(settings.http.host, settings.http.port, Pages(registry, self._board))
+            server = HttpServer(settings.http.host, settings.http.port, Pages(registry, self._board, streams))
         except (OSError, UnicodeError) as error:  # UnicodeError: the name cannot be one in DNS
             where = authority(settings.http.host, settings.http.port)
             raise SettingsError(f"HTTP_HOST, HTTP_PORT: {where}: {why_not(error)}") from None
@@ -113,7 +117,7 @@ class Service:
         self._stop.on_tick = watch.look
         self._stop.forced = lambda: self._log.warning("stop_forced", after_s=FORCED_AFTER_S, waits_in=watch.where())
         try:
-            self._run(metrics, rules, decoder)
+            self._run(metrics, rules, decoder, live)
         except StoppedWaiting:
             pass  # nothing has been read, so nothing is to be undone
         except Retriable as problem:
@@ -131,7 +135,14 @@ class Service:
         self._log.info("stopped")
         return 0
 
-    def _run(self, metrics: Metrics, rules: str | None, decoder: Decoder) -> None:
+    def _page(self, metrics: Metrics) -> tuple[Live | None, Streams | None]:
+        """What the page shows, and what sends it; None where HTTP_PAGE is off."""
+        if not self._settings.http.page:
+            return None, None
+        live = Live(about(self._settings, self._detectors, self._target))
+        return live, Streams(live, PageData(live, self._board, metrics, now_ms))
+
+    def _run(self, metrics: Metrics, rules: str | None, decoder: Decoder, live: Live | None) -> None:
         settings, errors = self._settings, deque[KafkaError](maxlen=100)
         throttles = make_throttles(metrics)
         self._board.throttled = partial(reasons, throttles.values())
@@ -172,6 +183,7 @@ class Service:
             board=self._board,
             log=self._log,
             line_every_ms=self.line_every_ms,
+            live=live,
         )
         # Objects of the start stay until the end, so the collector need not visit them again.
         gc.collect()

@@ -115,6 +115,17 @@ def reader_config(settings: Settings, purpose: str, errors: Callable[[KafkaError
     return config
 
 
+def span_config(settings: Settings, purpose: str, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
+    """The same for one that reads much. The user's properties override the first lines, as for the input's consumer."""
+    return {
+        "fetch.queue.backoff.ms": 5,
+        "queued.min.messages": 20_000,
+        "queued.max.messages.kbytes": 16_384,
+        "fetch.wait.max.ms": 100,
+        **reader_config(settings, purpose, errors),
+    }
+
+
 def offsets_config(settings: Settings, isolation: Literal["read_committed", "read_uncommitted"]) -> dict[str, Any]:
     """The properties of a consumer that asks for our group's committed offsets and never joins the group.
 

@@ -31,6 +31,11 @@ class CsvFile:
         self._stop = stop
         self.name = self._source.name
 
+    @property
+    def progress(self) -> tuple[int, int | None]:
+        """How many bytes have been read, and of how many; None where that is not known."""
+        return self._source.position, self._source.size
+
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows, until the end or the stop.
 

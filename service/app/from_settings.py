@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import service
+from service.core.detectors import ConfiguredDetector
 from service.core.model import AggregateDetail
 from service.core.rules import TaskRules
 from service.settings import Settings
@@ -36,6 +38,34 @@ def description(settings: Settings) -> dict[str, Any]:
         "window_ms": settings.window.size_ms,
         "window_clock": settings.window.clock.value,
         "lateness_ms": settings.watermark.lateness_ms,
+    }
+
+
+def about(settings: Settings, detectors: Iterable[ConfiguredDetector], target: str) -> dict[str, Any]:
+    """What the page says of the instance and its rules; ``target`` as in judging()."""
+    types = {one.name: one.type for one in settings.detectors}
+    return {
+        "version": service.__version__,
+        "instance": settings.kafka.instance_id,
+        "group": settings.kafka.group_id,
+        "topic": settings.topics.transactions,
+        "clock": settings.window.clock.value,
+        "window_ms": settings.window.size_ms,
+        "lateness_ms": settings.watermark.lateness_ms,
+        "late_policy": settings.late.policy.value,
+        "detectors": []
+        if target
+        else [
+            {
+                "name": one.name,
+                "type": types.get(one.name, "threshold"),
+                "of": one.of.value,
+                "shadow": one.shadow,
+                "episodes": one.resolve_after > 0,
+                "limit": None if settings.detectors else str(settings.detect.limit),
+            }
+            for one in detectors
+        ],
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,24 @@ def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
         help="TOML settings; default config/service.toml where it exists.",
     )
     return config(click.version_option(__version__, prog_name="txwatch")(function))
+
+
+class Moment(click.ParamType[int]):
+    """Epoch milliseconds, or ISO 8601; without an offset it is UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
+        """Read it."""
+        if isinstance(value, int):
+            return value
+        try:
+            if value.isdecimal():
+                return int(value)
+            found = datetime.fromisoformat(value)
+            return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is neither epoch milliseconds nor a time like 2024-05-11T10:00:00+08:00", param, ctx)
 
 
 servers_option = click.option(

@@ -26,7 +26,7 @@ from service.process.stdout import fault_of_echo
 from service.settings import SettingsError, load
 
 COMMANDS: Final = (run, alerts, try_input, rekey, forward, timeline, config, schema)
-LATE: Final = {"train": "service.cli.train"}
+LATE: Final = {"backtest": "service.cli.backtest", "train": "service.cli.train"}
 """Commands whose options take long to load, and the module of each. No other command waits for them."""
 PROGRAM: Final = "txwatch"
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from service.cli.common import FAILED, OK, common_options, complain, say, servers_option
+from service.cli.common import FAILED, OK, Moment, common_options, complain, say, servers_option
 from service.settings import Settings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -24,29 +23,12 @@ REACH_S: Final = 15.0
 SAY_EVERY_S: Final = 1.0
 
 
-class _Moment(click.ParamType[int]):
-    """Epoch milliseconds, or ISO 8601; without an offset it is UTC."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
-        if isinstance(value, int):
-            return value
-        try:
-            if value.isdecimal():
-                return int(value)
-            found = datetime.fromisoformat(value)
-            return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is neither epoch milliseconds nor a time like 2024-05-11T10:00:00+08:00", param, ctx)
-
-
 @click.command()
 @common_options
 @click.option(
-    "--from", "from_ms", type=_Moment(), default=0, help="The first record's time in Kafka. Default: the oldest."
+    "--from", "from_ms", type=Moment(), default=0, help="The first record's time in Kafka. Default: the oldest."
 )
-@click.option("--to", "to_ms", type=_Moment(), default=2**63 - 1, help="The last record's time. Default: the newest.")
+@click.option("--to", "to_ms", type=Moment(), default=2**63 - 1, help="The last record's time. Default: the newest.")
 @click.option("--max-records", "most", type=click.IntRange(min=1), default=200_000, show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="FILE.svg, .png or .pdf")
 @servers_option

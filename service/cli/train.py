@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from producer.reading.columns import check_numbers
-from producer.reading.errors import BadFormatError
-from producer.reading.layout import Layout
 from producer.reading.source import STDIN
 from producer.reading_options import GroupedCommand, layout_from, reading_options
 from service.cli.common import FAILED, OK, common_options, complain, say
+from service.cli.labels import with_label
 from service.core.detectors.features import FEATURES, fault_of_features
 from service.settings import load
 
@@ -101,7 +98,7 @@ def train(
         raise click.UsageError(f"--contamination is of no use with {'--label' if label is not None else '--limit'}")
     if path != STDIN and output.exists() and Path(path).exists() and output.samefile(path):
         raise click.UsageError(f"--output {output} is the file that --csv reads")
-    layout = _layout(reading, label)
+    layout = with_label(layout_from(reading), label)
     settings = load(config or outer).settings
     # Late, so that --help and a wrong option answer at once.
     from service.app.csv_file import CsvFile  # noqa: PLC0415
@@ -139,15 +136,3 @@ def train(
         for line in table(str(output), features, trained.limit, settings.window.size_ms):
             say(line)
     return OK
-
-
-def _layout(reading: dict[str, Any], label: str | None) -> Layout:
-    layout = layout_from(reading)
-    if label is None:
-        return layout
-    try:
-        if not layout.header:
-            check_numbers(layout.columns, (label,))
-    except BadFormatError as error:
-        raise click.BadParameter(str(error), param_hint="--label") from error
-    return dataclasses.replace(layout, extra=(label,))

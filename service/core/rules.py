@@ -28,6 +28,9 @@ class TaskRules:
     """``event`` closes all windows of a partition that is caught up and silent for this time; 0 turns that off."""
     detail: AggregateDetail = NO_DETAIL
     """What aggregates hold besides sum, count and places."""
+    future_by_append_time: bool = False
+    """Whether ``event`` compares event times with append times instead of the wall clock, as ``ingestion`` does. For
+    records of the past, which the wall clock says nothing about."""
 
     @property
     def commit_within_ms(self) -> int:

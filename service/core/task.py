@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Final
 
-from service.core.clocks import AppendTimes, WindowClock
+from service.core.clocks import AppendTimes, OpenWindow, WindowClock
 from service.core.clocks.by_name import clock_for
 from service.core.memory.alerts import Alert, Judgement
 from service.core.memory.partition import Memory
@@ -77,6 +77,10 @@ class PartitionTask:
     def open_keys(self) -> int:
         """How many keys the open windows hold."""
         return self._clock.open_keys
+
+    def open_windows(self, most: int) -> list[OpenWindow]:
+        """The windows that are open; at most ``most`` of them."""
+        return self._clock.open_windows(most)
 
     @property
     def has_windows_of_old_rules(self) -> bool:

@@ -7,7 +7,7 @@ those of a service with `WINDOW_CLOCK=event` that reads the whole file from one 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,7 +17,9 @@ from service.core.model import ClockName, LatePolicy, Offset, Partition, Progres
 from service.core.rules import TaskRules
 from service.core.task import PartitionTask
 from service.core.window import TumblingWindows
-from service.wire.transactions import JsonDecoder, encode_transaction
+from service.wire.decoder import Decoded
+from service.wire.feeding import feed
+from service.wire.transactions import decode_rows
 
 _BEGIN_MS: Final = WallTimeMs(0)
 _SILENT_MS: Final = 1
@@ -38,8 +40,14 @@ class Tally:
 class CsvWindows:
     """Takes rows in the file's order, and returns windows as they close."""
 
-    def __init__(self, rules: TaskRules) -> None:
-        """Take the service's rules. The clock becomes `event`, and nothing is compared with the wall clock."""
+    def __init__(
+        self, rules: TaskRules, memory: Memory | None = None, on_bad: Callable[[str, int, int], None] | None = None
+    ) -> None:
+        """Take the service's rules. The clock becomes `event`, and nothing is compared with the wall clock.
+
+        ``memory`` is what the detectors remember; without it nothing is judged. ``on_bad`` gets each bad record that
+        is in a window: its id, the window's start and its event time; without it they are kept in ``bad``.
+        """
         rules = replace(
             rules,
             clock=ClockName.EVENT,
@@ -47,12 +55,14 @@ class CsvWindows:
             max_future_ms=0,
             flush_after_ms=_SILENT_MS,
         )
-        self._task = PartitionTask(rules, _BEGIN_MS, Progress(Offset(0), None), Memory((), Place("", Partition(0))))
+        if memory is None:
+            memory = Memory((), Place("", Partition(0)))
+        self.task: Final = PartitionTask(rules, _BEGIN_MS, Progress(Offset(0), None), memory)
         self._windows = TumblingWindows(rules.window_size_ms)
-        self._decoder = JsonDecoder()
         self.tally = Tally()
         self.bad: set[tuple[str, int]] = set()
         """Id and window's start of each window with a bad record."""
+        self._on_bad = on_bad or self._keep_bad
 
     def read(
         self,
@@ -69,26 +79,35 @@ class CsvWindows:
             amounts: texts of JSON numbers.
             bad: the indexes of bad rows.
         """
-        values = list(map(encode_transaction, transaction_ids, timestamps_ms, amounts))
-        transactions, rejections, _ = self._decoder.decode_values(values)
-        kept = [index for index in range(len(values)) if index not in rejections]
-        self.tally.rejected.update(one.reason for one in rejections.values())
-        first = self._task.next_offset
-        offsets = [Offset(first + index) for index in kept]
-        accepted = self._task.accept(_BEGIN_MS, offsets, transactions, lambda: [_BEGIN_MS] * len(kept))
-        if values:
-            self._task.arrived(_BEGIN_MS, Offset(first + len(values)))
-        outside = {one.offset - first for one in accepted.set_aside}
-        self.tally.late += len(outside)
-        self.tally.records += len(kept) - len(outside)
-        for index, transaction in zip(kept, transactions, strict=True):
-            if index in bad and index not in outside:
-                self.bad.add((transaction.transaction_id, self._windows.start_of(transaction.timestamp)))
-        return self._task.take_closed()
+        rows = len(transaction_ids)
+        if not rows:
+            return []
+        decoded = decode_rows(transaction_ids, timestamps_ms, amounts)
+        first = self.task.next_offset
+        offsets: Sequence[Offset] = range(first, first + rows)  # type: ignore[assignment]
+        fed = feed(self.task, decoded, offsets, _BEGIN_MS, lambda: [_BEGIN_MS] * rows)
+        self.tally.late += sum(one.reason is Reason.LATE for one in fed.set_aside)
+        self.tally.rejected.update(one.reason for one in decoded.rejections.values())
+        self.tally.records += rows - len(fed.set_aside)
+        if bad:
+            outside = {one.offset - first for one in fed.set_aside}
+            self._note_bad([index for index in bad if index not in outside], decoded)
+        return self.task.take_closed()
+
+    def _note_bad(self, indexes: Iterable[int], decoded: Decoded) -> None:
+        """Note the windows of these rows, all of which are good."""
+        for index in indexes:
+            before = sum(one < index for one in decoded.rejections)
+            transaction = decoded.transactions[index - before]
+            event_ms = transaction.timestamp
+            self._on_bad(transaction.transaction_id, self._windows.start_of(event_ms), event_ms)
+
+    def _keep_bad(self, transaction_id: str, window_start_ms: int, _event_ms: int) -> None:
+        self.bad.add((transaction_id, window_start_ms))
 
     def end(self) -> list[WindowClosed]:
         """Close all windows, as the service does for a partition that is read to its end and stays silent."""
-        end = self._task.next_offset
-        self._task.reached_end(end)
-        self._task.at_end(WallTimeMs(_BEGIN_MS + _SILENT_MS), end)
-        return self._task.take_closed()
+        end = self.task.next_offset
+        self.task.reached_end(end)
+        self.task.at_end(WallTimeMs(_BEGIN_MS + _SILENT_MS), end)
+        return self.task.take_closed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
@@ -15,6 +15,7 @@ from service.core.model import Offset, Partition, Progress, WallTimeMs, WindowCl
 from service.core.task import PartitionTask
 from service.loop.errors import Fatal
 from service.loop.output_topics import OutputTopics
+from service.observe.live import MOST_ALERTS, CommittedAlert
 from service.observe.metrics import Metrics
 from service.wire.alerts import aggregate_record, alert_record
 from service.wire.records import OutRecord, Source
@@ -37,11 +38,23 @@ class Checkpoint:
     episodes do not count: such an alert does not come because its window has closed."""
     states: int = 0
     """How many states changed."""
+    to_show: deque[CommittedAlert] | None = None
+    """The newest alerts, for the page; None where there is no page."""
+    alerts: int = 0
+    """How many alerts there were for the page."""
 
     @classmethod
-    def take(cls, now_ms: WallTimeMs, tasks: dict[Partition, PartitionTask], set_aside: list[OutRecord]) -> Self:
-        """Take the closed windows of these tasks; ``now_ms`` is the wall clock."""
-        return cls(now_ms, tasks, {partition: task.take_closed() for partition, task in tasks.items()}, set_aside)
+    def take(
+        cls,
+        now_ms: WallTimeMs,
+        tasks: dict[Partition, PartitionTask],
+        set_aside: list[OutRecord],
+        *,
+        to_show: bool = False,
+    ) -> Self:
+        """Take the closed windows of these tasks; ``now_ms`` is the wall clock. ``to_show``: alerts are kept, too."""
+        closed = {partition: task.take_closed() for partition, task in tasks.items()}
+        return cls(now_ms, tasks, closed, set_aside, to_show=deque(maxlen=MOST_ALERTS) if to_show else None)
 
     def outputs(self, topic: str, topics: OutputTopics) -> Iterator[OutRecord]:
         """The set-aside records, then alerts, aggregates and changed states; ``topic`` is the input's.
@@ -59,7 +72,11 @@ class Checkpoint:
                     if not alert.shadow and alert.facts.count and alert.status != "resolved":
                         self.alert_ends[alert.facts.end_ms] += 1
                     topic_to = (topics.shadow if alert.shadow else "") or topics.alerts
-                    yield alert_record(topic_to, source, alert, self.taken_ms, topics.rules)
+                    record = alert_record(topic_to, source, alert, self.taken_ms, topics.rules)
+                    if self.to_show is not None and not alert.shadow:
+                        self.alerts += 1
+                        self.to_show.append(CommittedAlert(alert.alert_id, record.value or b""))
+                    yield record
             except DetectorError as error:
                 raise Fatal(str(error)) from error
             if topics.aggregates:

@@ -13,6 +13,8 @@ from service.core.task import PartitionTask
 from service.loop.errors import Retriable
 from service.loop.ports import InputConsumer, Probe
 from service.loop.progress_watch import ProgressWatch, Verdict
+from service.loop.shown import open_episodes, open_windows
+from service.observe.live import Live
 from service.observe.status import PartitionStatus, Status, StatusBoard
 
 POST_EVERY_MS: Final = 1_000
@@ -29,8 +31,16 @@ OPEN_TXN: Final = "another producer's open txn in the input"
 class Health:
     """Collects what the loop reports, and finds out when Kafka answers again."""
 
-    def __init__(self, consumer: InputConsumer, probe: Probe, board: StatusBoard, log: FilteringBoundLogger) -> None:
-        """Begin without errors; other threads read the status from ``board``."""
+    def __init__(
+        self,
+        consumer: InputConsumer,
+        probe: Probe,
+        board: StatusBoard,
+        log: FilteringBoundLogger,
+        live: Live | None = None,
+    ) -> None:
+        """Begin without errors; other threads read the status from ``board``, and the page's from ``live``."""
+        self._live = live
         self._consumer = consumer
         self._probe = probe
         self._board = board
@@ -177,6 +187,9 @@ class Health:
         for task in tasks.values():
             episodes.update(task.memory.open_episodes)
         self._board.status = Status(self._not_ready(), tuple(partitions), self._verdict.stuck, episodes)
+        if self._live is not None:
+            self._live.posted_ms, self._live.in_topic = now_ms, self._status.partition_count
+            self._live.windows, self._live.episodes = open_windows(tasks), open_episodes(tasks)
 
     def _not_ready(self) -> str | None:
         if not self._status.joined:

@@ -8,11 +8,12 @@ from typing import Final
 from prometheus_client import Counter
 
 from service.core.clocks import AppendTimes
-from service.core.model import EventTimeMs, Filtered, Offset, Partition, Reason, SetAside, WallTimeMs
-from service.core.task import NONE_FILTERED, PartitionTask
+from service.core.model import EventTimeMs, Partition, Reason, SetAside, WallTimeMs
+from service.core.task import PartitionTask
 from service.loop.output_topics import OutputTopics
 from service.observe.metrics import Metrics
-from service.wire.decoder import Decoder, Rejection
+from service.wire.decoder import Decoder
+from service.wire.feeding import append_time, feed, offsets_of
 from service.wire.records import Headers, InRecord, Original, OutRecord, Source, set_aside_record
 
 
@@ -35,26 +36,18 @@ class Intake:
 
     def feed(self, partition: Partition, task: PartitionTask, messages: Sequence[InRecord], now_ms: WallTimeMs) -> None:
         """Feed a task consecutive messages of its partition, at least one."""
-        first, last = messages[0].offset(), messages[-1].offset()
-        offsets: Sequence[Offset]
-        # Offsets have gaps only at txn markers and after compaction. Otherwise a range saves a call for each record.
-        offsets = range(first, last + 1) if last - first + 1 == len(messages) else [m.offset() for m in messages]  # type: ignore[assignment]
-        good, passing = messages, NONE_FILTERED
-        transactions, rejections, filtered = decoded = self._decoder.decode(messages)
-        if rejections or filtered:
-            good = decoded.good(messages)
-            offsets = [message.offset() for message in good]
-            passing = self._filter(partition, task, messages, filtered, now_ms)
-            self._reject(partition, task, messages, rejections)
-        new = len(messages) if first >= task.read else sum(message.offset() >= task.read for message in messages)
-        append_times: AppendTimes = lambda: [_append_time(m, now_ms) for m in good]  # noqa: E731 - one a batch
-        accepted = task.accept(now_ms, offsets, transactions, append_times, passing)
-        task.arrived(now_ms, Offset(last + 1))
+        decoded = self._decoder.decode(messages)
+        first, read = messages[0].offset(), task.read
+        append_times: AppendTimes = lambda: [append_time(m, now_ms) for m in messages]  # noqa: E731 - one a batch
+        fed = feed(task, decoded, offsets_of(messages), now_ms, append_times)
+        new = len(messages) if first >= read else sum(message.offset() >= read for message in messages)
         self._records_of(partition).inc(new)
-        if accepted.late:
-            self._metrics.late.labels(self._topic, str(partition)).inc(accepted.late)
-        if accepted.set_aside:
-            self._set_aside(partition, messages, accepted.set_aside)
+        if decoded.filtered:
+            self._count_filtered(partition, task, messages, decoded.filtered)
+        if fed.late:
+            self._metrics.late.labels(self._topic, str(partition)).inc(fed.late)
+        if fed.set_aside:
+            self._set_aside(partition, messages, fed.set_aside)
 
     def _records_of(self, partition: Partition) -> Counter:
         """The partition's counter, kept because the look-up of its labels takes 3 us."""
@@ -64,33 +57,16 @@ class Intake:
             counter = self._records[partition] = self._metrics.records.labels(self._topic, str(partition))
             return counter
 
-    def _filter(
+    def _count_filtered(
         self,
         partition: Partition,
         task: PartitionTask,
         messages: Sequence[InRecord],
         filtered: Mapping[int, EventTimeMs | None],
-        now_ms: WallTimeMs,
-    ) -> list[Filtered]:
-        """Count filtered records, except those below ``read``; returns those that have an event time."""
+    ) -> None:
+        """Count filtered records, except those below ``read``."""
         if new := sum(messages[index].offset() >= task.read for index in filtered):
             self._metrics.filtered.labels(self._topic, str(partition)).inc(new)
-        return [
-            Filtered(messages[index].offset(), event_ms, _append_time(messages[index], now_ms))
-            for index, event_ms in filtered.items()
-            if event_ms is not None
-        ]
-
-    def _reject(
-        self,
-        partition: Partition,
-        task: PartitionTask,
-        messages: Sequence[InRecord],
-        rejections: Mapping[int, Rejection],
-    ) -> None:
-        """Set rejected records aside, except those below ``read``: they are in the dead-letter topic already."""
-        found = [SetAside(messages[index].offset(), one.reason, one.why) for index, one in rejections.items()]
-        self._set_aside(partition, messages, [one for one in found if one.offset >= task.read])
 
     def _set_aside(self, partition: Partition, messages: Sequence[InRecord], set_aside: list[SetAside]) -> None:
         source = Source(self._topic, partition)
@@ -107,18 +83,6 @@ class Intake:
             record = set_aside_record(topic, original, one.reason, one.why, max_bytes)
             self.pending.append(record)
             self.pending_bytes += record.size
-
-
-LOG_APPEND_TIME: Final = 2
-"""The client's TIMESTAMP_LOG_APPEND_TIME."""
-
-
-def _append_time(message: InRecord, now_ms: WallTimeMs) -> WallTimeMs:
-    """When the broker appended it, or the producer's time in a record that is older than the topic's setting."""
-    kind, time_ms = message.timestamp()
-    if kind == LOG_APPEND_TIME:
-        return WallTimeMs(time_ms)
-    return WallTimeMs(min(time_ms, now_ms)) if time_ms >= 0 else now_ms
 
 
 def original_of(source: Source, message: InRecord) -> Original:

@@ -7,7 +7,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
-from service.core.model import Offset, Partition, WallTimeMs
+from service.core.model import Offset, Partition, SetAside, WallTimeMs
 from service.core.task import PartitionTask
 from service.loop.intake import Intake, original_of
 from service.loop.output_topics import OutputTopics
@@ -56,9 +56,11 @@ class RekeyIntake(Intake):
             self.pending_bytes += record.size
             if self._retention_ms >= 0 and 0 < record.timestamp_ms < now_ms - self._retention_ms:
                 self._old += 1
-        if rejections or filtered:
-            self._filter(partition, task, messages, filtered, now_ms)
-            self._reject(partition, task, messages, rejections)
+        if filtered:
+            self._count_filtered(partition, task, messages, filtered)
+        if rejections:
+            found = [SetAside(messages[index].offset(), one.reason, one.why) for index, one in rejections.items()]
+            self._set_aside(partition, messages, [one for one in found if one.offset >= task.read])
         task.arrived(now_ms, Offset(messages[-1].offset() + 1))
         self._records_of(partition).inc(len(messages))
         if self._old and not 0 <= now_ms - self._said_ms < SAY_EVERY_MS:

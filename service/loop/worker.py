@@ -23,6 +23,7 @@ from service.loop.schedule import CommitSchedule, SilentWindows
 from service.loop.splits import Splits
 from service.loop.starter import PartitionStarter
 from service.loop.tasks import Tasks
+from service.observe.live import Live
 from service.observe.metrics import Metrics
 from service.observe.status import StatusBoard
 from service.wire.records import InRecord
@@ -56,11 +57,12 @@ class Worker:
         board: StatusBoard,
         log: FilteringBoundLogger,
         line_every_ms: int = 0,
+        live: Live | None = None,
     ) -> None:
         """``topics`` are the outputs, ``rules`` those of each task, and ``board`` gets the status of each turn.
 
         ``intake`` takes the records, and ``memories`` is what the detectors remember. In ``line_every_ms`` there is at
-        most one log line about a checkpoint.
+        most one log line about a checkpoint. ``live`` gets what the page shows; None where there is no page.
         """
         self._consumer = consumer
         self._producer = producer
@@ -71,7 +73,8 @@ class Worker:
         self._steady = SteadyClock(rules.window_size_ms)
         self._metrics = metrics
         self._board = board
-        self._health = Health(consumer, probe, board, log)
+        self._live = live
+        self._health = Health(consumer, probe, board, log, live)
         self._memories = memories
         self._starter = PartitionStarter(
             consumer,
@@ -224,7 +227,7 @@ class Worker:
         moved = self._tasks.with_news()
         if not moved:
             return
-        checkpoint = Checkpoint.take(now_ms, moved, self._intake.pending)
+        checkpoint = Checkpoint.take(now_ms, moved, self._intake.pending, to_show=self._live is not None)
 
         def write() -> None:
             self._producer.send(checkpoint.outputs(self._consumer.topic, self._topics))
@@ -240,6 +243,8 @@ class Worker:
         self._tasks.committed(checkpoint.positions())
         done_ms = self._clock()
         checkpoint.count(self._metrics, done_ms)
+        if self._live is not None:
+            self._live.committed(checkpoint.to_show or (), checkpoint.alerts, done_ms)
         if not 0 <= done_ms - self._line_ms < self._line_every_ms:
             self._line_ms = done_ms
             checkpoint.report(self._log, done_ms)

@@ -1,4 +1,4 @@
-"""Serves GET /metrics, /healthz, /readyz and /status, on threads of their own."""
+"""Serves the pages over HTTP, on threads of their own: metrics, health, status, and the live page where it is on."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import ipaddress
 import json
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -17,12 +18,14 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from service.observe import page
 from service.observe.status import StatusBoard
+from service.observe.streams import HEAD, Streams
 
 REQUEST_TIMEOUT_S: Final = 5.0
 """A client that takes longer to send its request is disconnected."""
 CONNECTION_TIMEOUT_S: Final = 10.0
-"""The limit for the whole exchange."""
+"""The limit for the whole exchange. Event streams have limits of their own."""
 MAX_CONNECTIONS: Final = 32
 """One more disconnects the oldest, so that slow clients cannot block a health check."""
 
@@ -34,21 +37,43 @@ class Response:
     status: HTTPStatus
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+STREAMS: Final = {"/events": False, "/live": True}
+"""The paths of event streams, and whether a reader gets the state of the service, too."""
 
 
 class Pages:
     """The pages by path, without the network."""
 
-    def __init__(self, registry: CollectorRegistry, board: StatusBoard) -> None:
-        """``registry`` and ``board`` are what the pages show."""
+    def __init__(self, registry: CollectorRegistry, board: StatusBoard, streams: Streams | None = None) -> None:
+        """``registry`` and ``board`` are what the pages show. Without ``streams`` the live page is off."""
         self._registry = registry
         self._board = board
-        self.by_path: Final[dict[str, Callable[[str], Response]]] = {
+        self.streams: Final = streams
+        by_path: dict[str, Callable[[str], Response]] = {
             "/metrics": self.metrics,
             "/healthz": self.healthz,
             "/readyz": self.readyz,
             "/status": self.status,
         }
+        if streams is None:
+            by_path["/"] = self.names
+        else:
+            by_path |= {path: partial(_file, *of) for path, of in page.FILES.items()}
+        self.by_path: Final = by_path
+
+    def names(self, _accept: str) -> Response:
+        """What there is, one path a line."""
+        about = {
+            "/metrics": "for Prometheus",
+            "/healthz": "200 while the loop turns",
+            "/readyz": "200 while records are read and could be committed",
+            "/status": "each partition, as JSON",
+        }
+        lines = [f"{path:<10}{what}" for path, what in about.items()]
+        return _text(HTTPStatus.OK, "\n".join(["txwatch", *lines, "HTTP_PAGE=true shows a live page here."]))
 
     def metrics(self, accept: str) -> Response:
         """The metrics as Prometheus' text or OpenMetrics, as the Accept header asks for."""
@@ -80,6 +105,10 @@ class Pages:
             "partitions": [asdict(partition) for partition in status.partitions],
         }
         return Response(HTTPStatus.OK, "application/json", json.dumps(body, indent=1).encode() + b"\n")
+
+
+def _file(name: str, content_type: str, _accept: str) -> Response:
+    return Response(HTTPStatus.OK, content_type, page.read(name), page.HEADERS)
 
 
 def _text(status: HTTPStatus, line: str) -> Response:
@@ -142,12 +171,14 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        page = self.server.pages.by_path.get(self.path.partition("?")[0])
-        if page is None:
-            known = " ".join(self.server.pages.by_path)
+        path, pages = self.path.partition("?")[0], self.server.pages
+        if pages.streams is not None and path in STREAMS:
+            self._stream(pages.streams, whole=STREAMS[path])
+        elif (made := pages.by_path.get(path)) is None:
+            known = " ".join(pages.by_path)
             self._answer(_text(HTTPStatus.NOT_FOUND, f"no such page; the pages are {known}"))
         else:
-            self._answer(page(self.headers.get("Accept", "")))
+            self._answer(made(self.headers.get("Accept", "")))
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -157,9 +188,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_POST  # noqa: N815
 
+    def _stream(self, streams: Streams, *, whole: bool) -> None:
+        """Hand the connection over: it is none of this server's any more, and none of its limits cuts it."""
+        self.close_connection = True
+        if self.command == "HEAD":
+            self.wfile.write(HEAD)
+            return
+        connection = socket.socket(fileno=self.connection.detach())
+        streams.add(connection, self.headers.get("Last-Event-ID", ""), whole=whole)
+
     def _answer(self, response: Response, **headers: str) -> None:
         self.send_response(response.status)
-        for name, value in headers.items():
+        for name, value in {**headers, **response.headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Type", response.content_type)
         self.send_header("Content-Length", str(len(response.body)))
@@ -204,6 +244,7 @@ class HttpServer:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, *_, address = preferred(found)
         self._server = _Server(family, address, pages)
+        self._streams = pages.streams
         self.port: Final[int] = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
         self._thread.start()
@@ -213,3 +254,5 @@ class HttpServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        if self._streams is not None:
+            self._streams.close()

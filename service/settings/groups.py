@@ -85,6 +85,11 @@ class HttpSettings(Group):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         8000, description="the port. 0: a free one, which the log names"
     )
+    page: bool = Field(
+        default=False,
+        description="the live page at `/`, and alerts as events at `/events`. They show ids and amounts to all who "
+        "reach the port. Off: `/` is a plain list of the paths",
+    )
 
 
 class LogSettings(Group):

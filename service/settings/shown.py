@@ -34,6 +34,10 @@ class Loaded:
         self.settings: Final = settings
         self._origins = origins
 
+    def from_environment(self) -> frozenset[str]:
+        """The names of the settings that the environment has set."""
+        return frozenset(name for name, origin in self._origins.items() if origin.startswith("environment "))
+
     def as_toml(self) -> str:
         """The effective settings as TOML, secrets masked, with the origin as a comment on each line."""
         lines = []

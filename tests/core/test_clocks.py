@@ -14,6 +14,7 @@ from service.core.model import (
     Accepted,
     ClockName,
     EventTimeMs,
+    Filtered,
     LatePolicy,
     Offset,
     Progress,
@@ -285,6 +286,16 @@ def test_an_event_time_too_far_ahead_of_its_own_append_time_is_set_aside_wheneve
     partition = by_append_time(max_future_ms=1_000)
     accepted = partition.read(tx(1_001), tx(1_001), now=10**6, appended=(0, 1))
     assert [(0, Reason.TIMESTAMP_IN_FUTURE)] == [(one.offset, one.reason) for one in accepted.set_aside]
+
+
+def test_by_event_time_records_of_the_past_can_be_compared_with_their_append_times() -> None:
+    partition = by_event_time(max_future_ms=1_000, future_by_append_time=True)
+    accepted = partition.read(tx(1_001), tx(1_001), tx(5_000), now=10**6, appended=(0, 1, 3_999))
+    assert [(0, Reason.TIMESTAMP_IN_FUTURE), (2, Reason.TIMESTAMP_IN_FUTURE)] == [
+        (one.offset, one.reason) for one in accepted.set_aside
+    ]
+    partition.task.accept(WallTimeMs(T0), [], [], list, [Filtered(Offset(3), EventTimeMs(T0 + 9_000), WallTimeMs(T0))])
+    assert T0 + 1 == partition.task.watermark_ms
 
 
 def test_the_next_owner_starts_at_the_open_windows_first_record_with_the_watermark_of_before_it() -> None:

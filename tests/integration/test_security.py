@@ -145,6 +145,19 @@ def test_with_the_properties_in_a_file_everything_works_and_nothing_shows_them(
         assert PASSWORD not in text
 
 
+def test_a_backtest_needs_to_read_the_input_and_nothing_else(secured: Secured, names: Names) -> None:
+    environment = {**names.environment(), **secured.properties("reader")}
+    refused = command(environment, "backtest", "--from", "0")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert names.transactions in refused.stderr
+    secured.allow(READER, ("TOPIC", names.transactions, "READ"))
+    done = command(environment, "backtest", "--from", "0", "--format", "json")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert (report["records"], report["rejected"], report["windows"]) == (2, {"not_json": 1}, 1)
+    assert read_all(secured, names.alerts) == []
+
+
 @pytest.mark.usefixtures("names")
 def test_with_permission_to_create_the_service_makes_its_topics(secured: Secured, unique: Callable[[str], str]) -> None:
     fresh = Names(lambda name: unique(f"fresh.{name}"))

@@ -30,7 +30,7 @@ def txwatch(tmp_path: Path) -> Txwatch:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "run", "alerts", "timeline", "train", "config", "schema", "rekey", "try-input"]
+    "command", ["", "run", "alerts", "timeline", "train", "backtest", "config", "schema", "rekey", "try-input"]
 )
 def test_help_has_a_short_name_in_every_command(command: str) -> None:
     short, long = (CliRunner().invoke(cli, [*command.split(), option]) for option in ("-h", "--help"))

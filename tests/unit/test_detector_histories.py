@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -148,6 +149,22 @@ def test_all_kinds_of_alerts_and_states_come_up_in_a_long_history(rules: Rules) 
         *((name, status) for name in ("max", "both") for status in ("open", "resolved")),
     }
     assert min(seen.values()) >= 2, seen
+
+
+def test_partitions_that_are_added_after_the_last_window_drop_states_too(right: tuple[Due, Outputs]) -> None:
+    closed = expect(_history(CLOCKS[0]).to_the_end(_long()).partition(0), CLOCKS[0]).closed(CLOCKS[0])
+    asked: list[float] = []
+
+    def moves(before_ms: float) -> Callable[[str], bool] | None:
+        asked.append(before_ms)
+        return (lambda key: key == "a") if before_ms == math.inf else None
+
+    states = [one.states for one in fold(NAMED, TOPIC, 0, closed, forget_after_ms=FORGET_AFTER_MS, moves=moves)]
+    kept = {name for partition, name, key in right[0].states if (partition, key) == (0, "b")}
+    assert len(asked) == len(closed) + 1
+    assert kept
+    assert sum("b" in one for one in states) == len(kept)
+    assert not any("a" in one for one in states)
 
 
 # ---- what the audit says when something is wrong --------------------------------------------------------------

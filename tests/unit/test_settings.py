@@ -45,7 +45,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert (10_000, "processing") == (settings.window.size_ms, settings.window.clock)
     assert (LatePolicy.INCLUDE, Decimal(8000)) == (settings.late.policy, settings.detect.limit)
     assert (2_592_000_000, ()) == (settings.detect.forget_after_ms, settings.detectors)
-    assert ("0.0.0.0", 8000) == (settings.http.host, settings.http.port)  # noqa: S104 - as documented
+    assert ("0.0.0.0", 8000, False) == (settings.http.host, settings.http.port, settings.http.page)  # noqa: S104 - as documented
     assert ("info", None) == (settings.log.level, settings.log.format)
 
 
@@ -56,8 +56,8 @@ def test_the_names_are_the_documented_ones() -> None:
         TOPICS_PARTITIONS TOPICS_REPLICATION DETECT_FORGET_AFTER_MS
         WATERMARK_LATENESS_MS WATERMARK_IDLE_AFTER_MS WATERMARK_MAX_FUTURE_MS WINDOW_SIZE_MS WINDOW_CLOCK
         WINDOW_INGESTION_MARGIN_MS WINDOW_EVENT_FLUSH_AFTER_MS LATE_POLICY DETECT_LIMIT HTTP_HOST HTTP_PORT
-        LOG_LEVEL LOG_FORMAT INPUT_FORMAT INPUT_TRANSACTION_ID INPUT_TIMESTAMP INPUT_TIMESTAMP_FORMAT INPUT_AMOUNT
-        INPUT_AMOUNT_FORMAT INPUT_WHERE INPUT_TOMBSTONES
+        HTTP_PAGE LOG_LEVEL LOG_FORMAT INPUT_FORMAT INPUT_TRANSACTION_ID INPUT_TIMESTAMP INPUT_TIMESTAMP_FORMAT
+        INPUT_AMOUNT INPUT_AMOUNT_FORMAT INPUT_WHERE INPUT_TOMBSTONES
     """
     assert set(expected.split()) == set(NAMES)
 
@@ -89,6 +89,7 @@ def test_every_setting_can_be_given_by_the_environment() -> None:
         "WINDOW_CLOCK": "processing",
         "LATE_POLICY": "divert",
         "HTTP_HOST": "127.0.0.1",
+        "HTTP_PAGE": "true",
         "LOG_LEVEL": "DEBUG",
         "LOG_FORMAT": "console",
         "INPUT_FORMAT": "json",

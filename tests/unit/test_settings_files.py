@@ -25,6 +25,7 @@ VALUES = {
     "TOPICS_CREATE": "false",
     "LATE_POLICY": "divert",
     "HTTP_HOST": "127.0.0.1",
+    "HTTP_PAGE": "true",
     "LOG_LEVEL": "DEBUG",
     "LOG_FORMAT": "console",
     "INPUT_FORMAT": "json",

@@ -50,6 +50,9 @@ class WindowClock(Protocol):
     def open_keys(self) -> int:
         """How many keys the open windows hold."""
 
+    def open_windows(self, most: int) -> list[OpenWindow]:
+        """The windows that are open; at most ``most`` of them."""
+
     def open_aggregate(self, transaction_id: str) -> Aggregate | None:
         """A key's newest aggregate in the open windows; None where it has none."""
 

@@ -84,6 +84,24 @@ def add_records(  # noqa: C901, PLR0917 - one loop on purpose, see below
     return Accepted(late_total, set_aside)
 
 
+def without_future(
+    allowed_ms: int,
+    offsets: Sequence[Offset],
+    transactions: Sequence[Transaction],
+    times: Sequence[WallTimeMs],
+    set_aside: list[SetAside],
+) -> tuple[list[Offset], list[Transaction], list[WallTimeMs]]:
+    """Set aside event times too far ahead of the append time, which is the same when a record is read again."""
+    kept = []
+    for one in zip(offsets, transactions, times, strict=True):
+        offset, transaction, time_ms = one
+        if transaction.timestamp > time_ms + allowed_ms:
+            set_aside.append(too_far_ahead(offset, transaction.timestamp, time_ms, allowed_ms, "append time"))
+        else:
+            kept.append(one)
+    return [one[0] for one in kept], [one[1] for one in kept], [one[2] for one in kept]
+
+
 def too_far_ahead(offset: Offset, event_ms: int, now_ms: int, allowed_ms: int, clock: str = "wall clock") -> SetAside:
     """Set aside a record whose event time is too far ahead."""
     why = f"timestamp {event_ms} is {event_ms - now_ms} ms ahead of the {clock}, allowed are {allowed_ms}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from service.core.clocks import AppendTimes, OpenWindow
-from service.core.clocks.add_records import too_far_ahead
+from service.core.clocks.add_records import without_future
 from service.core.clocks.detail import add_with_detail
 from service.core.model import (
     Accepted,
@@ -53,6 +53,11 @@ class IngestionClock:
         """How many keys the open window holds."""
         return 0 if self._open is None else len(self._open.aggregates)
 
+    def open_windows(self, most: int) -> list[OpenWindow]:
+        """The open window, if there is one."""
+        del most
+        return [] if self._open is None else [self._open]
+
     def open_aggregate(self, transaction_id: str) -> Aggregate | None:
         """A key's aggregate in the open window; None where it has none."""
         return None if self._open is None else self._open.aggregates.get(transaction_id)
@@ -70,7 +75,7 @@ class IngestionClock:
         times = append_times()
         rules, late, set_aside = self._rules, 0, list[SetAside]()
         if rules.max_future_ms and max(map(_event_time, transactions)) > min(times) + rules.max_future_ms:
-            offsets, transactions, times = self._without_future(offsets, transactions, times, set_aside)
+            offsets, transactions, times = without_future(rules.max_future_ms, offsets, transactions, times, set_aside)
         begin, count = 0, len(times)
         while begin < count:
             time_ms = times[begin]
@@ -96,24 +101,6 @@ class IngestionClock:
         return add_with_detail(
             self._rules, self._watermark, aggregates, now_ms=now_ms, offsets=offsets, transactions=transactions
         )
-
-    def _without_future(
-        self,
-        offsets: Sequence[Offset],
-        transactions: Sequence[Transaction],
-        times: Sequence[WallTimeMs],
-        set_aside: list[SetAside],
-    ) -> tuple[list[Offset], list[Transaction], list[WallTimeMs]]:
-        """Set aside event times too far ahead of the append time, which is the same when a record is read again."""
-        allowed_ms = self._rules.max_future_ms
-        kept = []
-        for one in zip(offsets, transactions, times, strict=True):
-            offset, transaction, time_ms = one
-            if transaction.timestamp > time_ms + allowed_ms:
-                set_aside.append(too_far_ahead(offset, transaction.timestamp, time_ms, allowed_ms, "append time"))
-            else:
-                kept.append(one)
-        return [one[0] for one in kept], [one[1] for one in kept], [one[2] for one in kept]
 
     def _window_of(self, time_ms: int, offset: Offset) -> OpenWindow:
         """The window of ``time_ms``. An earlier open window is closed first, by the watermark before this record."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from itertools import islice
 
 from service.core.clocks import OpenWindow
 from service.core.clocks.add_records import NO_HORIZON
@@ -40,6 +41,10 @@ class OpenWindows:
     def first(self) -> OpenWindow | None:
         """The window with the earliest record: after a crash the next owner reads from there."""
         return min(self._by_start.values(), key=lambda one: one.first_offset, default=None)
+
+    def some(self, most: int) -> list[OpenWindow]:
+        """At most ``most`` of the windows, those that were opened first."""
+        return list(islice(self._by_start.values(), most))
 
     def newest(self, transaction_id: str) -> Aggregate | None:
         """A key's aggregate with the latest record; None where no window has one."""

@@ -41,6 +41,11 @@ class ProcessingClock:
         """How many keys the open window holds."""
         return 0 if self._open is None else len(self._open.aggregates)
 
+    def open_windows(self, most: int) -> list[OpenWindow]:
+        """The open window, if there is one."""
+        del most
+        return [] if self._open is None else [self._open]
+
     def open_aggregate(self, transaction_id: str) -> Aggregate | None:
         """A key's aggregate in the open window; None where it has none."""
         return None if self._open is None else self._open.aggregates.get(transaction_id)

@@ -46,7 +46,7 @@ class Deviation:
     def judge(self, state: Baseline | None, window: KeyWindow) -> tuple[Baseline, Finding | None]:
         """Compare with the baseline, then add the window to it."""
         value, half_life = self._number_of(window.aggregate), self._half_life
-        if state is None or state.windows < self._min_windows or not (deviation := deviation_of(state, half_life)):
+        if state is None or not (deviation := self._deviation_of(state)):
             return updated(state, value, half_life), None
         mean, margin, finding = state.mean, self._sigmas * deviation, None
         if self._above and value > mean + margin:
@@ -60,6 +60,16 @@ class Deviation:
             elif value < mean - most:
                 value = mean - most
         return updated(state, value, half_life), finding
+
+    def _deviation_of(self, state: Baseline) -> float:
+        """The deviation of a baseline; 0 where it does not judge yet."""
+        return deviation_of(state, self._half_life) if state.windows >= self._min_windows else 0.0
+
+    def score(self, state: Baseline | None, window: KeyWindow) -> float | None:
+        """How many deviations a window is above the mean, negative below it; None where judge() does not judge."""
+        if state is None or not (deviation := self._deviation_of(state)):
+            return None
+        return (self._number_of(window.aggregate) - state.mean) / deviation
 
     def _finding(self, state: Baseline, deviation: float, window: KeyWindow, value: float, limit: float) -> Finding:
         score = (value - state.mean) / deviation

@@ -71,12 +71,18 @@ class Model:
         Raises:
             ScoreError: an output is not a number (NaN): it is neither above the limit nor not above it.
         """
-        if not rows:
-            return []
-        scores = self._score([row.values for row in rows])
-        return [self._finding(row, score) for row, score in zip(rows, scores, strict=True)]
+        return [self.finding(row, score) for row, score in zip(rows, self.scores(rows), strict=True)]
 
-    def _finding(self, row: Row, score: float) -> Finding | None:
+    def scores(self, rows: Sequence[Row]) -> Sequence[float]:
+        """Ask the model once for the outputs of all rows."""
+        return self._score([row.values for row in rows]) if rows else []
+
+    def finding(self, row: Row, score: float) -> Finding | None:
+        """The finding of a row with this output, or None.
+
+        Raises:
+            ScoreError: it is not a number.
+        """
         if score > self.limit:
             score = within_float32(score)
             features = dict(zip(self.features.names, row.values, strict=True))

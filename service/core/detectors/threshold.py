@@ -9,7 +9,7 @@ from typing import Final
 
 from service.core.detectors import Direction, Finding, KeyWindow, Of
 from service.core.detectors.limits import LimitsById, limit_for
-from service.core.detectors.looked_at import value_of
+from service.core.detectors.looked_at import number_of, value_of
 
 NO_LIMITS: Final[Mapping[str, Decimal]] = MappingProxyType({})
 _NOTHING: Final = (None, None)
@@ -51,3 +51,8 @@ class Threshold:
         if not limit.crossed_by(window.aggregate):
             return _NOTHING
         return None, Finding(limit.value, None if self._of is Of.SUM else value_of(self._of, window.aggregate))
+
+    def score(self, state: None, window: KeyWindow) -> float:
+        """What is compared with the limit, as the nearest float."""
+        del state
+        return number_of(self._of, window.aggregate)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from service.core.detectors import DAY_MS, ConfiguredDetector, KeyWindow
 from service.core.memory.alerts import Alert, Judgement, Place, alert_of, check_finding, facts_of
-from service.core.memory.episodes import resolved
+from service.core.memory.episodes import Episode, resolved
 from service.core.memory.failure import DetectorError
 from service.core.memory.silences import WallSilences
 from service.core.memory.states import any_entry
@@ -76,6 +77,12 @@ class Memory:
         """How many episodes are open, by detector."""
         tables = self._tables.items()
         return {name: len(one.states.open_episodes) for name, one in tables if one.configured.resolve_after}
+
+    def episodes(self, most: int) -> list[tuple[str, str, Episode]]:
+        """Open episodes, as committed, each with its detector and key; at most ``most``. Nothing may be staged."""
+        ids = ((name, one.states, key) for name, one in self._tables.items() for key in one.states.open_episodes)
+        found = ((name, key, states.get(key)) for name, states, key in islice(ids, most))
+        return [(name, key, entry.episode) for name, key, entry in found if entry is not None and entry.episode]
 
     @property
     def has_due(self) -> bool:
