@@ -52,6 +52,7 @@ class Names:
         self.dead_letter = unique("dead-letter")
         self.state = unique("state")
         self.shadow = unique("shadow")
+        self.undelivered = unique("undelivered")
 
     def environment(self) -> dict[str, str]:
         """Returns the names as settings of the service."""
@@ -64,6 +65,7 @@ class Names:
             "TOPICS_DEAD_LETTER": self.dead_letter,
             "TOPICS_STATE": self.state,
             "TOPICS_SHADOW": self.shadow,
+            "TOPICS_UNDELIVERED": self.undelivered,
         }
 
 

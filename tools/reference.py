@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from producer.cli import cli as replay_cli
 from service.cli.main import cli as service_cli
 from service.core.model import Reason, ResetReason
+from service.forward.metrics import ForwardMetrics
 from tools import log_events, reference_samples, reference_words
 from tools.reference_payloads import committed, headers, payloads
 from tools.reference_settings import settings
@@ -122,6 +123,10 @@ def _pages() -> Iterator[str]:
 def _metrics() -> Iterator[str]:
     yield "Counters end in `_total`. A partition's gauges end with its assignment.\n"
     yield table(("metric", "type", "labels", "meaning"), _families(reference_samples.registry()))
+    yield "`txwatch forward` serves:\n"
+    registry = CollectorRegistry()
+    ForwardMetrics(registry)
+    yield table(("metric", "type", "labels", "meaning"), _families(registry))
     yield "`txwatch-replay replay --metrics-port` serves:\n"
     yield table(("metric", "type", "labels", "meaning"), _families(reference_samples.replay_registry()))
 

@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from service.settings import PROTECTED_PROPERTIES
 from service.settings.detectors import TYPES, DetectorSettings
+from service.settings.forward import ForwardSettings
 from service.settings.model import GROUPS
 from tools.reference_tables import described, table
 
@@ -23,6 +24,8 @@ _MADE: Final = {
 _TAKEN: Final = {
     "detectors.name": "1 to 40 of `a-z 0-9 -`",
     "detectors.type": "a type",
+    "forward.name": "1 to 40 of `a-z 0-9 -`",
+    "forward.headers": "a table",
     "threshold.limit": "a number",
     "threshold.limits": "a table of numbers",
     "model.features": "a list of names",
@@ -83,6 +86,11 @@ def settings() -> Iterator[str]:
             yield f"{names}.\n"
 
     yield from _detectors()
+    yield "### [[forward]]\n"
+    yield "Where `forward` sends alerts: [forwarding.md](forwarding.md). `FORWARD` in the environment is a JSON list.\n"
+    fields = ForwardSettings.model_fields.items()
+    titles = ("field", "default", "values", "meaning")
+    yield table(titles, ((f"`{name}`", *_cells("forward", name, one)) for name, one in fields))
 
 
 def _detectors() -> Iterator[str]:

@@ -6,6 +6,11 @@ tools/reference.py refuses a thing without its sentence, and a sentence without 
 from typing import Final
 
 EVENTS: Final = {
+    "forwarding": "`forward` has connected: which target it sends to, and what it reads",
+    "forward_target_fails": "The target fails, and the breaker opens: one request at a time tries it from now on.",
+    "forward_target_works_again": "The target has answered well, and the breaker closes.",
+    "forward_commit_failed": "`forward` could not commit, so some alerts may be sent again",
+    "alert_undelivered": "An alert is written to `TOPICS_UNDELIVERED`: why, and the target's last answer.",
     "older_than_retention": (
         "`rekey` has written records that are older than the target's `retention.ms`: the broker may delete them "
         "before they are read. At most one line a minute, with their number."
@@ -113,6 +118,9 @@ LEVELS: Final = (
 """Level, when it is used."""
 
 EVENT_FIELDS: Final = {
+    "alert_id": "the alert's id; null where the record is no alert",
+    "answer": "the target's answer in one line, or why there was none",
+    "template": "what the target gets",
     "after": "the partitions that the topic has now",
     "after_s": "seconds from the request to stop",
     "anomalies": "alerts in the txn",
@@ -125,7 +133,7 @@ EVENT_FIELDS: Final = {
     "committed": "the committed offset; null without one",
     "detectors": "the names of the configured detectors",
     "error": "the reason in one line, with Kafka's name of the error where there is one",
-    "group": "`KAFKA_GROUP_ID`",
+    "group": "`KAFKA_GROUP_ID`; of `forward` its own group",
     "host": "the address listened on",
     "ids": "how many such ids have been seen since the start",
     "instance": "`KAFKA_INSTANCE_ID`",
@@ -141,7 +149,7 @@ EVENT_FIELDS: Final = {
     "partitions": "numbers of input partitions, a list; in `checkpoint` how many have moved",
     "port": "the port listened on",
     "read": "the first offset that was never read before",
-    "reason": "one of the [reasons](#reasons)",
+    "reason": "one of the [reasons](#reasons); of an undelivered alert `too_old`, `gave_up` or `refused`",
     "records": "how many",
     "retention_ms": "the topic's `retention.ms`",
     "seconds": "the sum of these throttles, in seconds",
@@ -150,7 +158,7 @@ EVENT_FIELDS: Final = {
     "states": "how many states of ids are written, read back or removed",
     "set_aside": "records in the txn that went to the late or dead-letter topic",
     "stood_s": "seconds without a turn of the loop",
-    "target": "the topic to which `rekey` writes",
+    "target": "the topic to which `rekey` writes; of `forward` the name of the `[[forward]]`",
     "times": "throttled answers since the last such line",
     "topic": "the topic's name",
     "version": "txwatch's version",

@@ -48,7 +48,7 @@ def rekey_settings(settings: Settings, target: str) -> Settings:
     topics = settings.topics
     if target == topics.transactions:
         raise SettingsError(f"--to: {target} is the input itself (TOPICS_TRANSACTIONS): each record would come again")
-    for name in ("alerts", "aggregates", "late", "dead_letter", "state", "shadow"):
+    for name in ("alerts", "aggregates", "late", "dead_letter", "state", "shadow", "undelivered"):
         if target == getattr(topics, name):
             raise SettingsError(f"--to: {target} is in use already, as TOPICS_{name.upper()}")
     fields = {name: getattr(settings.kafka, name) for name in KafkaSettings.model_fields}

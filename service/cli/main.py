@@ -15,6 +15,7 @@ from service.cli.alerts import alerts
 from service.cli.common import FAILED, OK, UNUSABLE, common_options, complain
 from service.cli.config import config
 from service.cli.explain import explain
+from service.cli.forward import forward
 from service.cli.rekey import rekey
 from service.cli.run import run, run_service
 from service.cli.schema import schema
@@ -26,7 +27,7 @@ from service.process.limits import LimitError
 from service.process.stdout import fault_of_echo
 from service.settings import SettingsError, load
 
-COMMANDS: Final = (run, alerts, explain, try_input, rekey, timeline, top, config, schema)
+COMMANDS: Final = (run, alerts, explain, try_input, rekey, forward, timeline, top, config, schema)
 LATE: Final = {"backtest": "service.cli.backtest", "train": "service.cli.train"}
 """Commands whose options take long to load, and the module of each. No other command waits for them."""
 PROGRAM: Final = "txwatch"

@@ -91,6 +91,9 @@ class TopicsSettings(Group):
     shadow: TopicName = Field(
         "alerts.shadow", description="where the alerts of shadow detectors are written. Used only where there is one"
     )
+    undelivered: TopicName = Field(
+        "alerts.undelivered", description="where `forward` writes the alerts that its target did not take"
+    )
     create: bool = Field(default=True, description="whether missing topics are created at the start")
     partitions: Annotated[int, Field(ge=1, le=10_000)] = Field(4, description="partitions of a topic that is created")
     replication: Annotated[int, Field(ge=-1, le=100)] = Field(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, SerializeAsAny
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.settings.detectors import DetectorSettings
+from service.settings.forward import ForwardSettings
 from service.settings.groups import (
     DetectSettings,
     HttpSettings,
@@ -38,6 +39,8 @@ class Settings(BaseSettings):
     log: LogSettings = Field(default_factory=LogSettings)
     detectors: tuple[SerializeAsAny[DetectorSettings], ...] = ()
     """Those of `[[detectors]]`, in their order. Without any there is the one of ``detect.limit``."""
+    forward: tuple[ForwardSettings, ...] = ()
+    """The targets of `[[forward]]`, in their order."""
 
     @classmethod
     def settings_customise_sources(  # noqa: D102 - pydantic's

@@ -13,6 +13,7 @@ from service.core.model import ClockName, LatePolicy
 from service.settings.complaint import Origin, complaint
 from service.settings.environment import read_environment
 from service.settings.fields import SettingsError
+from service.settings.forward_tables import forwards_of
 from service.settings.kafka import TopicsSettings
 from service.settings.model import LIST_NAMES, LISTS, NAMES, Settings
 from service.settings.shown import Loaded
@@ -59,6 +60,8 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None, *, ser
         detectors = detectors_of(merged["detectors"], origins["DETECTORS"])
         settings = settings.model_copy(update={"detectors": detectors})
         _refuse_other_limit(origins)
+    if merged.get("forward"):
+        settings = settings.model_copy(update={"forward": forwards_of(merged["forward"], origins["FORWARD"])})
     _refuse_shared_topics(settings.topics)
     if settings.window.clock is ClockName.EVENT and settings.late.policy is LatePolicy.INCLUDE:
         raise SettingsError(
@@ -78,7 +81,7 @@ def _refuse_other_limit(origins: Mapping[str, Origin]) -> None:
 
 def _refuse_shared_topics(topics: TopicsSettings) -> None:
     seen: dict[str, str] = {}
-    for field in ("transactions", "alerts", "aggregates", "late", "dead_letter", "state", "shadow"):
+    for field in ("transactions", "alerts", "aggregates", "late", "dead_letter", "state", "shadow", "undelivered"):
         name, variable = getattr(topics, field), f"TOPICS_{field}".upper()
         if name and name in seen:
             raise SettingsError(f"{seen[name]} and {variable} are both {name}: the service would read its own output")

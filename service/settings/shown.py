@@ -11,6 +11,7 @@ from typing import Any, Final
 import tomli_w
 
 from service.settings.detectors import DetectorSettings, ForeignSettings
+from service.settings.forward import ForwardSettings
 from service.settings.model import GROUPS, Settings
 
 _SECRET: Final = re.compile(
@@ -54,7 +55,24 @@ class Loaded:
             lines.append("")
         for one in self.settings.detectors:
             lines += [*self._detector(one), ""]
+        for target in self.settings.forward:
+            lines += [*self._forward(target), ""]
         return "\n".join(lines)
+
+    def is_set(self, variable: str) -> bool:
+        """Whether the setting of this environment name has another origin than the default."""
+        return variable in self._origins
+
+    def _forward(self, one: ForwardSettings) -> Iterator[str]:
+        origin = self._origins.get("FORWARD", _DEFAULT)
+        yield f"[[forward]]  # {origin}"
+        for name, value in one.model_dump(mode="python").items():
+            if name == "headers":
+                shown: object = {key: MASK if isinstance(text, str) else text for key, text in value.items()}
+            else:
+                shown = MASK if name == "url" and value else value
+            if shown not in ("", {}):
+                yield f"{name} = {_value(shown)}  # {origin if name in one.model_fields_set else _DEFAULT}"
 
     def _detector(self, one: DetectorSettings) -> Iterator[str]:
         origin = self._origins.get("DETECTORS", _DEFAULT)

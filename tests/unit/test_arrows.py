@@ -23,7 +23,7 @@ LEVELS: Final = (
     ("cli", "testing"),
     ("app",),
     ("kafka", "settings"),
-    ("loop", "history"),
+    ("loop", "history", "forward"),
     ("observe", "wire"),
     ("core", "process"),
 )
@@ -38,6 +38,7 @@ IMPORTING: Final = {
     "settings": "service.settings.model",
     "loop": "service.loop.worker",
     "history": "service.history.timeline.collect",
+    "forward": "service.forward.lane",
     "observe": "service.observe.status",
     "wire": "service.wire.names",
     "core": "service.core.window",

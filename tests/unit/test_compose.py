@@ -15,8 +15,9 @@ from brokerkit.jars import KAFKA_VERSION
 from producer.disorder import Shuffled
 from producer.reading.rows import Row, Rows
 from service import __version__
-from service.settings import NAMES, HttpSettings
+from service.settings import NAMES, HttpSettings, load
 from service.settings.groups import WatermarkSettings
+from service.settings.model import LIST_NAMES
 from tests.replay_process import run
 from tools import compose_readme, dashboard, live_csv
 from tools.compose import Stack
@@ -25,7 +26,7 @@ from tools.setup import ROOT
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("service", "front", "alerts", "example", "producer", "live")
+OURS = ("service", "front", "alerts", "example", "producer", "forward", "live")
 PORT = HttpSettings().port
 
 
@@ -95,7 +96,7 @@ def test_the_service_can_be_scaled() -> None:
 
 def test_up_starts_no_replay_but_the_example_and_down_ends_what_run_started() -> None:
     assert SERVICES["producer"]["scale"] == 0
-    assert {name for name in SERVICES if "profiles" in SERVICES[name]} == {"live"}
+    assert {name for name in SERVICES if "profiles" in SERVICES[name]} == {"live", "forward"}
 
 
 def test_the_example_is_replayed_where_there_is_no_alert_yet() -> None:
@@ -139,7 +140,7 @@ def test_every_container_is_bounded_unprivileged_and_has_a_policy(name: str) -> 
 
 @pytest.mark.parametrize("name", OURS)
 def test_the_environment_has_only_settings_that_there_are(name: str) -> None:
-    assert set(SERVICES[name].get("environment", {})) <= set(NAMES)
+    assert set(SERVICES[name].get("environment", {})) <= {*NAMES, *LIST_NAMES}
 
 
 def test_each_waits_for_the_one_before_it() -> None:
@@ -241,3 +242,11 @@ def test_a_command_of_readme_is_what_is_before_its_comment() -> None:
         "\n## d\n    docker compose x\n"
     )
     assert compose_readme.commands(text) == ["docker compose up", "A=b docker compose run c"]
+
+
+def test_forward_has_a_target_that_the_settings_take() -> None:
+    service = SERVICES["forward"]
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", service["environment"]["FORWARD"])
+    (target,) = load(None, {"FORWARD": text}).settings.forward
+    assert service["command"] == ["--to", target.name]
+    assert service["entrypoint"][-1] == "forward"
