@@ -325,3 +325,19 @@ def test_a_hundred_thousand_updates_after_10_to_the_9_stay_near_exact_arithmetic
     of_mean, of_deviation = errors(Baseline(windows, float(mean), spread), cents, half_life)
     assert of_mean < MEAN_WITHIN
     assert of_deviation < DEVIATION_WITHIN
+
+
+@pytest.mark.parametrize("half_life", [0, 5])
+def test_a_score_is_that_of_the_finding_and_there_is_none_before_it_judges(half_life: int) -> None:
+    detector = Deviation(sigmas=2, direction=Direction.BOTH, min_windows=3, half_life=half_life, clip_sigmas=0)
+    state: Baseline | None = None
+    for value in (100.0, 110.0, 90.0):
+        assert detector.score(state, window_of(value)) is None
+        state, _ = detector.judge(state, window_of(value))
+    assert state is not None
+    for value in (500.0, -500.0):
+        _, finding = detector.judge(state, window_of(value))
+        assert finding is not None
+        assert detector.score(state, window_of(value)) == finding.score
+        assert math.copysign(1, finding.score or 0) == math.copysign(1, value)
+    assert detector.score(state, window_of(state.mean)) == 0
