@@ -22,6 +22,7 @@ from service.app.clients import check_properties, is_classic
 from service.app.detectors import configured, detail_for, keeps_state, rules_hash
 from service.app.from_settings import about, description, judging, task_rules
 from service.app.input import make_decoder
+from service.app.listening import listen
 from service.app.loop_watch import LoopWatch
 from service.app.service_wait import ServiceWait
 from service.app.topics import compaction_loses, prepare_topics
@@ -42,7 +43,7 @@ from service.loop.memories import Memories
 from service.loop.output_topics import OutputTopics
 from service.loop.worker import Worker
 from service.observe import log as logs
-from service.observe.http import HttpServer, Pages, authority, why_not
+from service.observe.http import Pages
 from service.observe.live import Live
 from service.observe.metrics import Metrics
 from service.observe.page_data import PageData
@@ -107,12 +108,7 @@ class Service:
         client = confluent_kafka.libversion()[0]
         metrics = Metrics(registry, self._board, service.__version__, client, dropped_lines, names)
         live, streams = self._page(metrics)
-        try:
-            server = HttpServer(settings.http.host, settings.http.port, Pages(registry, self._board, streams))
-        except (OSError, UnicodeError) as error:  # UnicodeError: the name cannot be one in DNS
-            where = authority(settings.http.host, settings.http.port)
-            raise SettingsError(f"HTTP_HOST, HTTP_PORT: {where}: {why_not(error)}") from None
-        self._log.info("http_listening", host=settings.http.host, port=server.port)
+        server = listen(settings.http, Pages(registry, self._board, streams), self._log)
         watch = LoopWatch(self._board, self._log, end_at_once)
         self._stop.on_tick = watch.look
         self._stop.forced = lambda: self._log.warning("stop_forced", after_s=FORCED_AFTER_S, waits_in=watch.where())

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
 from service.app.clients import check_properties, client_config, construct, consumer_config
+from service.app.listening import listen
 from service.app.service_wait import ServiceWait
 from service.app.topics import LARGEST_SET_ASIDE
 from service.app.waiting import StoppedWaiting
@@ -28,7 +29,7 @@ from service.kafka.admin import ClusterAdmin, WantedTopic
 from service.kafka.alert_lanes import AlertLanes
 from service.loop.errors import Fatal, Misconfigured
 from service.observe import log as logs
-from service.observe.http import HttpServer, Pages, authority, why_not
+from service.observe.http import Pages
 from service.observe.status import Status, StatusBoard
 from service.process.stop import Stop
 from service.settings import Settings, SettingsError
@@ -98,12 +99,7 @@ class Forwarding:
         check_properties(settings)
         registry = CollectorRegistry()
         self._metrics = ForwardMetrics(registry)
-        try:
-            server = HttpServer(settings.http.host, settings.http.port, Pages(registry, self._board))
-        except (OSError, UnicodeError) as error:
-            where = authority(settings.http.host, settings.http.port)
-            raise SettingsError(f"HTTP_HOST, HTTP_PORT: {where}: {why_not(error)}") from None
-        self._log.info("http_listening", host=settings.http.host, port=server.port)
+        server = listen(settings.http, Pages(registry, self._board), self._log)
         try:
             self._run()
         except StoppedWaiting:
