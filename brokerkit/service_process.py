@@ -212,6 +212,22 @@ def running(
         service.close_log()
 
 
+def run_command(
+    broker: HasBootstrapServers, names: Names, command: str, *arguments: str, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the service to its end, with these settings beside its usual ones."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("KAFKA_", "TOPICS_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "service", command, *arguments],
+        cwd=ROOT,
+        env={**kept, **names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, **more},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def payloads(broker: HasBootstrapServers, topic: str) -> list[dict[str, Any]]:
     """Returns the committed JSON payloads of a topic, with numbers as Decimal."""
     return [loads(message) for message in read_all(broker, topic)]

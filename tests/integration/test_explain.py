@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics, produce
-from brokerkit.service_process import ROOT, Names, payloads, running, transaction, wait_until
+from brokerkit.service_process import Names, payloads, run_command, running, transaction, wait_until
 
 DETECTORS = [
     {"name": "high", "type": "threshold", "limit": 500},
@@ -27,16 +25,7 @@ DETECTORS = [
 
 def explain(broker: Broker, names: Names, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("KAFKA_", "TOPICS_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "service", "explain", *arguments],
-        cwd=ROOT,
-        env={**kept, **names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, **more},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command(broker, names, "explain", *arguments, **more)
 
 
 def test_alerts_come_out_the_same_until_their_records_have_expired(

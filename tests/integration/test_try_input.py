@@ -1,8 +1,6 @@
 """`txwatch try-input` on a real topic: what it shows of each record, and what it leaves behind: nothing."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -10,23 +8,14 @@ from confluent_kafka.admin import AdminClient
 
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics, produce
-from brokerkit.service_process import ROOT, Names, transaction
+from brokerkit.service_process import Names, run_command, transaction
 
 NOW_MS = 1_715_392_810_000
 
 
 def try_input(broker: Broker, names: Names, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("KAFKA_", "TOPICS_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "service", "try-input", *arguments],
-        cwd=ROOT,
-        env={**kept, **names.environment(), "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, **more},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command(broker, names, "try-input", *arguments, **more)
 
 
 def test_good_and_bad_records_are_shown_and_no_group_is_left(broker: Broker, unique: Callable[[str], str]) -> None:
