@@ -120,36 +120,38 @@ def test_the_registry_is_killed_while_records_of_old_and_new_schemas_come(
     ids = [register(registry, subject, old, reference), register(registry, unique("new"), new, reference)]
     without = register(registry, unique("other"), CARD)
 
-    def put(number: int, schema: dict[str, Any], value: dict[str, Any], partition: int = 0) -> None:
-        produce(broker, names.transactions, [Rec("k", avro(number, schema, value), partition=partition)])
+    def put(*records: tuple[int, dict[str, Any], dict[str, Any]] | bytes | None, partition: int = 0) -> None:
+        values = [avro(*one) if isinstance(one, tuple) else one for one in records]
+        produce(broker, names.transactions, [Rec("k", value, partition=partition) for value in values])
 
     settings = {**MAPPING, **EVENT_TIME, "REGISTRY_URL": f"http://127.0.0.1:9,{registry.url}"}
     with running(broker, names, settings) as service:
         service.wait_ready(2)
-        put(ids[0], old, pay("c1", "7999.99", 0))
-        put(without, CARD, {"id": "c1"})
-        put(ids[0], old, pay(None, "1", 0))
-        put(2**31, old, pay("c1", "1", 0))
-        produce(broker, names.transactions, [Rec("k", b"{}", partition=0), Rec("k", None, partition=0)])
-        assert wait_until(lambda: len(read_all(broker, names.dead_letter)) == 4)
-        whys = [
-            headers_of(one)["__connect.errors.exception.message"].decode()
-            for one in read_all(broker, names.dead_letter)
-        ]
+        put(
+            (ids[0], old, pay("c1", "7999.99", 0)),
+            (without, CARD, {"id": "c1"}),
+            (ids[0], old, pay(None, "1", 0)),
+            (2**31, old, pay("c1", "1", 0)),
+            b"{}",
+            None,
+        )
+        wait_until(lambda: len(read_all(broker, names.dead_letter)) >= 4)
+        refused = [headers_of(one) for one in read_all(broker, names.dead_letter)]
         assert [
             f"card.id: Object missing required field `card` (schema id {without})",
             f"card.id: Expected `int | str`, got `null` - at `$.card.id` (schema id {ids[0]})",
             f"the schema registry does not know the schema (schema id {2**31})",
             "no schema id: the value does not begin with byte 0 and four more",
-        ] == whys
-        assert {b"schema"} == {headers_of(one)["txwatch.reason"] for one in read_all(broker, names.dead_letter)}
+        ] == [one["__connect.errors.exception.message"].decode() for one in refused]
+        assert {b"schema"} == {one["txwatch.reason"] for one in refused}
 
         registry.kill()
-        put(ids[0], old, pay("c1", "0.01", 1))  # a known schema needs no registry
-        put(ids[1], new, pay("c1", "0.01", 2, reason="r"))
-        put(ids[0], old, pay("c1", "0.00", 3))
-        put(ids[0], old, pay("c9", "9000.10", 0), partition=1)
-        put(ids[0], old, pay("c9", "1", 60_000), partition=1)
+        put(
+            (ids[0], old, pay("c1", "0.01", 1)),  # a known schema needs no registry
+            (ids[1], new, pay("c1", "0.01", 2, reason="r")),
+            (ids[0], old, pay("c1", "0.00", 3)),
+        )
+        put((ids[0], old, pay("c9", "9000.10", 0)), (ids[0], old, pay("c9", "1", 60_000)), partition=1)
         # The other partition goes on, and nothing is set aside.
         assert wait_until(lambda: payloads(broker, names.alerts))
         assert wait_until(lambda: service.get("/readyz")[0] == 503)
@@ -159,7 +161,7 @@ def test_the_registry_is_killed_while_records_of_old_and_new_schemas_come(
 
         registry.start()
         service.wait_ready(2)
-        put(ids[1], new, pay("c2", "1", 60_000, reason=None))
+        put((ids[1], new, pay("c2", "1", 60_000, reason=None)))
         assert wait_until(lambda: len(payloads(broker, names.alerts)) == 2)
         assert service.stop() == 0
     alerts = {one["transaction_id"]: one for one in payloads(broker, names.alerts)}
@@ -271,7 +273,7 @@ def test_each_command_reads_protobuf_of_several_schemas(
     broker: Broker, registry: Registry, unique: Callable[[str], str], tmp_path: Path
 ) -> None:
     names = Names(unique)
-    create_topics(broker, names.transactions, names.aggregates, partitions=1)
+    create_topics(broker, names.transactions, names.aggregates, names.alerts, partitions=1)
     with SchemaRegistryClient({"url": registry.url}) as client:
         client.register_schema(unique("shop"), Schema(CARD_PROTO, "PROTOBUF"))
         reference = SchemaReference("shop/card.proto", unique("shop"), 1)
@@ -315,7 +317,7 @@ def test_each_command_reads_protobuf_of_several_schemas(
 
     settings = {**mapping, **EVENT_TIME}
     report = json.loads(command(broker, names, "backtest", "--from", "0", "--format", "json", **settings).stdout)
-    assert (1, 1, 3) == (report["alerts"], report["keys"], report["records"])
+    assert (1, 1, 7) == (report["alerts"], report["keys"], report["records"])
     output = tmp_path / "timeline.svg"
     drawn = command(broker, names, "timeline", "--output", str(output), **settings)
     assert (0, f"{output}: 3 transactions, 0 windows\n") == (drawn.returncode, drawn.stdout), drawn
