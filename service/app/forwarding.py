@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Thread
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
@@ -22,7 +23,7 @@ from service.app.service_wait import ServiceWait
 from service.app.topics import LARGEST_SET_ASIDE
 from service.forward.http_client import HttpTarget
 from service.forward.metrics import ForwardMetrics
-from service.forward.sender import Sender
+from service.forward.sender import Sender, Target
 from service.forward.templates import ROUTING_KEY
 from service.kafka.admin import ClusterAdmin, WantedTopic
 from service.kafka.alert_lanes import AlertLanes, Heard
@@ -56,8 +57,17 @@ def target_named(settings: Settings, name: str) -> ForwardSettings:
 class Forwarding:
     """One run of `forward`."""
 
-    def __init__(self, settings: Settings, name: str, stop: Stop) -> None:
-        """Connect to nothing yet.
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        stop: Stop,
+        *,
+        target: Callable[[str, Mapping[str, str], float], Target] = HttpTarget,
+        producer: Callable[[dict[str, Any]], Producer] = Producer,
+        consumer: Callable[[dict[str, Any]], Consumer] = Consumer,
+    ) -> None:
+        """Connect to nothing yet. The last three construct clients; tests pass some that end the process.
 
         Raises:
             SettingsError: there is no such target, or it cannot be used.
@@ -66,7 +76,7 @@ class Forwarding:
         self._target = target_named(settings, name)
         url, self._headers = self._target.secrets()
         try:
-            self._sender = Sender(HttpTarget(url, self._headers, self._target.timeout_ms / 1000))
+            self._sender = Sender(target(url, self._headers, self._target.timeout_ms / 1000))
         except ValueError as error:
             raise SettingsError(f"forward {name}: url: {error}") from None
         if self._target.template == "pagerduty" and not any(
@@ -74,6 +84,8 @@ class Forwarding:
         ):
             raise SettingsError(f"forward {name}: headers: the template pagerduty needs {ROUTING_KEY}")
         self._stop = stop
+        self._make_producer = producer
+        self._make_consumer = consumer
         self._group = f"{settings.kafka.group_id}-forward-{name}"
         self._log = logs.get("txwatch")
         self._board = StatusBoard(time.monotonic)
@@ -147,7 +159,7 @@ class Forwarding:
 
     def _consumer(self, heard: Heard) -> Consumer:
         return construct(  # type: ignore[no-any-return]
-            Consumer,
+            self._make_consumer,
             {
                 **consumer_config(self._settings, heard.errors.append),
                 "group.id": self._group,
@@ -159,7 +171,7 @@ class Forwarding:
 
     def _producer(self, heard: Heard) -> Producer:
         return construct(  # type: ignore[no-any-return]
-            Producer,
+            self._make_producer,
             {
                 **client_config(self._settings, "producer", heard.errors.append),
                 "enable.idempotence": True,
