@@ -14,10 +14,10 @@ from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
 from service.app.clients import check_properties, client_config, construct, consumer_config
+from service.app.ending import run_to_the_end
 from service.app.listening import listen
 from service.app.service_wait import ServiceWait
 from service.app.topics import LARGEST_SET_ASIDE
-from service.app.waiting import StoppedWaiting
 from service.forward.http_client import HttpTarget
 from service.forward.lane import Lane, Step
 from service.forward.metrics import ForwardMetrics
@@ -27,7 +27,7 @@ from service.forward.undelivered import undelivered_record
 from service.forward.verdicts import Breaker, Limits
 from service.kafka.admin import ClusterAdmin, WantedTopic
 from service.kafka.alert_lanes import AlertLanes
-from service.loop.errors import Fatal, Misconfigured
+from service.loop.errors import Fatal
 from service.observe import log as logs
 from service.observe.http import Pages
 from service.observe.status import Status, StatusBoard
@@ -100,20 +100,7 @@ class Forwarding:
         registry = CollectorRegistry()
         self._metrics = ForwardMetrics(registry)
         server = listen(settings.http, Pages(registry, self._board), self._log)
-        try:
-            self._run()
-        except StoppedWaiting:
-            pass
-        except Misconfigured as problem:
-            raise SettingsError(str(problem)) from None
-        except Fatal as problem:
-            needs = {"needs": acl} if (acl := self._needed_acl(problem.code)) else {}
-            self._log.critical("fatal", error=str(problem), **needs)
-            return 1
-        finally:
-            server.close()
-        self._log.info("stopped")
-        return 0
+        return run_to_the_end(self._run, server, self._stop, self._log, self._needed_acl)
 
     def _run(self) -> None:
         settings, errors = self._settings, deque[KafkaError](maxlen=100)

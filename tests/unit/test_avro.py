@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from service.app.input import _checked
 from service.core.model import Reason
 from service.wire.decoder import Rejection
-from service.wire.input.avro import SchemaFault, compile_avro
+from service.wire.input.avro import compile_avro
 from service.wire.input.columns import TimestampFormat
 from service.wire.input.decoder import InputMapping, MappedJsonDecoder
 from service.wire.input.framing import SchemaId
-from service.wire.input.registered import RegisteredDecoder, SchemaText, ToJson
+from service.wire.input.registered import RegisteredDecoder, SchemaFault, SchemaText, ToJson
 from tests.unit.input_records import In, outcomes, shown
 
 AT = 1_715_392_810_000

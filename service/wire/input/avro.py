@@ -18,9 +18,9 @@ import msgspec
 from service.core.model import Reason
 from service.wire.decoder import Rejection
 from service.wire.input.columns import TimestampFormat
-from service.wire.input.numbers import decimal_json, double_json, float_json, time_json
+from service.wire.input.numbers import MAX_SCALE, decimal_json, double_json, float_json, time_json
 from service.wire.input.paths import Path
-from service.wire.input.registered import SchemaText, ToJson
+from service.wire.input.registered import SchemaFault, SchemaText, ToJson
 
 _Schema = Any
 """Avro's JSON: a name, a list (a union) or an object."""
@@ -33,12 +33,7 @@ _PER_MS: Final = {"timestamp-millis": 1, "timestamp-micros": 1_000, "timestamp-n
 """How many units are a millisecond."""
 _WRONG_DATA: Final = (EOFError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError, struct.error)
 """What reading raises where the data are not those of the schema."""
-MAX_SCALE: Final = 10_000
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class SchemaFault(ValueError):  # noqa: N818
-    """A schema cannot be used; the text says why."""
 
 
 def compile_avro(schema: SchemaText, paths: Sequence[Path], form: TimestampFormat) -> ToJson:

@@ -11,6 +11,8 @@ import msgspec
 
 from service.wire.input.columns import TimestampFormat
 
+MAX_SCALE: Final = 10_000
+"""The most places of a decimal."""
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _FLOAT_DIGITS: Final = range(6, 10)
 """A 32-bit float is the only one near a text of 6 digits; 9 always suffice to tell it from its neighbours."""

@@ -34,6 +34,10 @@ class SchemaText:
     """The names and texts of the schemas that it refers to, each after those that it refers to itself."""
 
 
+class SchemaFault(ValueError):  # noqa: N818
+    """A schema cannot be used; the text says why."""
+
+
 class Schemas(Protocol):
     """What is known of the registry's schemas. No method waits."""
 
@@ -49,10 +53,11 @@ class Schemas(Protocol):
 class RegisteredDecoder:
     """Decodes records of any of a registry's schemas."""
 
-    def __init__(self, schemas: Schemas, inner: Decoder) -> None:
-        """``inner`` decodes the JSON."""
+    def __init__(self, schemas: Schemas, inner: Decoder, *, indexed: bool = False) -> None:
+        """``inner`` decodes the JSON. ``indexed``: the data begin with a message's indexes, as Protobuf's do."""
         self._schemas: Final = schemas
         self._inner: Final = inner
+        self._indexed: Final = indexed
 
     def decode(self, records: Sequence[InRecord]) -> Decoded:
         """Decode a batch of records.
@@ -64,7 +69,7 @@ class RegisteredDecoder:
         framed: list[tuple[SchemaId | None, bytes | None]] = []
         for index, record in enumerate(records):
             try:
-                framed.append(_frame(record))
+                framed.append(self._frame(record))
             except Rejection as rejection:
                 rejections[index] = rejection
                 framed.append((None, None))
@@ -90,14 +95,13 @@ class RegisteredDecoder:
         filtered: dict[int, EventTimeMs | None] = {indexes[at]: time_ms for at, time_ms in left_out.items()}
         return Decoded(transactions, dict(sorted(rejections.items())), filtered)
 
-
-def _frame(record: InRecord) -> tuple[SchemaId | None, bytes | None]:
-    value = record.value()
-    if value is None:
-        return None, None
-    if not value:
-        raise Rejection(Reason.EMPTY_VALUE, "the record has no value")
-    return split_frame(record, value)
+    def _frame(self, record: InRecord) -> tuple[SchemaId | None, bytes | None]:
+        value = record.value()
+        if value is None:
+            return None, None
+        if not value:
+            raise Rejection(Reason.EMPTY_VALUE, "the record has no value")
+        return split_frame(record, value, indexed=self._indexed)
 
 
 def _to_json(to_json: ToJson | Rejection, data: bytes) -> bytes:
