@@ -13,6 +13,11 @@ from tools.reference_tables import check_words, code, described, table
 def payloads() -> Iterator[str]:
     """A table of fields for each, and an example of an alert."""
     alert = json.loads(reference_samples.alert().value or b"", parse_float=Decimal)
+    yield (
+        "[`schemas/`](../schemas) has a JSON Schema of each payload and of the headers, which allows no field that is "
+        "not here; [`asyncapi.yaml`](../asyncapi.yaml) has the topics. Those of `txwatch schema` allow what later "
+        "versions may add.\n"
+    )
     names: tuple[Literal["transaction", "alert", "aggregate"], ...] = ("transaction", "alert", "aggregate")
     for name in names:
         schema = json_schema(name)

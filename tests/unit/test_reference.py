@@ -38,6 +38,7 @@ def test_a_sentence_without_a_thing_is_named() -> None:
         check_words(set(EVENTS) - {"stopped"}, EVENTS, "a log event")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "before", "after", "said"),
     [
