@@ -1,6 +1,6 @@
 """Makes docs/pictures/page.png: the live page while payments of now come in, out of order.
 
-    .venv/bin/python -m tools.page_picture
+    .venv/bin/python -m tools.pictures page
 
 It starts a broker and the service, replays data/live.csv for a minute, and takes the picture with Chromium
 (tools/browser.py). The picture has few colours, so that it is small.
@@ -57,7 +57,3 @@ def write_small(png: bytes, target: Path) -> None:
         image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
             target, optimize=True
         )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
