@@ -9,7 +9,6 @@ EVENTS: Final = {
     "forwarding": "`forward` has connected: which target it sends to, and what it reads",
     "forward_target_fails": "The target fails, and the breaker opens: one request at a time tries it from now on.",
     "forward_target_works_again": "The target has answered well, and the breaker closes.",
-    "forward_commit_failed": "`forward` could not commit, so some alerts may be sent again",
     "alert_undelivered": "An alert is written to `TOPICS_UNDELIVERED`: why, and the target's last answer.",
     "older_than_retention": (
         "`rekey` has written records that are older than the target's `retention.ms`: the broker may delete them "
