@@ -31,7 +31,9 @@ def payloads() -> Iterator[str]:
 
 def _fields(schema: dict[str, Any], definitions: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     for name, one in schema["properties"].items():
-        reference = one.get("$ref") or next((part["$ref"] for part in one.get("allOf", ()) if "$ref" in part), "")
+        reference = one.get("$ref") or next(
+            (part["$ref"] for part in one.get("allOf", one.get("anyOf", ())) if "$ref" in part), ""
+        )
         inner = definitions.get(reference.rpartition("/")[2], {})
         kinds = [_kind(part, definitions) for part in one.get("anyOf", (one,))]
         # An optional field is left out; only a required one is ever null.

@@ -64,7 +64,7 @@ def test_a_sentence_without_a_thing_is_named() -> None:
         ("service/core/model.py", '"not_json"', '"no_json"', "what a reason means: no_json"),
         ("service/wire/records.py", '"txwatch.reason"', '"txwatch.why"', "what a header means: txwatch.why"),
         ("service/observe/http.py", '"throttled": ', '"slowed": ', "what a field of /status means: slowed"),
-        ("tools/reference_samples.py", "metric.labels(*names)", "pass", "has no sample of txwatch_"),
+        ("tools/reference_samples.py", "metric.labels(*names)", "pass", "makes no sample of txwatch_"),
         (
             "service/wire/alerts.py",
             'detector: str = Field(description="the name of the detector")',
