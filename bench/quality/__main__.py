@@ -10,16 +10,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
-from bench.quality import fraud, nab, results, synthetic
+from bench.quality import fraud, nab, page, results, synthetic
 from bench.quality.payments import SCENARIOS, Plan, generate
 from brokerkit.service_process import ROOT
 
 OUTPUT = ROOT / ".bench" / "quality.json"
 BEGAN = time.monotonic()
 PAYMENTS = [*fraud.PLANNED, "models"]
-PARTS = ["synthetic", *PAYMENTS]
+USUAL = ["synthetic", *PAYMENTS]
+PARTS = [*USUAL, "variants"]
 
 
 def say(text: str) -> None:
@@ -29,12 +31,12 @@ def say(text: str) -> None:
 
 def measure(options: argparse.Namespace) -> None:
     """Measure the parts that are wanted."""
-    wanted = options.only or PARTS
+    wanted = options.only or USUAL
     if "synthetic" in wanted:
         say("synthetic cases")
         results.put(options.output, "synthetic", synthetic.everything(options.seed))
-    if any(part in PAYMENTS for part in wanted):
-        measure_payments(options, [part for part in PAYMENTS if part in wanted])
+    if parts := [part for part in wanted if part != "synthetic"]:
+        measure_payments(options, parts)
 
 
 def measure_payments(options: argparse.Namespace, parts: list[str]) -> None:
@@ -43,16 +45,11 @@ def measure_payments(options: argparse.Namespace, parts: list[str]) -> None:
     payments = generate(plan)
     say(f"{len(payments):,} payments, {(payments.scenario > 0).mean():.2%} of them fraud")
     counts = {str(one): int((payments.scenario == one).sum()) for one in SCENARIOS}
-    results.put(
-        options.output,
-        "payments",
-        {"customers": plan.customers, "terminals": plan.terminals, "days": plan.days, "seed": plan.seed}
-        | {"payments": len(payments), "fraud": counts},
-    )
+    about = {"customers": plan.customers, "terminals": plan.terminals, "days": plan.days, "seed": plan.seed}
     for part in parts:
         say(part)
         found = fraud.judge_models(payments, say) if part == "models" else fraud.judge_part(payments, part)
-        results.put(options.output, part, found)
+        results.put(options.output, part, asdict(found) | {"payments": len(payments), "fraud": counts, **about})
 
 
 def main() -> int:
@@ -66,8 +63,11 @@ def main() -> int:
     parser.add_argument("--csv", type=Path, metavar="FILE", help="only write the payments, with the column fraud")
     parser.add_argument("--by", choices=["card", "terminal"], default="card", help="the id in the CSV  [card]")
     parser.add_argument("--nab", type=Path, metavar="FOLDER", help="only judge this folder of the Numenta benchmark")
+    parser.add_argument("--page", action="store_true", help="only write what --output has into docs/quality.md")
     options = parser.parse_args()
-    if options.csv is not None:
+    if options.page:
+        page.write_page(results.load(options.output))
+    elif options.csv is not None:
         generate(Plan.of(options.customers, options.days, options.seed)).write(options.csv, options.by)
     elif options.nab is not None:
         try:

@@ -71,6 +71,15 @@ PLANNED: Final[Mapping[str, Detectors]] = {
     ),
 }
 """By what is the id, and the length of windows."""
+VARIANTS: Final = (
+    *(_deviation(f"clip-{clip}", "max", min_windows=10, clip_sigmas=clip) for clip in (0, 1, 2, 3, 4, 6)),
+    *(_deviation(f"windows-{least}", "max", min_windows=least, clip_sigmas=3) for least in (5, 20, 30)),
+    *(
+        _deviation(f"half-life-{half_life}-{least}", "max", half_life=half_life, min_windows=least, clip_sigmas=3)
+        for half_life, least in ((30, 10), (30, 30), (100, 10), (100, 100), (100, 200))
+    ),
+)
+"""The same detector with one thing changed: by card, windows of a minute."""
 BESIDE: Final = (_threshold("threshold-max", "max"), _deviation("deviation-max", "max", **SETTLED))
 """What the models are compared with."""
 COMBINED: Final = ("threshold-max", "deviation-max")
@@ -96,9 +105,10 @@ class Part:
 
 
 def judge_part(payments: Payments, what: str) -> Part:
-    """Judge all payments without labels; ``what`` is one of PLANNED."""
-    by, _, window = what.partition(", ")
-    judged = judge(payments.ids[by], payments.times_ms, payments.amounts, PLANNED[what], WINDOWS[window])
+    """Judge all payments without labels; ``what`` is one of PLANNED, or "variants"."""
+    by, _, window = ("card, minute" if what == "variants" else what).partition(", ")
+    detectors = VARIANTS if what == "variants" else PLANNED[what]
+    judged = judge(payments.ids[by], payments.times_ms, payments.amounts, detectors, WINDOWS[window])
     figures = {name: figures_of(payments, judged, found) for name, found in _scores(judged).items()}
     limits = {}
     if "episodes" in judged.alerts:

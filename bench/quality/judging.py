@@ -60,8 +60,6 @@ class Judged:
     """The window's end."""
     scores: dict[str, Floats] = field(default_factory=dict)
     """By detector; higher is worse. Minus infinity: the detector does not judge the window."""
-    found: dict[str, Bools] = field(default_factory=dict)
-    """By detector: whether the window is an anomaly by the detector's own limit."""
     alerts: dict[str, Bools] = field(default_factory=dict)
     """By detector: whether the window wrote an alert. In an episode only the first one does."""
     ends: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
@@ -100,15 +98,12 @@ def judge(ids: Ints, times_ms: Ints, amounts: Sequence[str], detectors: Detector
     made = configured(settings)
     for one in made:
         judged.scores[one.name] = np.full(len(ids), -np.inf)
-        judged.found[one.name] = np.zeros(len(ids), dtype=np.bool_)
         judged.alerts[one.name] = np.zeros(len(ids), dtype=np.bool_)
         judged.ends[one.name] = []
 
-    def note(one: ConfiguredDetector, window: KeyWindow, score: float | None, anomalous: bool) -> None:  # noqa: FBT001 - backtest's Note
-        at = int(window.aggregate.first_offset)
+    def note(one: ConfiguredDetector, window: KeyWindow, score: float | None, _anomalous: bool) -> None:  # noqa: FBT001 - backtest's Note
         if score is not None:
-            judged.scores[one.name][at] = score
-        judged.found[one.name][at] = anomalous
+            judged.scores[one.name][int(window.aggregate.first_offset)] = score
 
     def on_alert(alert: Alert) -> None:
         at = int(alert.facts.first_offset or 0)
@@ -133,6 +128,5 @@ def judge(ids: Ints, times_ms: Ints, amounts: Sequence[str], detectors: Detector
         raise ValueError(f"the service would reject rows: {dict(windows.tally.rejected)}")
     for one in made:
         judged.scores[one.name] = judged.scores[one.name][judged.first]
-        judged.found[one.name] = judged.found[one.name][judged.first]
         judged.alerts[one.name] = judged.alerts[one.name][judged.first]
     return judged

@@ -111,7 +111,7 @@ def judge_series(one: Series, detectors: Detectors) -> Judged:
 def figures(
     series: Sequence[Series], say: Callable[[str], None], detectors: Detectors = DETECTORS
 ) -> Mapping[str, Mapping[str, float]]:
-    """The score of each detector by each profile. A row is a detection if its window writes an alert."""
+    """The score of each detector by each profile. With episodes, a row counts only if its window writes an alert."""
     labelled: dict[str, list[Labelled]] = {str(one["name"]): [] for one in detectors}
     for one in series:
         say(one.name)

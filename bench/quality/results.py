@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, is_dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ def load(path: Path) -> dict[str, Any]:
     return found
 
 
-def put(path: Path, name: str, found: Any) -> None:  # noqa: ANN401 - dataclasses, or what JSON holds
+def put(path: Path, name: str, found: Mapping[str, Any]) -> None:
     """Replace one part of what is saved."""
-    whole = {**load(path), name: asdict(found) if is_dataclass(found) and not isinstance(found, type) else found}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**load(path), name: found}, indent=1) + "\n", encoding="utf-8")

@@ -5,20 +5,29 @@
 from __future__ import annotations
 
 import functools
-import json
+import re
+from dataclasses import asdict
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
-from bench.quality import nab, synthetic
+from bench.quality import fraud, page, results, synthetic
 from bench.quality.fraud import MINUTE_MS, SETTLED
-from bench.quality.judging import Floats, Judged, judge, windows_of
-from bench.quality.nab_scoring import PROFILES, Labelled, not_scored, only_where, score, worth
+from bench.quality.judging import Judged, judge, settings_of, windows_of
 from bench.quality.payments import FIRST_MS, LARGE_CENTS, Payments, Plan, generate
 from bench.quality.scoring import A_DAY, figures_of, highest_rank
+from producer.reading.layout import Layout
+from producer.reading.times import TimestampParser
+from service.app.backtesting import Backtest
+from service.app.csv_file import CsvFile
 from service.core.detectors import DAY_MS
+from service.history.backtest.report import fit_of
+from service.process.stop import Stop
+from service.settings import load
 
 SLICE = Plan(customers=150, terminals=300, days=60, seed=7, terminals_a_day=0.05, cards_a_day=0.5)
 DEVIATION: dict[str, Any] = {"type": "deviation", "of": "max", "sigmas": 4.0}
@@ -59,16 +68,29 @@ def test_no_figure_falls_on_a_small_slice() -> None:
     assert {} == too_low
 
 
+@functools.cache
+def unbounded() -> Judged:
+    """By a deviation without clip_sigmas."""
+    some = payments()
+    return judge(some.cards, some.times_ms, some.amounts, [{"name": "open", **DEVIATION, "min_windows": 10}], MINUTE_MS)
+
+
 def test_bounding_what_goes_into_the_baseline_helps_against_compromised_cards() -> None:
     some = payments()
-    without = judge(
-        some.cards, some.times_ms, some.amounts, [{"name": "open", **DEVIATION, "min_windows": 10}], MINUTE_MS
-    )
-    bounded, unbounded = (
-        figures_of(some, *each).average[3] or 0
-        for each in ((judged(), judged().scores["settled"]), (without, without.scores["open"]))
-    )
-    assert bounded > unbounded + 0.05
+    bounded = figures_of(some, judged(), judged().scores["settled"]).average[3] or 0
+    open_ones = figures_of(some, unbounded(), unbounded().scores["open"]).average[3] or 0
+    assert bounded > open_ones + 0.05
+    stolen = some.scenario == 3
+    assert judged().alerts["settled"][stolen].mean() > 0.66
+    assert unbounded().alerts["open"][stolen].mean() > 0.35
+
+
+def test_a_window_is_judged_before_it_is_learned() -> None:
+    most = int(np.bincount(payments().cards[unbounded().windows]).max())
+    greatest_of_its_own = (most - 1) / np.sqrt(
+        most
+    )  # the most deviations that one of so many numbers can be from their mean
+    assert unbounded().scores["open"].max() > 2 * greatest_of_its_own
 
 
 @pytest.mark.parametrize(
@@ -182,136 +204,65 @@ def test_the_highest_rank_compares_scores_of_two_detectors() -> None:
     assert [1.0, 1.0, 1.0, pytest.approx(2 / 3)] == ranks.tolist()
 
 
-# ---- the Numenta benchmark ----------------------------------------------------------------------------------
+def test_the_judging_is_that_of_backtest(tmp_path: Path) -> None:
+    some, csv = payments(), tmp_path / "some.csv"
+    some.write(csv, "card")
+    episodes = {"name": "episodes", **DEVIATION, **SETTLED, "resolve_after": 3}
+    tables = [*DETECTORS, episodes]
+    test = Backtest(settings_of(DAY_MS, tables), None, labelled=True, budget=2.0, write=None)
+    layout = Layout(TimestampParser("epoch_ms", UTC), extra=("fraud",))
+    test.over_csv(CsvFile(str(csv), layout, Stop()), "fraud", lambda *_: None, Stop())
+    found = judge(some.cards, some.times_ms, some.amounts, tables, DAY_MS)
+    windows = found.windows
+    bad = np.isin(windows, found.first[some.scenario > 0])
+    assert test.report.side.windows == len(windows)
+    for name in ("threshold", "settled"):
+        scores = found.scores[name][windows]
+        ours = average_precision_score(bad, np.where(scores == -np.inf, -1e9, scores))
+        assert pytest.approx(test.report.side.quality.of(name)["average_precision"]) == ours
+        assert test.report.side.alerts[name] == len(found.ends[name]) == found.alerts[name][windows].sum()
+    opened = len(found.ends["episodes"])
+    assert opened < len(found.ends["settled"])
+    assert opened < test.report.side.alerts["episodes"] <= 2 * opened
+    fit = fit_of(test.report, test.report.side.detectors[1])
+    assert fit is not None
+    assert fit.value is not None
+    assert fit.anomalies == (found.scores["settled"][windows] > fit.value).sum()
 
 
-def scores_at(rows: dict[int, float], count: int = 1_000) -> Floats:
-    found = np.zeros(count)
-    for row, value in rows.items():
-        found[row] = value
-    return found
+# ---- the page -----------------------------------------------------------------------------------------------
 
 
-STANDARD = PROFILES["standard"]
-WINDOWS = [(400, 499), (700, 799)]
+def test_the_settings_of_the_page_can_be_used(tmp_path: Path) -> None:
+    table = re.search(r"```toml\n(.*?)```", page.PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert table is not None
+    (tmp_path / "try.toml").write_text(table[1])
+    assert ["large-payment", "unusual-payment"] == [
+        one.name for one in load(tmp_path / "try.toml", {}).settings.detectors
+    ]
 
 
-def points(rows: dict[int, float], profile: str = "standard") -> float:
-    return score([Labelled(scores_at(rows), WINDOWS)], PROFILES[profile]).score
-
-
-def test_a_perfect_detector_has_100_and_one_that_finds_nothing_0() -> None:
-    assert [100.0] * 3 == [points({400: 1, 700: 1}, profile) for profile in PROFILES]
-    nothing = [Labelled(np.full(1_000, -np.inf), WINDOWS)]
-    assert [0.0] * 3 == [score(nothing, profile).score for profile in PROFILES.values()]
-
-
-def test_a_detection_is_worth_more_the_earlier_it_is() -> None:
-    assert [0.98661, 0.84828, 0.0, -0.98661, -1.0] == [round(worth(at), 5) for at in (-1, -0.5, 0, 1, 3)]
-    assert 100 > points({400: 1, 750: 1}) > points({400: 1, 790: 1}) > points({400: 1}) == 50
-    late = worth(-0.5) / worth(-1)
-    assert pytest.approx(100 * (1 + late + 2) / 4) == points({400: 1, 750: 1})
-
-
-def test_only_the_best_detection_of_a_window_counts() -> None:
-    assert points({400: 1, 700: 1}) == points({400: 1, 450: 1, 499: 1, 700: 1})
-
-
-def test_a_false_alarm_costs_what_the_profile_says() -> None:
-    at_begin = {300: 1.0, 400: 1.0, 700: 1.0}
-    assert pytest.approx(100 - 100 * 0.11 / 4) == points(at_begin)
-    assert pytest.approx(100 - 100 * 0.22 / 4) == points(at_begin, "reward_low_FP_rate")
-    assert pytest.approx(100 - 100 * 0.11 / 6) == points(at_begin, "reward_low_FN_rate")
-    assert points({400: 1, 510: 1, 700: 1}) > points({400: 1, 600: 1, 700: 1}) > points(at_begin)
-
-
-def test_the_threshold_is_one_for_all_series_and_the_best_one() -> None:
-    alarms = {300: 0.5, 310: 0.5, 320: 0.5, 400: 0.9, 700: 0.8}
-    found = score(
-        [Labelled(scores_at(alarms), WINDOWS), Labelled(scores_at({10: 1.0, 650: 0.7}), [(600, 699)])], STANDARD
+def test_the_page_is_filled_from_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = re.findall(r"<!-- (quality .*?) -->", page.PAGE.read_text(encoding="utf-8"))
+    assert {f"quality {part}{rest}" for part in [*fraud.PLANNED, "models"] for rest in ("", ", budget")} < set(marks)
+    (tmp_path / "page.md").write_text("".join(f"<!-- {mark} -->\n\nold\n\n<!-- end -->\n" for mark in marks))
+    some, found = payments(), judged()
+    figures = {"deviation-max": figures_of(some, found, found.scores["settled"])}
+    part = asdict(fraud.Part(figures, {"episodes": fraud.at_its_limit(some, found, "settled")}))
+    about = {"payments": len(some), "customers": 150, "days": 60, "seed": 7, "fraud": {"1": 5, "2": 6, "3": 7}}
+    saved = tmp_path / "saved.json"
+    for name in [*fraud.PLANNED, "models", "variants"]:
+        results.put(saved, name, part | about)
+    results.put(
+        saved, "synthetic", {"a case": {"wanted": "it", "outcomes": {"one": {"before": 2, "hours": 3, "about": 1}}}}
     )
-    assert 0.7 == found.threshold
-    assert pytest.approx(100 * (2 + worth(-0.5) / worth(-1) + 3) / 6) == found.score
-
-
-def test_the_begin_of_a_series_is_not_scored() -> None:
-    assert 100.0 == points({149: 1, 400: 1, 700: 1}) > points({150: 1, 400: 1, 700: 1})
-    assert (150, 750, 750) == (not_scored(1_000), not_scored(5_000), not_scored(20_000))
-
-
-def test_a_row_without_an_alert_is_no_detection() -> None:
-    rows = only_where(scores_at({300: 1, 400: 1, 700: 1}), scores_at({400: 1, 700: 1}) > 0)
-    assert 100.0 == score([Labelled(rows, WINDOWS)], STANDARD).score
-
-
-def folder_of(path: Path, series: dict[str, tuple[list[float], list[tuple[int, int]]]]) -> Path:
-    """Write series in the benchmark's layout: a value every five minutes, and windows by their rows."""
-    labels = {}
-    for name, (values, windows) in series.items():
-        times = [f"2014-04-{1 + row // 288:02} {row % 288 // 12:02}:{row % 12 * 5:02}:00" for row in range(len(values))]
-        file = path / "data" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        rows = [f"{at},{value}" for at, value in zip(times, values, strict=True)]
-        file.write_text("\n".join(["timestamp,value", *rows, ""]))
-        labels[name] = [[f"{times[begin]}.000000", f"{times[end]}.000000"] for begin, end in windows]
-    (path / "labels").mkdir()
-    (path / "labels" / "combined_windows.json").write_text(json.dumps(labels))
-    return path
-
-
-def a_spike(seed: int, at: int, count: int = 1_000) -> list[float]:
-    values = np.random.default_rng(seed).normal(50, 2, count)
-    values[at] = 90
-    return [round(value, 3) for value in values.tolist()]
-
-
-def test_series_of_the_benchmarks_layout_are_read_and_judged(tmp_path: Path) -> None:
-    folder = folder_of(
-        tmp_path,
-        {
-            "one/a.csv": (a_spike(1, 500), [(500, 549)]),
-            "two/b.csv": (a_spike(2, 700), [(680, 719)]),
-            "two/quiet.csv": ([5.0, 5.5, 1e-5, -3.25], []),
-        },
-    )
-    series = nab.read(folder)
-    assert ["one/a.csv", "two/b.csv", "two/quiet.csv"] == [one.name for one in series]
-    assert [[(500, 549)], [(680, 719)], []] == [one.windows for one in series]
-    assert 300_000 == series[0].times_ms[1] - series[0].times_ms[0]
-    assert ["5.0", "5.5", "1e-05", "-3.25"] == list(series[2].values)
-    found = nab.figures(series, lambda _: None)
-    best = 100 * (1 + worth(-0.5) / worth(-1) + 2) / 4
-    assert {name: pytest.approx(best) for name in found} == {name: each["standard"] for name, each in found.items()}
-    assert set(PROFILES) == set(found["deviation"])
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "complaint"),
-    [
-        ("labels/combined_windows.json", "{", "combined_windows.json: Expecting property name"),
-        ("labels/combined_windows.json", "{}", "combined_windows.json: there is no one/a.csv"),
-        (
-            "labels/combined_windows.json",
-            '{"one/a.csv": [["2020-01-01 00:00:00", "2020-01-02 00:00:00"]]}',
-            "one/a.csv: a window",
-        ),
-        ("data/one/a.csv", "timestamp,value\n2014-04-01 00:00:00,x\n", "a.csv: line 2: could not convert"),
-        ("data/one/a.csv", "time,value\n2014-04-01 00:00:00,1\n", "a.csv: line 2: 'timestamp'"),
-    ],
-)
-def test_a_folder_of_another_layout_is_refused_by_one_line(
-    tmp_path: Path, file: str, text: str, complaint: str
-) -> None:
-    folder = folder_of(tmp_path, {"one/a.csv": ([1.0, 2.0, 3.0], [])})
-    (folder / file).write_text(text)
-    with pytest.raises(nab.LayoutError) as caught:
-        nab.read(folder)
-    assert complaint in str(caught.value)
-    assert 1 == len(str(caught.value).splitlines())
-
-
-def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "combined_windows.json").write_text("{}")
-    with pytest.raises(nab.LayoutError, match=r"there is no GROUP/NAME\.csv"):
-        nab.read(tmp_path)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(page, "PICTURES", tmp_path)
+    page.write_page(results.load(saved))
+    text = (tmp_path / "page.md").read_text()
+    assert "old" not in text
+    average = figures["deviation-max"].average
+    assert f"| {average[0]:.3f} | {average[1]:.3f} | {average[2]:.3f} | {average[3]:.3f} |" in text
+    assert f"{len(some):,} payments of 150 cards in 60 days, seed 7; 18 are fraud" in text
+    assert "| one | **after 3 h**, 1 alert; 2 before it |" in text
+    assert {"quality-detectors.svg", "quality-models.svg"} == {file.name for file in tmp_path.glob("*.svg")}
