@@ -299,6 +299,13 @@ def test_the_id_may_be_a_guid_in_a_header() -> None:
 PLAIN_TYPES = ("null", "boolean", "int", "long", "string", "double")
 
 
+def has_bytes(kind: Any) -> bool:  # noqa: ANN401
+    """Whether a value of this type has bytes, always."""
+    if isinstance(kind, dict) and kind["type"] == "record":
+        return any(has_bytes(one["type"]) for one in kind["fields"])
+    return bool(kind != "null")
+
+
 @st.composite
 def types(draw: st.DrawFn, depth: int = 3) -> Any:  # noqa: ANN401
     """A type of Avro, whose values JSON shows as they are."""
@@ -310,7 +317,7 @@ def types(draw: st.DrawFn, depth: int = 3) -> Any:  # noqa: ANN401
         case "enum":
             return {"type": "enum", "name": name, "symbols": ["A", "B"]}
         case "array":
-            return {"type": "array", "items": draw(inner)}
+            return {"type": "array", "items": draw(inner.filter(has_bytes))}
         case "map":
             return {"type": "map", "values": draw(inner)}
         case "record":
@@ -344,7 +351,9 @@ def test_any_type_is_read_as_fastavro_reads_it_and_skipped_by_as_much(kind: Any,
         (["null", "long"], b"\x04", "a union or an enum has no number 2"),
         (["null", "long"], b"\x01", "a union or an enum has no number -1"),
         ({"type": "enum", "name": "E", "symbols": ["A"]}, b"\x02", "a union or an enum has no number 1"),
-        ({"type": "array", "items": "null"}, b"\xfe\xff\xff\xff\x0f", "a block has 2147483647 elements in fewer bytes"),
+        ({"type": "array", "items": "int"}, b"\xfe\xff\xff\xff\x0f", "they end within a value"),
+        ({"type": "array", "items": "double"}, b"\x04" + b"\0" * 15, "they end within a value"),
+        ({"type": "map", "values": "null"}, b"\x04\0", "they end within a value"),
         ("string", b"\x02\xff", "invalid start byte"),
         ("long", b"\x80", "they end within a value"),
     ],
@@ -354,6 +363,38 @@ def test_data_that_no_writer_makes_are_refused_at_once(kind: Any, data: bytes, w
     with pytest.raises(Rejection) as refused:
         compile_avro(schema, [("x",)], TimestampFormat.EPOCH_MS)(data)
     assert why in refused.value.why
+
+
+FIXED = {"type": "fixed", "name": "F", "size": 0}
+DOUBLED = [
+    record(("a", f"R{n - 1}" if n else "double"), ("b", f"R{n - 1}" if n else "null"), name=f"R{n}") for n in range(40)
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (FIXED | {"size": -1}, "a fixed type has the size -1"),
+        (FIXED | {"size": "x"}, "a fixed type has the size 'x'"),
+        (FIXED | {"size": True}, "a fixed type has the size True"),
+        ({"type": "array", "items": "null"}, "the items of an array can have no bytes"),
+        ({"type": "array", "items": FIXED}, "the items of an array can have no bytes"),
+        ({"type": "array", "items": record(name="E")}, "the items of an array can have no bytes"),
+        ({"type": "map", "values": {"type": "array", "items": record(("e", "null"))}}, "can have no bytes"),
+        (["null", *DOUBLED], "has more than 10000 values"),
+    ],
+)
+@pytest.mark.parametrize("path", ["x", "y"])
+def test_a_schema_whose_data_could_be_read_for_ever_is_refused(kind: Any, why: str, path: str) -> None:  # noqa: ANN401
+    schema = SchemaText("AVRO", json.dumps(record(("x", kind), ("y", "int"), name="Outer")))
+    with pytest.raises(SchemaFault, match=why):
+        compile_avro(schema, [(path,)], TimestampFormat.EPOCH_MS)
+
+
+def test_unions_of_many_records_are_searched_once() -> None:
+    names = [f"R{n}" for n in range(30)]
+    schema = [record(("a", ["null", *names]), name=name) for name in names]
+    compile_avro(SchemaText("AVRO", json.dumps(schema)), [("a",) * 30], TimestampFormat.EPOCH_MS)
 
 
 def test_blocks_with_their_sizes_are_read_and_skipped() -> None:
@@ -368,7 +409,9 @@ def test_blocks_with_their_sizes_are_read_and_skipped() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "7", "[]x", '{"type":"record"}', '{"type":"record","name":"A","fields":[{"name":"x","type":"Missing"}]}',
-     '{"type":"bytes","logicalType":"decimal","scale":-1}', '{"type":"record","name":"A","fields":5}'],
+     '{"type":"bytes","logicalType":"decimal","scale":-1}', '{"type":"bytes","logicalType":"decimal","scale":"x"}',
+     '{"type":"bytes","logicalType":"decimal","scale":"1e400"}', '"\ud800"', '["\\ud800"]',
+ '{"type":"record","name":"A","fields":5}'],
 )  # fmt: skip
 def test_a_text_that_is_no_schema_is_a_fault_of_the_schema(text: str) -> None:
     with pytest.raises(SchemaFault):

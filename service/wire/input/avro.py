@@ -32,6 +32,12 @@ _PER_MS: Final = {"timestamp-millis": 1, "timestamp-micros": 1_000, "timestamp-n
 _TOO_SHORT: Final = "they end within a value"
 _WRONG_DATA: Final = (ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
 """What reading raises where the data are not those of the schema."""
+_WRONG_TEXT: Final = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError)
+"""What a text raises that is no schema."""
+MAX_VALUES: Final = 10_000
+"""Values that each record has outside unions, arrays and maps. Reading takes as long as their number says."""
+_FIXED_BYTES: Final = {"null": 0, "float": 4, "double": 8}
+"""The bytes of a primitive type that has no, or more than one, at least."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -55,8 +61,10 @@ def compile_avro(schema: SchemaText, paths: Sequence[Path], form: TimestampForma
         kept: dict[str, set[str]] = {}
         for path in paths:
             types.mark(root, path, kept)
+        for name in types.named:
+            types.least(name)
         read = _Functions(types, kept).read(root)
-    except (SchemaParseException, UnknownType, msgspec.MsgspecError, LookupError, TypeError, AttributeError) as error:
+    except (SchemaParseException, UnknownType, *_WRONG_TEXT) as error:
         raise SchemaFault(f"no schema of Avro: {error}") from None
     except RecursionError:
         raise SchemaFault("no schema of Avro: nested too deeply") from None
@@ -90,9 +98,9 @@ class _Functions:
             return avro_data.unions([self.read(one) for one in schema])
         if isinstance(schema, dict):
             if schema["type"] == "array":
-                return avro_data.arrays(self.read(schema["items"]))
+                return avro_data.arrays(self.read(schema["items"]), self._types.least_item(schema))
             if schema["type"] == "map":
-                return avro_data.maps(self.read(schema["values"]))
+                return avro_data.maps(self.read(schema["values"]), self._types.least_item(schema))
             return self._scalar(schema)
         if schema not in self._types.named:
             return avro_data.PRIMITIVES[schema][0]
@@ -107,9 +115,10 @@ class _Functions:
             return avro_data.skipped_unions([self.skip(one) for one in schema])
         if isinstance(schema, dict):
             if schema["type"] == "array":
-                return avro_data.skipped_blocks([self.skip(schema["items"])])
+                return avro_data.skipped_blocks([self.skip(schema["items"])], self._types.least_item(schema))
             if schema["type"] == "map":
-                return avro_data.skipped_blocks([self.skip("string"), self.skip(schema["values"])])
+                items = [self.skip("string"), self.skip(schema["values"])]
+                return avro_data.skipped_blocks(items, self._types.least_item(schema))
             return self.skip(schema["type"])
         if schema not in self._types.named:
             return avro_data.PRIMITIVES[schema][1]
@@ -158,6 +167,9 @@ class _Types:
 
     form: TimestampFormat
     named: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _least: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """For each named type what `least` found."""
+    _marked: set[tuple[str, Path]] = field(default_factory=set)
 
     def add(self, schema: _Schema, namespace: str = "") -> _Schema:
         """The schema with full names only, and each named type as its name."""
@@ -183,7 +195,10 @@ class _Types:
         if schema["type"] == "enum":
             found["symbols"] = schema["symbols"]
         elif schema["type"] == "fixed":
-            found |= {"size": schema["size"], **self._scalar(schema)}
+            size = schema["size"]
+            if type(size) is not int or size < 0:
+                raise SchemaFault(f"a fixed type has the size {size!a}")
+            found |= {"size": size, **self._scalar(schema)}
         else:
             inner = full.rpartition(".")[0]
             found["fields"] = [{"name": one["name"], "type": self.add(one["type"], inner)} for one in schema["fields"]]
@@ -204,6 +219,41 @@ class _Types:
             return {"type": kind, "txwatch.per_ms": _PER_MS[logical]}
         return {"type": kind}
 
+    def least_item(self, schema: Mapping[str, Any]) -> int:
+        """The fewest bytes of an item of an array, or of a key and a value of a map.
+
+        Raises:
+            SchemaFault: an item can have none. A few bytes of data could then say that there are any number of them.
+        """
+        if schema["type"] == "map":
+            return 1 + self.least(schema["values"])[1]
+        found = self.least(schema["items"])[1]
+        if not found:
+            raise SchemaFault("the items of an array can have no bytes")
+        return found
+
+    def least(self, schema: _Schema) -> tuple[int, int]:
+        """How many values a value of this type is made of, and how many bytes it has, at least.
+
+        Raises:
+            SchemaFault: there are too many values.
+        """
+        if isinstance(schema, list):
+            return 1, 1
+        if isinstance(schema, dict):
+            return (1, 1) if schema["type"] in _ITEMS else self.least(schema["type"])
+        if schema not in self.named:
+            return 1, _FIXED_BYTES.get(schema, 1)
+        if schema not in self._least:
+            self._least[schema] = 1, 1  # a record that contains itself has no end: reading it is refused
+            found = self.named[schema]
+            inner = [self.least(one["type"]) for one in found.get("fields", ())]
+            size = 1 if found["type"] == "enum" else found.get("size", sum(bytes_ for _, bytes_ in inner))
+            self._least[schema] = 1 + sum(values for values, _ in inner), size
+            if self._least[schema][0] > MAX_VALUES:
+                raise SchemaFault(f"a {schema} has more than {MAX_VALUES} values")
+        return self._least[schema]
+
     def mark(self, schema: _Schema, path: Path, kept: dict[str, set[str]]) -> None:
         """Note in ``kept``, for each record on the way, the field that the path needs."""
         if isinstance(schema, list):
@@ -216,8 +266,9 @@ class _Types:
             elif schema["type"] in {"array", "map"}:
                 self._keep_all(schema, kept)
             return
-        if schema not in self.named:
+        if schema not in self.named or (schema, path) in self._marked:  # unions of records can lead here very often
             return
+        self._marked.add((schema, path))
         if not path:
             self._keep_all(schema, kept)
             return

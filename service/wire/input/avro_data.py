@@ -186,43 +186,43 @@ def skipped_unions(branches: list[Skip]) -> Skip:
     return skip
 
 
-def arrays(item: Read) -> Read:
-    """Arrays."""
+def arrays(item: Read, least: int) -> Read:
+    """Arrays, whose items have at least so many bytes."""
 
     def read(data: bytes, at: int) -> tuple[object, int]:
         found = []
-        count, at, _ = _block(data, at)
+        count, at, _ = _block(data, at, least)
         while count:
             for _ in range(count):
                 one, at = item(data, at)
                 found.append(one)
-            count, at, _ = _block(data, at)
+            count, at, _ = _block(data, at, least)
         return found, at
 
     return read
 
 
-def maps(value: Read) -> Read:
-    """Maps, whose keys are texts."""
+def maps(value: Read, least: int) -> Read:
+    """Maps, whose keys are texts; a key and its value have at least so many bytes."""
 
     def read(data: bytes, at: int) -> tuple[object, int]:
         found = {}
-        count, at, _ = _block(data, at)
+        count, at, _ = _block(data, at, least)
         while count:
             for _ in range(count):
                 key, at = read_string(data, at)
                 found[key], at = value(data, at)
-            count, at, _ = _block(data, at)
+            count, at, _ = _block(data, at, least)
         return found, at
 
     return read
 
 
-def skipped_blocks(items: list[Skip]) -> Skip:
-    """Arrays, or maps (a key and a value for each element), that no path needs."""
+def skipped_blocks(items: list[Skip], least: int) -> Skip:
+    """Arrays, or maps (a key and a value for each element, of at least so many bytes), that no path needs."""
 
     def skip(data: bytes, at: int) -> int:
-        count, at, size = _block(data, at)
+        count, at, size = _block(data, at, least)
         while count:
             if size is None:
                 for _ in range(count):
@@ -230,21 +230,25 @@ def skipped_blocks(items: list[Skip]) -> Skip:
                         at = item(data, at)
             else:
                 at += size
-            count, at, size = _block(data, at)
+            count, at, size = _block(data, at, least)
         return at
 
     return skip
 
 
-def _block(data: bytes, at: int) -> tuple[int, int, int | None]:
-    """How many elements follow, where, and in how many bytes if that is written."""
+def _block(data: bytes, at: int, least: int) -> tuple[int, int, int | None]:
+    """How many elements follow, where, and in how many bytes if that is written.
+
+    Raises:
+        IndexError: the data end before so many elements could; reading them would take as long as their number says.
+    """
     count, at = read_long(data, at)
     size = None
     if count < 0:
         size, at = _read_size(data, at)
         count = -count
-    if count > len(data):  # elements without any bytes would take as long as their number says
-        raise ValueError(f"a block has {count} elements in fewer bytes")
+    if count * least > len(data) - at:
+        raise IndexError
     return count, at, size
 
 
