@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
@@ -20,7 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.app.input import _checked
+from service.app.input import _checked, _protobuf
 from service.loop.errors import Retriable
 from service.process import protoc
 from service.wire.decoder import Rejection
@@ -423,6 +424,12 @@ def test_options_extensions_groups_and_services_do_not_matter() -> None:
         ("", (("/a.proto", ""),), "a schema that it refers to has the name '/a.proto'"),
         ("", (("", ""),), "a schema that it refers to has the name ''"),
         ("", (("a\0", ""),), "a schema that it refers to has the name 'a\\x00'"),
+        ("", (("\ud800", ""),), "a schema that it refers to has the name '\\ud800'"),
+        ("// \ud800", (), "the text of 'schema.proto' is not UTF-8"),
+        ("", (("a", ""), ("a/b", "")), "a schema that it refers to has the name 'a/b'"),
+        ("", (("a/b", ""), ("a", "")), "a schema that it refers to has the name 'a'"),
+        ('syntax = "proto3"; import "a.proto/";', (("a.proto/", ""),), "schema.proto:1:20: Import"),
+        ("", (("a" * 300, ""),), "File name too long: a schema that it refers to has the name 'aaa"),
     ],
 )
 def test_text_that_is_no_schema_is_a_fault_of_one_line(
@@ -438,6 +445,64 @@ def test_a_protoc_that_cannot_run_is_no_fault_of_the_schema(monkeypatch: pytest.
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     with pytest.raises(protoc.ProtocError, match=r"protoc cannot run: .*nonexistent"):
         protoc.descriptors(PLAIN)
+
+
+@pytest.mark.parametrize("name", ["schema.proto/x.proto", "./schema.proto", "schema.proto"])
+def test_a_schema_that_is_referred_to_may_have_the_name_of_the_own_file(name: str) -> None:
+    files = FileDescriptorSet.FromString(compiled(PLAIN, ((name, 'syntax = "proto3"; message A {}'),))).file
+    assert ["Payment"] == [each.name for each in files[-1].message_type]
+
+
+@pytest.mark.parametrize(
+    ("stderr", "why"),
+    [
+        ("out: No space left on device\n", "No space left on device"),
+        ("Fatal Python error: init_fs_encoding: failed to get the Python codec\n", "failed to get the Python codec"),
+        ("schema.proto: File not found.\n", "schema.proto: File not found."),
+        ("a.proto: File not found.\nschema.proto:1:2: Import failed\n", "a.proto: File not found."),
+        ("", "it ended with 1"),
+    ],
+)
+def test_an_error_that_blames_no_text_is_no_fault_of_the_schema(
+    stderr: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.CompletedProcess([], 1, "", stderr)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(protoc.ProtocError, match=f"protoc cannot run: .*{why}"):
+        protoc.descriptors(PLAIN, [("a.proto", "")])
+
+
+@pytest.mark.parametrize("how", [subprocess.TimeoutExpired("protoc", 60), subprocess.CompletedProcess([], -11, "", "")])
+def test_a_schema_that_protoc_never_finishes_is_refused_after_three_attempts(
+    how: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object, **__: object) -> object:
+        if isinstance(how, Exception):
+            raise how
+        return how
+
+    monkeypatch.setattr(subprocess, "run", run)
+    checked = _checked("PROTOBUF", _protobuf(InputMapping(), ()))
+    for schema in (SchemaText("PROTOBUF", PLAIN), SchemaText("PROTOBUF", KINDS)):
+        for _ in range(2):
+            with pytest.raises(Retriable, match="protoc cannot run: it"):
+                checked(schema)
+        refused = checked(schema)
+        assert isinstance(refused, Rejection)
+        assert "in each of 3 attempts" in refused.why
+
+
+@pytest.mark.parametrize(
+    "fault", [SchemaFault("a\ud800 \n" * 1_000), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no"), RecursionError("x")]
+)
+def test_any_fault_of_a_schema_is_a_rejection_whose_text_fits_into_a_header(fault: Exception) -> None:
+    def to_json(_: SchemaText) -> ToJson:
+        raise fault
+
+    refused = _checked("PROTOBUF", to_json)(SchemaText("PROTOBUF", PLAIN))
+    assert isinstance(refused, Rejection)
+    assert 1 <= len(refused.why.encode()) < 500
+    assert "\n" not in refused.why
 
 
 def test_where_protoc_cannot_run_the_schema_is_asked_for_again() -> None:
