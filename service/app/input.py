@@ -85,7 +85,7 @@ def _checked(kind: str, to_json: Callable[[SchemaText], ToJson]) -> Compile:
             return Rejection(Reason.SCHEMA, _line(str(fault)))
         except protoc.ProtocError as error:
             raise Retriable(_line(str(error))) from None
-        except (ValueError, ArithmeticError, RecursionError) as error:  # whatever the text, the loop goes on
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # whatever the text, the loop goes on
             return Rejection(Reason.SCHEMA, _line(f"the schema cannot be used: {type(error).__name__} {error}"))
 
     return checked

@@ -495,7 +495,13 @@ def test_a_schema_that_protoc_never_finishes_is_refused_after_three_attempts(
 
 
 @pytest.mark.parametrize(
-    "fault", [SchemaFault("a\ud800 \n" * 1_000), UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no"), RecursionError("x")]
+    "fault",
+    [
+        SchemaFault("a\ud800 \n" * 1_000),
+        UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no"),
+        RecursionError("x"),
+        TypeError("int"),
+    ],
 )
 def test_any_fault_of_a_schema_is_a_rejection_whose_text_fits_into_a_header(fault: Exception) -> None:
     def to_json(_: SchemaText) -> ToJson:
