@@ -10,6 +10,7 @@ import random
 import struct
 from collections.abc import Collection, Mapping
 from decimal import Decimal
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -296,6 +297,7 @@ def test_the_id_may_be_a_guid_in_a_header() -> None:
     assert shown(found).startswith("schema: no schema id: the header __value_schema_id holds neither")
 
 
+_numbers = count()
 PLAIN_TYPES = ("null", "boolean", "int", "long", "string", "double")
 
 
@@ -312,7 +314,7 @@ def types(draw: st.DrawFn, depth: int = 3) -> Any:  # noqa: ANN401
     kinds = [*PLAIN_TYPES, "enum", *(("array", "map", "record", "union") if depth else ())]
     kind = draw(st.sampled_from(kinds))
     inner = types(depth=depth - 1)
-    name = f"T{draw(st.integers(0, 10**9))}"
+    name = f"T{next(_numbers)}"  # no name may come twice in a schema
     match kind:
         case "enum":
             return {"type": "enum", "name": name, "symbols": ["A", "B"]}
@@ -404,6 +406,37 @@ def test_blocks_with_their_sizes_are_read_and_skipped() -> None:
     read = compile_avro(schema, [("x",), ("y",), ("z",)], TimestampFormat.EPOCH_MS)
     assert {"x": [1, 2, 3], "y": {"a": 5}, "z": 6} == json.loads(read(data))
     assert {"z": 6} == json.loads(compile_avro(schema, [("z",)], TimestampFormat.EPOCH_MS)(data))
+
+
+LINE = record(("price", "int"), ("tags", {"type": "array", "items": "string"}), name="Line")
+LINES = {"type": "map", "values": ["null", LINE]}
+MANY = {"a": {"price": 1, "tags": ["x", "y", "z"]}, "b": None, "c": {"price": 3, "tags": ["u"]}}
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        ([("x", "a", "price")], {"a": {"price": 1}}),
+        ([("x", "b"), ("x", "missing")], {"b": None}),
+        ([("x", "a", "tags", 1)], {"a": {"tags": ["x", "y"]}}),
+        (
+            [("x", "c", "tags", 0), ("x", "a", "price")],
+            {"a": {"price": 1, "tags": ["x"]}, "c": {"price": 3, "tags": ["u"]}},
+        ),
+        ([("x", "a"), ("x", "c", "tags", 0)], {"a": MANY["a"], "c": MANY["c"]}),
+        ([("x",), ("x", "a", "price")], MANY),
+        ([("x", 0)], {}),
+        ([("x", "a", "tags", "y")], {"a": {"tags": []}}),
+    ],
+)
+@pytest.mark.parametrize("sized", [False, True])
+def test_of_maps_and_arrays_only_what_a_path_needs_is_read(paths: Any, expected: Any, *, sized: bool) -> None:  # noqa: ANN401
+    schema = record(("x", LINES), ("y", "int"))
+    data = data_of(schema, {"x": MANY, "y": 7})
+    if sized:  # the block's length is written before it
+        data = b"\x05" + bytes([2 * (len(data) - 3)]) + data[1:]
+    read = compile_avro(SchemaText("AVRO", json.dumps(schema)), [*paths, ("y",)], TimestampFormat.EPOCH_MS)
+    assert {"x": expected, "y": 7} == json.loads(read(data))
 
 
 @pytest.mark.parametrize(

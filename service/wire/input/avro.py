@@ -26,6 +26,10 @@ _Schema = Any
 """Avro's JSON: a name, a list (a union) or an object."""
 _NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
 _ITEMS: Final = {"array": "items", "map": "values"}
+_STEPS: Final = "txwatch.steps"
+"""In an array or a map: the steps of paths that lead into it."""
+_ALL: Final = None
+"""The step where a path ends at it, or above it."""
 _CONNECT: Final = "org.apache.kafka.connect.data."
 _PER_MS: Final = {"timestamp-millis": 1, "timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
 """How many units are a millisecond."""
@@ -97,11 +101,7 @@ class _Functions:
         if isinstance(schema, list):
             return avro_data.unions([self.read(one) for one in schema])
         if isinstance(schema, dict):
-            if schema["type"] == "array":
-                return avro_data.arrays(self.read(schema["items"]), self._types.least_item(schema))
-            if schema["type"] == "map":
-                return avro_data.maps(self.read(schema["values"]), self._types.least_item(schema))
-            return self._scalar(schema)
+            return self._collection(schema) if schema["type"] in _ITEMS else self._scalar(schema)
         if schema not in self._types.named:
             return avro_data.PRIMITIVES[schema][0]
         if schema not in self._read:  # it may contain itself: until it is made, a call looks it up
@@ -126,6 +126,16 @@ class _Functions:
             self._skip[schema] = lambda data, at: self._skip[schema](data, at)  # noqa: PLW0108
             self._skip[schema] = self._named_skip(self._types.named[schema])
         return self._skip[schema]
+
+    def _collection(self, schema: Mapping[str, Any]) -> Read:
+        inner, least = schema[_ITEMS[schema["type"]]], self._types.least_item(schema)
+        read, steps = self.read(inner), schema[_STEPS]
+        if schema["type"] == "map":
+            whole = avro_data.maps(read, least)
+            return whole if _ALL in steps else avro_data.some_of_maps(read, self.skip(inner), steps, least)
+        most = max((step + 1 for step in steps if isinstance(step, int)), default=0)
+        whole = avro_data.arrays(read, least)
+        return whole if _ALL in steps else avro_data.first_of_arrays(read, self.skip(inner), most, least)
 
     def _named(self, name: str) -> Read:
         found = self._types.named[name]
@@ -182,7 +192,7 @@ class _Types:
         if not isinstance(kind, str):
             return self.add(kind, namespace)
         if kind in _ITEMS:
-            return {"type": kind, _ITEMS[kind]: self.add(schema[_ITEMS[kind]], namespace)}
+            return {"type": kind, _ITEMS[kind]: self.add(schema[_ITEMS[kind]], namespace), _STEPS: set()}
         if kind in _NAMED:
             return self._name(schema, namespace)
         return self._scalar(schema) if schema.keys() - {"type"} else self.add(kind, namespace)
@@ -261,9 +271,10 @@ class _Types:
                 self.mark(branch, path, kept)
             return
         if isinstance(schema, dict):
-            if path and schema["type"] in {"array", "map"}:
-                self.mark(schema.get("items", schema.get("values")), path[1:], kept)
-            elif schema["type"] in {"array", "map"}:
+            if path and schema["type"] in _ITEMS:
+                schema[_STEPS].add(path[0])
+                self.mark(schema[_ITEMS[schema["type"]]], path[1:], kept)
+            elif schema["type"] in _ITEMS:
                 self._keep_all(schema, kept)
             return
         if schema not in self.named or (schema, path) in self._marked:  # unions of records can lead here very often
@@ -283,7 +294,9 @@ class _Types:
             for branch in schema:
                 self._keep_all(branch, kept)
         elif isinstance(schema, dict):
-            self._keep_all(schema.get("items", schema.get("values", "null")), kept)
+            if schema["type"] in _ITEMS:
+                schema[_STEPS].add(_ALL)
+                self._keep_all(schema[_ITEMS[schema["type"]]], kept)
         elif schema in self.named:
             fields = self.named[schema].get("fields", ())
             names = {one["name"] for one in fields}

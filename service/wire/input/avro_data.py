@@ -7,7 +7,7 @@ Positions only grow, so the caller checks once, at the end, that the data did no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from struct import Struct
 from typing import Any, Final
 
@@ -212,6 +212,44 @@ def maps(value: Read, least: int) -> Read:
             for _ in range(count):
                 key, at = read_string(data, at)
                 found[key], at = value(data, at)
+            count, at, _ = _block(data, at, least)
+        return found, at
+
+    return read
+
+
+def first_of_arrays(item: Read, skip: Skip, most: int, least: int) -> Read:
+    """The first ``most`` items of arrays; the others are skipped."""
+
+    def read(data: bytes, at: int) -> tuple[object, int]:
+        found: list[object] = []
+        count, at, _ = _block(data, at, least)
+        while count:
+            for _ in range(count):
+                if len(found) < most:
+                    one, at = item(data, at)
+                    found.append(one)
+                else:
+                    at = skip(data, at)
+            count, at, _ = _block(data, at, least)
+        return found, at
+
+    return read
+
+
+def some_of_maps(value: Read, skip: Skip, keys: Collection[object], least: int) -> Read:
+    """The entries of maps that have these keys; the values of the others are skipped."""
+
+    def read(data: bytes, at: int) -> tuple[object, int]:
+        found = {}
+        count, at, _ = _block(data, at, least)
+        while count:
+            for _ in range(count):
+                key, at = read_string(data, at)
+                if key in keys:
+                    found[key], at = value(data, at)
+                else:
+                    at = skip(data, at)
             count, at, _ = _block(data, at, least)
         return found, at
 
