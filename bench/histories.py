@@ -1,7 +1,7 @@
 """The long set of histories: faults under load, again and again, each history judged by the oracle.
 
     .venv/bin/python -m bench.histories [--kind KIND ...] [--seed N] [--histories N] [--cycles N] [--clock CLOCK]
-        [--kafka VERSION] [--rekey]
+        [--kafka VERSION] [--rekey] [--reload]
 
 Prints one line a history, and at the end how long recovery took. A history with faults is saved in .histories/.
 """
@@ -13,6 +13,7 @@ import time
 from brokerkit.jars import KAFKA_VERSION
 from histories.detector_audit import SEVERAL
 from histories.rekey import REKEY_KINDS, RekeyWorld
+from histories.reload import ReloadWorld
 from histories.run import ALL, CLOCKS, play, stage
 from histories.world import HistoryError, World, spread
 
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--clock", choices=[PROCESSING, *CLOCKS], default=PROCESSING, help="and late policy")
     parser.add_argument("--kafka", default=KAFKA_VERSION, metavar="VERSION", help="one that the lock file has")
     parser.add_argument("--without-detectors", action="store_true", help="with the one of DETECT_LIMIT only")
+    parser.add_argument("--reload", action="store_true", help="detectors change all the time while it plays")
     parser.add_argument("--rekey", action="store_true", help="of the command `rekey`, by an oracle of its own")
     options = parser.parse_args()
     if options.rekey:
@@ -50,7 +52,7 @@ def main() -> int:
                         options.cycles,
                         CLOCKS.get(options.clock),
                         detectors=detectors,
-                        make=RekeyWorld if options.rekey else World,
+                        make=RekeyWorld if options.rekey else ReloadWorld if options.reload else World,
                     )
                 except HistoryError as error:
                     wrong += 1

@@ -25,22 +25,26 @@ class Fold:
 
     def __init__(self, rule: Rule, topic: str, partition: int, forget_after_ms: int = 30 * DAY_MS) -> None:
         """Remember nothing yet."""
-        self.rule = rule
         self.name: str = rule["name"]
         self.of: str = rule.get("of", "sum")
         self.half_life: float = rule.get("half_life", 0)
         self.shadow = rule.get("mode") == "shadow"
+        self.change(rule)
         self.states: dict[str, Remembered] = {}
         self.alerts: list[dict[str, Any]] = []
         self._topic, self._partition = topic, partition
         self._forget_after_ms = forget_after_ms
-        self._resolve_after: int = rule.get("resolve_after", 0)
         judges: dict[str, Callable[[str, Seen, Any], tuple[Any, Found | None]]] = {
             "threshold": self._threshold,
             "deviation": self._deviation,
             "inactivity": self._inactivity,
         }
         self._judge = judges[rule["type"]]
+
+    def change(self, rule: Rule) -> None:
+        """Go on with other parameters: those by which the states stay what they are."""
+        self.rule = rule
+        self._resolve_after: int = rule.get("resolve_after", 0)
 
     def close(self, closed: Closed) -> None:
         """The keys of the window first, then silences, then episodes that are over, then keys that are forgotten."""
@@ -91,7 +95,7 @@ class Fold:
                 self.alerts.append(alert)
         elif one.episode is not None:
             one.episode.quiet += 1
-            if one.episode.quiet == self._resolve_after:
+            if one.episode.quiet >= self._resolve_after:
                 self._resolve(key, one, self._alert(key, seen, closed, one.episode.last["limit"]))
         self._keep(key, one)
 

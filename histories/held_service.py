@@ -6,12 +6,14 @@ standard output and waits for a line on standard input; in `during-commit` it wr
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
 from confluent_kafka import Producer
 
 from service.app.bootstrap import Service
 from service.app.rekeying import Rekey
+from service.app.reloading import ConfigFile
 from service.observe import log
 from service.process.stop import end_process, stopped_by_signals
 from service.settings import load
@@ -72,14 +74,16 @@ def main() -> NoReturn:
     def producer(config: dict[str, Any]) -> Producer:
         return cast("Producer", HeldProducer(Producer(config), step, txn))
 
-    settings = load(None).settings
     log.configure("info", "json")
-    with stopped_by_signals() as stop:
+    with stopped_by_signals(rereads=sys.argv[1:2] == ["run"]) as stop:
         match sys.argv[1:]:
             case ["rekey", "--to", target]:
-                end_process(Rekey(settings, target, stop, producer).run())
+                end_process(Rekey(load(None).settings, target, stop, producer).run())
+            case ["run", "--config", file]:
+                config = ConfigFile(Path(file))
+                end_process(Service(config.read(), stop, producer, config=config).run())
             case _:
-                end_process(Service(settings, stop, producer).run())
+                end_process(Service(load(None).settings, stop, producer).run())
 
 
 if __name__ == "__main__":

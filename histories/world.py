@@ -261,6 +261,10 @@ class World:
         self._audit_detectors(account)
         if account.records != len(self.load.inputs):
             account.faults.append(f"{account.records} records in the input where {len(self.load.inputs)} were written")
+        self._compare_with_a_calm_service(account)
+        return account
+
+    def _compare_with_a_calm_service(self, account: Account) -> None:
         calm = Names(lambda name: f"{self.names.group}.calm.{name}")
         calm.transactions = self.names.transactions
         with running(self.broker, calm, self.settings):
@@ -271,12 +275,14 @@ class World:
                 account.faults.append(f"{topic} are not those of an undisturbed service")
         if self.detectors and states_of(self.broker, self.names.state) != states_of(self.broker, calm.state):
             account.faults.append("states are not those of an undisturbed service, bit for bit")
-        return account
 
     def _audit_detectors(self, account: Account) -> None:
         if self.detectors:
             wait_until(self._removals_are_committed, 60, name="the removed states are gone from the topic")
-            account.faults += audit_detectors(self.broker, self.names, account.windows, self.detectors, self._moves())
+            account.faults += self._detector_faults(account)
+
+    def _detector_faults(self, account: Account) -> list[str]:
+        return audit_detectors(self.broker, self.names, account.windows, self.detectors, self._moves())
 
     def _removals_are_committed(self) -> bool:
         """Whether each service has committed after it last dropped states: the next txn removes them from the topic."""

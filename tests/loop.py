@@ -21,6 +21,7 @@ from service.core.detectors import DAY_MS, ConfiguredDetector
 from service.core.memory.alerts import Place
 from service.core.memory.partition import Memory, keeps_state
 from service.core.model import EventTimeMs, Offset, Partition, Progress, WallTimeMs
+from service.loop.change import Change
 from service.loop.errors import KafkaProblem, Replaced, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, PartitionEnd, Records, Revoked
 from service.loop.intake import Intake
@@ -358,6 +359,7 @@ class Loop:
         retention_ms: int = -1,
         line_every_ms: int = 0,
         live: Live | None = None,
+        rules_hash: str | None = None,
         **changed: Any,  # noqa: ANN401
     ) -> None:
         """Start it, with these partitions running; ``changed`` are rules other than the default ones.
@@ -385,10 +387,19 @@ class Loop:
         )
         state = "state" if any(keeps_state(one) for one in detectors) else ""
         names = {one.name: one.shadow for one in detectors}
+        self.detectors, self.rules_hash = detectors, rules_hash
+        self.changes = deque[Change]()
+        self._changed = changed
 
         def make_memory(partition: Partition) -> Memory:
-            count = len(partitions) if state else None
-            return Memory(detectors, Place(TOPIC, partition), forget_after_ms=forget_after_ms, partitions=count)
+            count = len(partitions) if any(keeps_state(one) for one in self.detectors) else None
+            return Memory(
+                self.detectors,
+                Place(TOPIC, partition),
+                forget_after_ms=forget_after_ms,
+                partitions=count,
+                rules=self.rules_hash,
+            )
 
         self.input.make_memory = make_memory
         metrics = Metrics(self.registry, self.board, "1.2.3", "2.16", detectors=names)
@@ -424,10 +435,22 @@ class Loop:
             intake=intake,
             line_every_ms=line_every_ms,
             live=live,
+            changes=self.changes,
         )
+        self._topics = topics
         if partitions:
             self.input.give(*partitions)
             self.worker.turn()
+
+    def change(self, rules_hash: str, *detectors: ConfiguredDetector, **changed: Any) -> None:  # noqa: ANN401
+        """Let other detectors wait for a boundary; ``changed`` are rules that differ because of them."""
+        state = "state" if any(keeps_state(one) for one in detectors) else self._topics.state
+        self._topics = replace(self._topics, state=state)
+
+        def put_in_force() -> None:
+            self.detectors, self.rules_hash = detectors, rules_hash
+
+        self.changes.append(Change(rules(**{**self._changed, **changed}), self._topics, put_in_force))
 
     def put(self, *values: bytes | None, partition: int = 0, **more: Any) -> None:  # noqa: ANN401
         """Append records to the input."""

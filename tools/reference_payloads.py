@@ -70,3 +70,4 @@ def committed() -> Iterator[str]:
     yield code(plain, "json")
     yield "By `ingestion` and `event`, with what was read beyond the offset and the rules of that time:\n"
     yield code(ahead, "json")
+    yield "With `[[detectors]]` it also has `rules`, the hash of the detectors that judged, for information only.\n"

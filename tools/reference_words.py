@@ -9,7 +9,6 @@ EVENTS: Final = {
     "forwarding": "`forward` has connected: which target it sends to, and what it reads",
     "forward_target_fails": "The target fails, and the breaker opens: one request at a time tries it from now on.",
     "forward_target_works_again": "The target has answered well, and the breaker closes.",
-    "forward_commit_failed": "`forward` could not commit, so some alerts may be sent again",
     "alert_undelivered": "An alert is written to `TOPICS_UNDELIVERED`: why, and the target's last answer.",
     "older_than_retention": (
         "`rekey` has written records that are older than the target's `retention.ms`: the broker may delete them "
@@ -46,6 +45,22 @@ EVENTS: Final = {
     "input_blocked": (
         "Another producer's open txn holds back records of these partitions. [What to "
         "do](operations.md#txwatchinputblocked)"
+    ),
+    "config_read": (
+        "The settings were read again and have other detectors: the loop takes them over at the next boundary. "
+        "`rules` is their hash."
+    ),
+    "config_reload_failed": (
+        "The settings were read again and cannot be taken over. Nothing has changed: the detectors with the hash "
+        "`rules` go on. [What to do](operations.md#txwatchconfigreloadfailed)"
+    ),
+    "config_reload_waits": (
+        "The settings were read again, and Kafka does not answer a question about the topics of the new detectors. "
+        "It is asked again every second."
+    ),
+    "config_unchanged": "The settings were read again, and have the same detectors.",
+    "detectors_changed": (
+        "Other detectors are in force. Every partition goes back to its committed offset, and is read on by these."
     ),
     "kafka_trouble": (
         "Kafka's client reports an error, and the call is tried again. Further errors are not logged before "
@@ -149,6 +164,8 @@ EVENT_FIELDS: Final = {
     "partitions": "numbers of input partitions, a list; in `checkpoint` how many have moved",
     "port": "the port listened on",
     "read": "the first offset that was never read before",
+    "rules": "the hash of the detectors, as alerts carry it; null for the default detector",
+    "rules_before": "the hash of the detectors that judged until then",
     "reason": "one of the [reasons](#reasons); of an undelivered alert `too_old`, `gave_up` or `refused`",
     "records": "how many",
     "retention_ms": "the topic's `retention.ms`",

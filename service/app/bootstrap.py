@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Final
 
@@ -19,25 +18,24 @@ from structlog.typing import FilteringBoundLogger
 import service
 from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
-from service.app.detectors import configured, detail_for, keeps_state, rules_hash
+from service.app.detectors import detail_for
+from service.app.ending import run_to_the_end
 from service.app.from_settings import about, description, judging, task_rules
+from service.app.in_force import Detecting, InForce
 from service.app.input import make_decoder
 from service.app.listening import listen
 from service.app.loop_watch import LoopWatch
+from service.app.reloading import ConfigFile, Reloading
 from service.app.service_wait import ServiceWait
-from service.app.topics import compaction_loses, prepare_topics
-from service.app.waiting import StoppedWaiting
+from service.app.topics import compaction_loses, prepare_change, prepare_topics
 from service.app.wiring import ClientClasses, Wiring, make_throttles
-from service.core.detectors import ConfiguredDetector
-from service.core.memory.alerts import Place
-from service.core.memory.partition import Memory
-from service.core.model import Partition, WallTimeMs
+from service.core.model import WallTimeMs
 from service.core.rules import TaskRules
 from service.kafka.admin import ClusterAdmin
 from service.kafka.consumer import GroupConsumer
 from service.kafka.guards.dead_owners import LastCommits
 from service.kafka.guards.throttle import reasons
-from service.loop.errors import Fatal, Misconfigured, Retriable
+from service.loop.change import Change
 from service.loop.intake import Intake
 from service.loop.memories import Memories
 from service.loop.output_topics import OutputTopics
@@ -51,7 +49,7 @@ from service.observe.status import Status, StatusBoard
 from service.observe.streams import Streams
 from service.process.stderr import dropped_lines
 from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
-from service.settings import Settings, SettingsError
+from service.settings import Settings
 from service.wire.decoder import Decoder
 
 CLOSE_TIMEOUT_S: Final = 3.0
@@ -77,14 +75,20 @@ class Service:
         stop: Stop,
         producer: Callable[[dict[str, Any]], Producer] = Producer,
         consumer: Callable[[dict[str, Any]], Consumer] = Consumer,
+        *,
+        config: ConfigFile | None = None,
     ) -> None:
-        """Connect to nothing yet. ``producer`` and ``consumer`` construct clients; tests pass some that stop."""
+        """Connect to nothing yet. ``producer`` and ``consumer`` construct clients; tests pass some that stop.
+
+        While it runs, the settings are read again from ``config``; None where they stay as they are.
+        """
         self._settings = settings
+        self._config = config
         self._stop = stop
         self._classes = ClientClasses(producer, consumer)
         self._log: FilteringBoundLogger = logs.get("txwatch")
         self._board = StatusBoard(time.monotonic)
-        self._detectors: tuple[ConfiguredDetector, ...] = ()
+        self._in_force = InForce(Detecting(settings, (), None))
         self._target = ""
         """Where `rekey` writes."""
 
@@ -102,43 +106,27 @@ class Service:
         settings = self._settings
         check_properties(settings)
         registry = CollectorRegistry()
-        self._detectors = self._configured()
-        rules, decoder = rules_hash(settings), make_decoder(settings)
-        names = {one.name: one.shadow for one in self._detectors}
+        detecting = self._configured()
+        self._in_force = InForce(detecting)
+        decoder = make_decoder(settings)
         client = confluent_kafka.libversion()[0]
-        metrics = Metrics(registry, self._board, service.__version__, client, dropped_lines, names)
+        metrics = Metrics(registry, self._board, service.__version__, client, dropped_lines, detecting.shadows)
         live, streams = self._page(metrics)
         server = listen(settings.http, Pages(registry, self._board, streams), self._log)
         watch = LoopWatch(self._board, self._log, end_at_once)
         self._stop.on_tick = watch.look
         self._stop.forced = lambda: self._log.warning("stop_forced", after_s=FORCED_AFTER_S, waits_in=watch.where())
-        try:
-            self._run(metrics, rules, decoder, live)
-        except StoppedWaiting:
-            pass  # nothing has been read, so nothing is to be undone
-        except Retriable as problem:
-            if not self._stop.asked():
-                raise
-            self._log.warning("stopped_while_waiting", error=str(problem))
-        except Misconfigured as problem:
-            raise SettingsError(str(problem)) from None
-        except Fatal as problem:
-            needs = {"needs": acl} if (acl := self._needed_acl(problem.code)) else {}
-            self._log.critical("fatal", error=str(problem), **needs)
-            return 1
-        finally:
-            server.close()
-        self._log.info("stopped")
-        return 0
+        work = partial(self._run, metrics, decoder, live)
+        return run_to_the_end(work, server, self._stop, self._log, self._needed_acl)
 
     def _page(self, metrics: Metrics) -> tuple[Live | None, Streams | None]:
         """What the page shows, and what sends it; None where HTTP_PAGE is off."""
         if not self._settings.http.page:
             return None, None
-        live = Live(about(self._settings, self._detectors, self._target))
+        live = Live(about(self._settings, self._in_force.detecting.detectors, self._target))
         return live, Streams(live, PageData(live, self._board, metrics, now_ms))
 
-    def _run(self, metrics: Metrics, rules: str | None, decoder: Decoder, live: Live | None) -> None:
+    def _run(self, metrics: Metrics, decoder: Decoder, live: Live | None) -> None:
         settings, errors = self._settings, deque[KafkaError](maxlen=100)
         throttles = make_throttles(metrics)
         self._board.throttled = partial(reasons, throttles.values())
@@ -148,24 +136,27 @@ class Service:
         wiring = Wiring(settings, self._stop, errors, throttles, self._classes)
         admin = wiring.admin()
         prepare = partial(self._prepare, admin, wiring.last_commits())
-        topics = replace(wait.until_done(prepare, "waiting_for_broker"), rules=rules)
+        topics = wait.until_done(prepare, "waiting_for_broker")
+        self._in_force.write_to(topics)
         for name in topics.compacted:
             self._log.warning("topic_compacted", topic=name, **compaction_loses(name, settings))
         if not is_classic(settings):
             wait.until_done(wiring.check_group_protocol, "waiting_for_broker")
-        txn_producer = wiring.txn_producer(topics, admin, wait.keep_going)
+        txn_producer = wiring.txn_producer(
+            topics, wait.keep_going, lambda: admin.missing_topic(self._in_force.topics.names)
+        )
         wait.until_done(txn_producer.initialise, "waiting_for_transaction_coordinator")
         brokers = wait.until_done(partial(admin.brokers, settings.topics.transactions), "waiting_for_broker")
-        forget_after_ms = settings.detect.forget_after_ms
+        group_consumer, probe = wiring.input(topics, admin, brokers, self._in_force.make_memory)
+        changes = deque[Change](maxlen=1)
 
-        keeps = keeps_state(self._detectors)
+        def prepare_other(new: Detecting) -> Change:
+            outputs = prepare_change(
+                admin, new.settings, new.detectors, wiring.last_commits(), first=topics, log=self._log
+            )
+            return self._in_force.change(new, outputs, metrics, live, self._log)
 
-        def make_memory(partition: Partition, partitions: int | None = None) -> Memory:
-            partitions = partitions if keeps else None  # only old states are left: the next commit says so
-            place = Place(settings.topics.transactions, partition)
-            return Memory(self._detectors, place, forget_after_ms=forget_after_ms, partitions=partitions)
-
-        group_consumer, probe = wiring.input(topics, admin, brokers, make_memory)
+        reloading = None if self._config is None else self._reloading(self._config, prepare_other, changes, metrics)
         worker = Worker(
             group_consumer,
             txn_producer,
@@ -173,13 +164,14 @@ class Service:
             topics=topics,
             rules=self._task_rules(),
             intake=self._intake(topics, metrics, decoder),
-            memories=Memories(make_memory, kept_in_topic=bool(topics.state)),
+            memories=Memories(self._in_force.make_memory, kept_in_topic=bool(topics.state)),
             clock=now_ms,
             metrics=metrics,
             board=self._board,
             log=self._log,
             line_every_ms=self.line_every_ms,
             live=live,
+            changes=changes,
         )
         # Objects of the start stay until the end, so the collector need not visit them again.
         gc.collect()
@@ -187,30 +179,49 @@ class Service:
         gc.set_threshold(GC_THRESHOLD)
         self._log.info("started", **description(settings), **judging(settings, self._target))
         try:
+            if reloading is not None:
+                reloading.start()
             while not self._stop.asked():
                 worker.turn()
                 wait.turned()
+                if reloading is not None:
+                    reloading.check()
         finally:
+            if reloading is not None:
+                reloading.close()
             self._board.status = Status("stopping")
             worker.abandon()
             self._close(group_consumer)
 
+    def _reloading(
+        self, config: ConfigFile, prepare: Callable[[Detecting], Change], changes: deque[Change], metrics: Metrics
+    ) -> Reloading:
+        return Reloading(
+            config,
+            self._in_force.detecting,
+            asked=self._stop.reread,
+            prepare=prepare,
+            changes=changes,
+            failed=metrics.config_reload_failed.set,
+            log=self._log,
+        )
+
     # ---- what a command that runs like the service has otherwise -----------------------------------------------
 
-    def _configured(self) -> tuple[ConfiguredDetector, ...]:
-        return configured(self._settings)
+    def _configured(self) -> Detecting:
+        return Detecting.by(self._settings)
 
     def _prepare(self, admin: ClusterAdmin, last_commits: LastCommits) -> OutputTopics:
-        return prepare_topics(admin, self._settings, self._detectors, last_commits, self._log)
+        return prepare_topics(admin, self._settings, self._in_force.detecting.detectors, last_commits, self._log)
 
     def _task_rules(self) -> TaskRules:
-        return task_rules(self._settings, detail_for(self._detectors))
+        return task_rules(self._settings, detail_for(self._in_force.detecting.detectors))
 
     def _intake(self, topics: OutputTopics, metrics: Metrics, decoder: Decoder) -> Intake:
         return Intake(self._settings.topics.transactions, topics, metrics, decoder)
 
     def _needed_acl(self, code: int | None) -> str | None:
-        return needed_acl(code, self._settings, self._detectors)
+        return needed_acl(code, self._settings, self._in_force.detecting.detectors)
 
     # ---- the end -------------------------------------------------------------------------------------------------
 

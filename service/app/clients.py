@@ -26,6 +26,8 @@ _PRODUCER_ONLY: Final = (
     "batch.", "compression.", "linger.", "max.in.flight", "message.send.", "queue.buffering.", "retries", "retry.",
     "sticky.",
 )  # fmt: skip
+LARGEST_BATCH: Final = 1_000_000
+"""Bytes of the producer's batches, where no topic takes less."""
 LONGEST_TXN_MS: Final = 900_000
 """The longest transaction.timeout.ms that brokers allow by default."""
 
@@ -164,7 +166,7 @@ def producer_config(settings: Settings, errors: Callable[[KafkaError], None], to
         "transactional.id": transactional_id(settings.kafka, settings.kafka.instance_id),
         "transaction.timeout.ms": txn_timeouts_ms(settings)[0],
         "message.max.bytes": max(topics.late_max_bytes, topics.dead_letter_max_bytes, topics.rekeyed_max_bytes),
-        "batch.size": min(1_000_000, topics.least_max_bytes),
+        "batch.size": min(LARGEST_BATCH, topics.least_max_bytes),
         "partitioner": "murmur2_random",
     }
 

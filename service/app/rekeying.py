@@ -11,8 +11,8 @@ from confluent_kafka import Consumer, KafkaError, Producer
 from service.app.bootstrap import Service
 from service.app.clients import transactional_id
 from service.app.from_settings import task_rules
+from service.app.in_force import Detecting
 from service.app.topics import LARGEST_SET_ASIDE, LOG_APPEND_TIME
-from service.core.detectors import ConfiguredDetector
 from service.core.model import NO_DETAIL, ClockName
 from service.core.rules import TaskRules
 from service.kafka.admin import ClusterAdmin, WantedTopic
@@ -81,8 +81,8 @@ class Rekey(Service):
         self._target = target
         self._retention_ms = NO_RETENTION_MS
 
-    def _configured(self) -> tuple[ConfiguredDetector, ...]:
-        return ()
+    def _configured(self) -> Detecting:
+        return Detecting(self._settings, (), None)
 
     def _prepare(self, admin: ClusterAdmin, last_commits: LastCommits) -> OutputTopics:
         del last_commits

@@ -8,6 +8,7 @@ from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
+from service.app.clients import LARGEST_BATCH
 from service.app.detectors import has_shadow, keeps_state
 from service.app.state_topic import CLEANUP_POLICY, has_old_states, how_to_set, prepare_state_topic
 from service.core.detectors import ConfiguredDetector
@@ -77,6 +78,29 @@ def prepare_topics(
     lossy = [name for name in topics.names if name != state]
     policies = admin.cleanup_policies(lossy)
     return replace(topics, compacted=tuple(name for name in lossy if "compact" in policies[name]))
+
+
+def prepare_change(
+    admin: ClusterAdmin,
+    settings: Settings,
+    detectors: Sequence[ConfiguredDetector],
+    last_commits: LastCommits,
+    *,
+    first: OutputTopics,
+    log: FilteringBoundLogger,
+) -> OutputTopics:
+    """Prepare the topics for other detectors; ``first`` are the outputs of the start: the producer has their limits.
+
+    Raises:
+        Retriable, Misconfigured, Fatal: as prepare_topics(); or a new topic takes only smaller batches.
+    """
+    topics = prepare_topics(admin, settings, detectors, last_commits, log)
+    if topics.least_max_bytes < min(first.least_max_bytes, LARGEST_BATCH):
+        raise Misconfigured(
+            f"a topic of the new detectors has max.message.bytes {topics.least_max_bytes}, less than the producer's"
+            " batches; restart the service"
+        )
+    return topics
 
 
 def compaction_loses(topic: str, settings: Settings) -> dict[str, str]:

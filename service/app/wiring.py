@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Producer
@@ -108,8 +108,13 @@ class Wiring:
         verbose = {**self._admin_config, "debug": "feature", "log_level": 7}
         check_group_protocol(lambda lines: construct(AdminClient, {**verbose, "logger": lines}), self._topic)
 
-    def txn_producer(self, topics: OutputTopics, admin: ClusterAdmin, keep_going: Callable[[], bool]) -> TxnProducer:
-        """The transactional producer, not initialised."""
+    def txn_producer(
+        self,
+        topics: OutputTopics,
+        keep_going: Callable[[], bool],
+        missing_topic: Callable[[], str | None],
+    ) -> TxnProducer:
+        """The transactional producer, not initialised. ``missing_topic`` asks for an output topic that is not there."""
         config = {**self._producer_config(topics), "throttle_cb": self._throttles["producer"].heard}
 
         def make(undelivered: list[KafkaError], timeout_ms: int) -> Producer:
@@ -121,7 +126,7 @@ class Wiring:
         return TxnProducer(
             make,
             keep_going,
-            partial(admin.missing_topic, topics.names),
+            missing_topic,
             throttled=lambda: self._throttles["producer"].active,
             txn_timeouts_ms=txn_timeouts_ms(self._settings),
         )
@@ -177,18 +182,21 @@ class Wiring:
         make_memory: MakeMemory,
         progress: RestoreProgress,
     ) -> Callable[[Mapping[Partition, Progress]], dict[Partition, RestoredMemory]]:
-        if not topics.state:
-            return lambda _: {}
-        reader = StateReader(
-            construct(Consumer, states_config(self._settings)),
-            topics.state,
-            edges=partition_ends.edges,
-            make_memory=make_memory,
-            input_partitions=partial(admin.partition_count, self._topic),
-            grow=partial(add_state_partitions, admin, self._settings),
-            progress=progress,
-        )
-        return reader.read_back
+        @cache
+        def reader() -> StateReader:
+            return StateReader(
+                construct(Consumer, states_config(self._settings)),
+                self._settings.topics.state,
+                edges=partition_ends.edges,
+                make_memory=make_memory,
+                input_partitions=partial(admin.partition_count, self._topic),
+                grow=partial(add_state_partitions, admin, self._settings),
+                progress=progress,
+            )
+
+        if topics.state:
+            reader()  # without a state topic it is made when detectors that keep states come
+        return lambda starts: reader().read_back(starts) if starts else {}
 
     def _dead_owners(self, topics: OutputTopics, members: GroupMembers) -> DeadOwners:
         kafka, config = self._settings.kafka, self._producer_config(topics)

@@ -25,7 +25,7 @@ from service.cli.try_input import try_input
 from service.process.completion import fault_of_completion
 from service.process.limits import LimitError
 from service.process.stdout import fault_of_echo
-from service.settings import SettingsError, load
+from service.settings import SettingsError
 
 COMMANDS: Final = (run, alerts, explain, try_input, rekey, forward, timeline, top, config, schema)
 LATE: Final = {"backtest": "service.cli.backtest", "train": "service.cli.train"}
@@ -55,7 +55,7 @@ def cli(context: click.Context, config: Path | None) -> None:
     """Find anomalous transactions in a Kafka stream. Without a command: run."""
     context.obj = config
     if context.invoked_subcommand is None:
-        context.exit(run_service(load(config)))
+        context.exit(run_service(config))
 
 
 for command in COMMANDS:

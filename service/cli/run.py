@@ -23,24 +23,27 @@ if TYPE_CHECKING:
 @click.pass_obj
 def run(outer: Path | None, config: Path | None) -> int:
     """Run the service until SIGTERM or SIGINT."""
-    return run_service(load(config or outer))
+    return run_service(config or outer)
 
 
-def run_service(loaded: Loaded) -> int:
-    """Run the service with these settings; returns the exit code."""
+def run_service(config: Path | None) -> int:
+    """Run the service with the settings of this file; returns the exit code."""
+    loaded = load(config)
     # Late, so that --help and a wrong setting answer at once.
     from service.app.bootstrap import Service  # noqa: PLC0415
+    from service.app.reloading import ConfigFile  # noqa: PLC0415
 
-    return run_until_stopped(loaded, lambda stop: Service(loaded.settings, stop))
+    file = ConfigFile(config)
+    return run_until_stopped(loaded, lambda stop: Service(loaded.settings, stop, config=file), rereads=True)
 
 
-def run_until_stopped(loaded: Loaded, make: Callable[[Stop], Service]) -> int:
-    """Run what is made until a signal stops it; returns the exit code."""
+def run_until_stopped(loaded: Loaded, make: Callable[[Stop], Service], *, rereads: bool = False) -> int:
+    """Run what is made until a signal stops it; returns the exit code. It may have the settings read again."""
     from service.observe import log  # noqa: PLC0415 - see above
     from service.process import stop  # noqa: PLC0415
 
     log_format = loaded.settings.log.format or ("console" if sys.stderr.isatty() else "json")
     log.configure(loaded.settings.log.level, log_format)
     try_threads()
-    with stop.stopped_by_signals() as asked:
+    with stop.stopped_by_signals(rereads=rereads) as asked:
         return make(asked).run()

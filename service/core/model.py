@@ -210,6 +210,8 @@ class Progress:
     """None if no record from ``offset`` on was emitted or set aside."""
     partitions: int | None = None
     """How many partitions the input had when the detectors' states were read back; None where nothing is remembered."""
+    rules: str | None = None
+    """The hash of the detectors that judged what is committed, for information; None for the default detector."""
 
 
 @dataclass(frozen=True, slots=True)

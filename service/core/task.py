@@ -232,8 +232,10 @@ class PartitionTask:
         Raises:
             AssertionError: a window of the wall clock is open.
         """
-        progress, partitions = self._clock.progress(self.next_offset), self.memory.partitions
-        return progress if partitions is None else replace(progress, partitions=partitions)
+        progress, memory = self._clock.progress(self.next_offset), self.memory
+        if memory.partitions is None and memory.rules is None:
+            return progress
+        return replace(progress, partitions=memory.partitions, rules=memory.rules)
 
 
 def _part(times: AppendTimes, run: slice) -> Sequence[WallTimeMs]:

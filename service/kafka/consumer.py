@@ -151,8 +151,9 @@ class GroupConsumer:
         return Trouble(str(problem))
 
     def rewind(self, partitions: Iterable[Partition]) -> None:
-        """Let restore() start these again at their committed offsets."""
-        self._state.make_due(p for p in partitions if p in self._state.fetched)
+        """Let restore() start these again at their committed offsets; what was found out about those due is void."""
+        assigned = self._state.fetched | self._state.due.keys()
+        self._state.make_due(p for p in partitions if p in assigned)
 
     def restore(self, without_memory: Collection[Partition]) -> list[StartPoint]:
         """Start the due partitions whose committed offsets are known, and ask for those of the others.

@@ -72,7 +72,7 @@ class Checkpoint:
                     if not alert.shadow and alert.facts.count and alert.status != "resolved":
                         self.alert_ends[alert.facts.end_ms] += 1
                     topic_to = (topics.shadow if alert.shadow else "") or topics.alerts
-                    record = alert_record(topic_to, source, alert, self.taken_ms, topics.rules)
+                    record = alert_record(topic_to, source, alert, self.taken_ms, task.memory.rules)
                     if self.to_show is not None and not alert.shadow:
                         self.alerts += 1
                         self.to_show.append(CommittedAlert(alert.alert_id, record.value or b""))

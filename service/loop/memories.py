@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from itertools import islice
-from typing import Final
 
 from service.core.memory.partition import Memory
 from service.core.model import Partition
@@ -16,7 +15,7 @@ class Memories:
     def __init__(self, make: Callable[[Partition], Memory], *, kept_in_topic: bool) -> None:
         """``kept_in_topic``: a detector keeps states, so a partition cannot start before they have been read back."""
         self._make = make
-        self._kept_in_topic: Final = kept_in_topic
+        self._kept_in_topic = kept_in_topic
         self._by_partition: dict[Partition, Memory] = {}
         self._uncertain: frozenset[Partition] = frozenset()
         """The partitions of a commit whose outcome is not known yet."""
@@ -60,6 +59,11 @@ class Memories:
         self._uncertain = frozenset()
         for memory in self._by_partition.values():
             memory.dropped()
+
+    def begin_again(self, *, kept_in_topic: bool) -> None:
+        """Forget every partition: other detectors judge from now on. ``kept_in_topic`` as in the constructor."""
+        self._kept_in_topic, self._uncertain = kept_in_topic, frozenset()
+        self._by_partition.clear()
 
     def refresh(self) -> None:
         """Look at some deadlines of one partition, of the next one at each call."""

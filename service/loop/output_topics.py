@@ -20,8 +20,6 @@ class OutputTopics:
     """Where detectors keep what they remember; empty where none does."""
     shadow: str = ""
     """Where alerts of shadow detectors go; empty where there is none."""
-    rules: str | None = None
-    """The hash of the configured detectors, which each alert carries; None for the default detector."""
     rekeyed: str = ""
     """Where `rekey` writes; empty in the service itself."""
     rekeyed_max_bytes: int = 0

@@ -55,6 +55,11 @@ class CommitSchedule:
         if self._window is None:
             self._window = window_at(now_ms, self._commit_within_ms)
 
+    @property
+    def nothing_read(self) -> bool:
+        """Whether nothing was read that is not committed. So no txn is open, and this is a boundary."""
+        return self._window is None
+
     def over(self, now_ms: WallTimeMs) -> bool:
         """Whether the span is over."""
         return self._window is not None and outside(self._window, now_ms)

@@ -49,7 +49,7 @@ class PartitionStarter:
         """Begin without an attempt; ``clock`` is the wall clock."""
         self._consumer = consumer
         self._producer = producer
-        self._rules = rules
+        self.rules = rules
         self._memories = memories
         self._clock = clock
         self._health = health
@@ -88,7 +88,7 @@ class PartitionStarter:
     def _task(self, start: StartPoint, now_ms: WallTimeMs) -> PartitionTask:
         restored = start.restored
         memory = self._memories.of(start.partition, None if restored is None else restored.memory)
-        task = PartitionTask(self._rules, now_ms, start.progress, memory)
+        task = PartitionTask(self.rules, now_ms, start.progress, memory)
         if start.skipped:
             self._metrics.skipped.labels(self._consumer.topic, str(start.partition)).inc(start.skipped)
             self._log.error("records_expired_unread", partition=start.partition, records=start.skipped)

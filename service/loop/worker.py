@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Final, assert_never
 
@@ -11,6 +12,7 @@ from service.core.model import Partition, WallTimeMs
 from service.core.rules import TaskRules
 from service.core.task import PartitionTask
 from service.core.window import SteadyClock
+from service.loop.change import Change
 from service.loop.checkpoint import Checkpoint
 from service.loop.errors import Abortable, KafkaProblem, Retriable
 from service.loop.events import Assigned, DeadOwnersFenced, Event, OutOfRange, PartitionEnd, Records, Revoked, Trouble
@@ -59,11 +61,13 @@ class Worker:
         log: FilteringBoundLogger,
         line_every_ms: int = 0,
         live: Live | None = None,
+        changes: deque[Change] | None = None,
     ) -> None:
         """``topics`` are the outputs, ``rules`` those of each task, and ``board`` gets the status of each turn.
 
         ``intake`` takes the records, and ``memories`` is what the detectors remember. In ``line_every_ms`` there is at
-        most one log line about a checkpoint. ``live`` gets what the page shows; None where there is no page.
+        most one log line about a checkpoint. ``live`` gets what the page shows; None where there is no page. Another
+        thread may append to ``changes``: each is applied at the next boundary.
         """
         self._consumer = consumer
         self._producer = producer
@@ -96,6 +100,7 @@ class Worker:
         self._line_ms = 0
         self._schedule = CommitSchedule(rules.commit_within_ms, BATCH_RECORDS)
         self._silence = SilentWindows(probe, self._health)
+        self._changes = deque[Change]() if changes is None else changes
 
     # ---- one turn -------------------------------------------------------------------------------------------
 
@@ -104,7 +109,8 @@ class Worker:
 
         1. Wait for records, at most until the end of the span by which everything read must be committed.
         2. Handle assigned and revoked partitions.
-        3. If the span is over, checkpoint: the new records belong to the next span.
+        3. If the span is over, checkpoint: the new records belong to the next span. If nothing is left that was read
+           and is not committed, apply a change of the detectors.
         4. Feed the records to their tasks, those first that waited for a schema. If that closed windows that may be
            committed now, checkpoint.
         5. Start waiting partitions.
@@ -121,6 +127,8 @@ class Worker:
             self._handle_ownership(change)
         if self._schedule.over(now_ms):
             self._checkpoint(now_ms)
+        if self._changes and self._schedule.nothing_read:
+            self._apply(self._changes.popleft())
         events = [*self._held.take(), *events]
         for event in events:
             self._handle(event, now_ms)
@@ -275,15 +283,31 @@ class Worker:
     def _rewind(self, why: str) -> None:
         """The one way back: abort, drop every open window, and read again from the committed offsets."""
         self._log.warning("rewind", error=why)
-        self._intake.clear()
-        self._schedule.dropped()
         if self._producer.open or not self._producer.ready:
             self._metrics.txns.labels("aborted").inc()
-        self._held.drop(list(self._tasks.by_partition))
-        self._consumer.rewind(list(self._tasks.by_partition))
-        self._tasks.clear()
+        self._go_back(list(self._tasks.by_partition))
         self._memories.dropped()
         self._producer.abort()
+
+    def _go_back(self, partitions: list[Partition]) -> None:
+        """Drop every open window, and let these partitions start at their committed offsets."""
+        self._intake.clear()
+        self._schedule.dropped()
+        self._held.drop(partitions)
+        self._consumer.rewind(partitions)
+        self._tasks.clear()
+
+    def _apply(self, change: Change) -> None:
+        """Let other detectors judge from here on: every partition starts again, as with another owner.
+
+        No txn is open. A partition that has not started yet may have read back states for the earlier detectors, so it
+        goes back, too.
+        """
+        change.put_in_force()
+        self._topics = change.topics
+        self._starter.rules = change.rules
+        self._memories.begin_again(kept_in_topic=bool(change.topics.state))
+        self._go_back([*self._tasks.by_partition, *self._consumer.restoring])
 
     # ---- the end --------------------------------------------------------------------------------------------
 

@@ -88,8 +88,8 @@ class Live:
     """The loop assigns; other threads read. Each attribute is replaced as a whole, so there is no lock."""
 
     def __init__(self, about: Mapping[str, Any]) -> None:
-        """``about`` is what does not change while the service runs."""
-        self.about: Final = about
+        """``about`` is what changes only with the detectors."""
+        self.about = about
         self.alerts = RecentAlerts()
         self.windows: tuple[OpenWindowStatus, ...] = ()
         self.episodes: tuple[OpenEpisodeStatus, ...] = ()

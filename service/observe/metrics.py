@@ -60,8 +60,7 @@ class Metrics:
         self.shadow_anomalies = Counter(
             "txwatch_shadow_anomalies", "Anomalies of shadow detectors", ("detector",), registry=registry
         )
-        for name, shadow in detectors.items():
-            (self.shadow_anomalies if shadow else self.anomalies).labels(name)
+        self.add_detectors(detectors)
         self.alert_latency = Histogram(
             "txwatch_alert_latency_seconds",
             "From a window's end to its alerts committed",
@@ -108,11 +107,21 @@ class Metrics:
             "Watched ids seen in two of this instance's partitions, each counted once",
             registry=registry,
         )
+        self.config_reload_failed = Gauge(
+            "txwatch_config_reload_failed",
+            "1 where the settings could not be taken over when they were last read again",
+            registry=registry,
+        )
         build = Gauge("txwatch_build_info", "Versions, as labels", ("version", "librdkafka"), registry=registry)
         build.labels(version, librdkafka).set(1)
 
         registry.register(_Gauges(board))
         registry.register(_LogLines(dropped_lines))
+
+    def add_detectors(self, detectors: Mapping[str, bool]) -> None:
+        """Let the counters of these begin with 0; ``detectors`` as in the constructor. Counters of others stay."""
+        for name, shadow in detectors.items():
+            (self.shadow_anomalies if shadow else self.anomalies).labels(name)
 
 
 class _Gauges(Collector):

@@ -50,8 +50,12 @@ class PageData:
             self._samples.append((now_ms, sum(self._records.values()), sum(self._late.values())))
 
     def hello(self) -> bytes:
-        """What does not change, and the samples so far."""
+        """What changes only with the detectors, and the samples so far."""
         return _encode({**self._live.about, "started": self._started_ms, "samples": list(self._samples)})
+
+    def about(self) -> bytes:
+        """What has changed with the detectors."""
+        return _encode(self._live.about)
 
     def status(self) -> bytes:
         """How things are now."""

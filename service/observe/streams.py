@@ -67,6 +67,7 @@ class Streams:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._closing = False
         self._status_s, self._posted = 0.0, data.posted
+        self._about = live.about
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
 
@@ -118,6 +119,8 @@ class Streams:
             self._status_s, self._posted = now_s, posted
             if any(reader.whole for reader in self._readers):
                 status = _event("status", self._data.status())
+        if (about := self._live.about) is not self._about:
+            self._about, status = about, _event("about", self._data.about()) + status
         for reader in tuple(self._readers):
             self._serve(reader, status, now_s)
 

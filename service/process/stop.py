@@ -37,6 +37,8 @@ class Stop:
     """The request to stop. A signal sets it; everything that waits checks it."""
 
     event: threading.Event = field(default_factory=threading.Event)
+    reread: threading.Event = field(default_factory=threading.Event)
+    """Set by SIGHUP, where the command reads its settings again: the reader clears it."""
     on_tick: Callable[[], None] = _nothing
     """Called once a second on a separate thread until the signal comes. It must not block."""
     forced: Callable[[], None] = _say_forced
@@ -54,8 +56,10 @@ def end_at_once_by_signals() -> None:
 
 
 @contextmanager
-def stopped_by_signals(tick_s: float = TICK_S) -> Iterator[Stop]:
+def stopped_by_signals(tick_s: float = TICK_S, *, rereads: bool = False) -> Iterator[Stop]:
     """Let SIGTERM and SIGINT set the flag. If the block does not end in time after that, the process ends with 0.
+
+    Where the command ``rereads`` its settings, SIGHUP sets the other flag; else it ends the process as usual.
 
     A Python handler runs only after the main thread has returned from C, and the client may keep it there for hours.
     So the interpreter writes the signal's number to a pipe from C, and a thread reads the pipe.
@@ -67,7 +71,8 @@ def stopped_by_signals(tick_s: float = TICK_S) -> Iterator[Stop]:
     thread = threading.Thread(target=_watch, args=(stop, reading, over, tick_s), name="stop", daemon=True)
     thread.start()
     descriptor_before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, lambda _signal, _frame: None) for number in _SIGNALS}
+    heard = (*_SIGNALS, signal.SIGHUP) if rereads else _SIGNALS
+    before = {number: signal.signal(number, lambda _signal, _frame: None) for number in heard}
     try:
         yield stop
     finally:
@@ -85,7 +90,11 @@ def _watch(stop: Stop, reading: int, over: threading.Event, tick_s: float) -> No
     while not over.is_set() and not stop.asked():
         if not select.select([reading], [], [], tick_s)[0]:
             stop.on_tick()
-        elif any(number in _SIGNALS for number in os.read(reading, 1024)):
+            continue
+        numbers = os.read(reading, 1024)
+        if signal.SIGHUP in numbers:
+            stop.reread.set()
+        if any(number in _SIGNALS for number in numbers):
             stop.event.set()
     # Interrupted work was not committed, so the next owner reads those records again.
     if not over.wait(FORCED_AFTER_S):

@@ -1,4 +1,4 @@
-"""The metadata of a committed offset: the watermark, what was read ahead, and the instance that committed."""
+"""The metadata of a committed offset: the watermark, what was read ahead, the instance that committed, its rules."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class _Plain(msgspec.Struct, omit_defaults=True):
     watermark: _Ms | None
     by: str = ""
     partitions: _Size | None = None
+    rules: str | None = None
 
 
 class _Ahead(msgspec.Struct, omit_defaults=True):
@@ -37,6 +38,7 @@ class _Ahead(msgspec.Struct, omit_defaults=True):
     horizons: tuple[tuple[_Natural, _Ms], ...]
     by: str = ""
     partitions: _Size | None = None
+    rules: str | None = None
 
 
 class _Writer(msgspec.Struct):
@@ -62,7 +64,7 @@ def encode_progress(progress: Progress, instance: str = "") -> str:
     ahead = progress.ahead
     by = instance if len(_encode(instance)) <= MAX_NAME_BYTES + len('""') else ""
     if ahead is None:
-        return _encode(_Plain(1, progress.watermark_ms, by, progress.partitions)).decode()
+        return _encode(_Plain(1, progress.watermark_ms, by, progress.partitions, progress.rules)).decode()
     carried = _Ahead(
         2,
         progress.watermark_ms,
@@ -77,6 +79,7 @@ def encode_progress(progress: Progress, instance: str = "") -> str:
         ahead.horizons,
         by,
         progress.partitions,
+        progress.rules,
     )
     return _encode(carried).decode()
 
@@ -99,7 +102,7 @@ def decode_progress(offset: Offset, metadata: str | None) -> Progress:
         carried.late,
         tuple((Offset(first), horizon_ms) for first, horizon_ms in carried.horizons),
     )
-    return Progress(offset, _event_time(carried.watermark), ahead, carried.partitions)
+    return Progress(offset, _event_time(carried.watermark), ahead, carried.partitions, carried.rules)
 
 
 def writer_of(metadata: str) -> str:
@@ -115,7 +118,7 @@ def _plain(offset: Offset, text: str) -> Progress:
         carried = _decode_plain(text)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         return Progress(offset, None)
-    return Progress(offset, _event_time(carried.watermark), partitions=carried.partitions)
+    return Progress(offset, _event_time(carried.watermark), None, carried.partitions, carried.rules)
 
 
 def _event_time(ms: int | None) -> EventTimeMs | None:

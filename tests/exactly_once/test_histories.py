@@ -9,7 +9,8 @@ import pytest
 
 from brokerkit.broker import Broker
 from histories.rekey import RekeyWorld
-from histories.run import Stage, play
+from histories.reload import ReloadWorld
+from histories.run import CLOCKS, Stage, play
 from histories.world import QUICK, SESSION_S, World
 from tests.exactly_once.conftest import QUICK_RATE, Faults
 
@@ -38,9 +39,9 @@ def slowness(world: World) -> float:
     ("kind", "cycles", "recovered_within_s"),
     [
         # A broker that was killed recovers each partition that it has, and each history adds some: so these are first.
-        ("broker_killed_in_commit", (2, 4), 15),
-        ("mixed", (4, 6), None),
-        ("broker_kill", (1, 3), 15),
+        ("broker_killed_in_commit", (2, 3), 15),
+        ("mixed", (4, 5), None),
+        ("broker_kill", (1, 2), 15),
         # A process that was killed is a member until its session ends, so a new one waits for that.
         ("sigkill", (2, 4), SESSION_S + 3),
         pytest.param("sigterm", (2, 4), 3, marks=pytest.mark.alone),
@@ -78,6 +79,28 @@ def test_each_record_counts_once_in_spite_of_faults_of_service_and_broker(
 @pytest.mark.timeout(300)
 def test_each_record_counts_once_with_the_default_detector_too(one: Stage, kind: str) -> None:
     play(one, kind, SEED, 2, detectors=(), rate=QUICK_RATE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "clock", "cycles"),
+    [
+        ("killed_in_commit", None, (2, 6)),
+        ("sigkill", "event-divert", (1, 4)),
+        pytest.param("takeover", None, (1, 2), marks=pytest.mark.long),
+        pytest.param("takeover", "event-divert", (1, 2), marks=pytest.mark.long),
+        pytest.param("zombie", "ingestion-divert", (1, 1), marks=pytest.mark.long),
+        pytest.param("broker_killed_in_commit", "ingestion-include", (1, 3), marks=pytest.mark.long),
+        pytest.param("killed_in_commit", "event-divert", (1, 6), marks=pytest.mark.long),
+        pytest.param("mixed", None, (1, 4), marks=pytest.mark.long),
+        pytest.param("quiet", None, (1, 4), marks=pytest.mark.long),
+    ],
+)
+@pytest.mark.timeout(300)
+def test_each_window_is_judged_once_and_by_the_rules_in_force_while_detectors_change(
+    one: Stage, faults: Faults, kind: str, clock: str | None, cycles: tuple[int, int]
+) -> None:
+    rules = None if clock is None else CLOCKS[clock]
+    play(one, kind, SEED, faults(cycles), rules, rate=QUICK_RATE, make=ReloadWorld)
 
 
 @pytest.mark.parametrize(

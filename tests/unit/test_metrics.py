@@ -46,6 +46,7 @@ DECLARED = {
     "txwatch_input_blocked_seconds": ("gauge", {"topic", "partition"}),
     "txwatch_records_skipped": ("counter", {"topic", "partition"}),
     "txwatch_build_info": ("gauge", {"version", "librdkafka"}),
+    "txwatch_config_reload_failed": ("gauge", set()),
 }
 
 
@@ -225,7 +226,7 @@ def test_the_services_watermark_is_the_least_that_is_not_idle(
     assert least == Shown(*partitions).sample("watermark_min_timestamp_seconds")
 
 
-ALWAYS = {"txwatch_build_info", "txwatch_ready", "txwatch_state_restore_seconds"}
+ALWAYS = {"txwatch_build_info", "txwatch_config_reload_failed", "txwatch_ready", "txwatch_state_restore_seconds"}
 
 
 def test_where_no_partition_is_assigned_no_gauge_of_one_is_left() -> None:

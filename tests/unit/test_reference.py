@@ -38,11 +38,12 @@ def test_a_sentence_without_a_thing_is_named() -> None:
         check_words(set(EVENTS) - {"stopped"}, EVENTS, "a log event")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "before", "after", "said"),
     [
-        ("service/app/bootstrap.py", '.info("stopped")', '.info("ended")', "what a log event means: ended"),
-        ("service/app/bootstrap.py", '.info("stopped")', ".info(str(self))", "the name of this event is no constant"),
+        ("service/app/ending.py", '.info("stopped")', '.info("ended")', "what a log event means: ended"),
+        ("service/app/ending.py", '.info("stopped")', ".info(str(self))", "the name of this event is no constant"),
         ("service/app/loop_watch.py", "stood_s=", "stood_for_s=", "a field of a log event means: stood_for_s"),
         ("service/app/loop_watch.py", ".warning(", ".debug(", "what a level means: debug"),
         ("service/core/model.py", '"not_json"', '"no_json"', "what a reason means: no_json"),

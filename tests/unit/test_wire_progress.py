@@ -20,6 +20,13 @@ def test_a_watermark_comes_back_as_it_was_committed(watermark: int | None) -> No
     assert progress == decode_progress(Offset(7), encode_progress(progress))
 
 
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_hash_of_the_detectors_comes_back_and_is_left_out_where_there_are_none(*, ahead: bool) -> None:
+    progress = Progress(Offset(7), EventTimeMs(1), LARGEST if ahead else None, rules="fc49f7a5")
+    assert progress == decode_progress(Offset(7), encode_progress(progress))
+    assert "rules" not in encode_progress(replace(progress, rules=None))
+
+
 @given(st.none() | st.integers(-(2**63), 2**63 - 1))
 def test_it_is_far_below_what_kafka_allows(watermark: int | None) -> None:
     encoded = encode_progress(Progress(Offset(7), None if watermark is None else EventTimeMs(watermark)))

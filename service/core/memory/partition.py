@@ -52,9 +52,12 @@ class Memory:
         *,
         forget_after_ms: int = 30 * DAY_MS,
         partitions: int | None = None,
+        rules: str | None = None,
     ) -> None:
         """Remember nothing yet; a key without an event for ``forget_after_ms`` is forgotten."""
         self._place = place
+        self.rules: Final = rules
+        """The hash of the configured detectors; None for the default detector."""
         self.partitions: Final = partitions
         """How many partitions the input had; None where nothing is remembered."""
         self._plain = [one for one in detectors if _needs_window_only(one)]

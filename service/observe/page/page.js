@@ -85,6 +85,10 @@ let source = null;
 function connect() {
   source = new EventSource("live");
   source.addEventListener("hello", (event) => greet(JSON.parse(event.data)));
+  source.addEventListener("about", (event) => {
+    Object.assign(state.about, JSON.parse(event.data));
+    heard(() => aboutCame(state.about));
+  });
   source.addEventListener("alert", (event) => heard(() => queue(event.data)));
   source.addEventListener("status", (event) => heard(() => statusCame(JSON.parse(event.data))));
   source.onerror = () => { lost(); again(); };
