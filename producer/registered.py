@@ -1,4 +1,4 @@
-"""Records of Avro and JSON Schema: the schema is registered, and each record begins with its number."""
+"""Records of Avro, Protobuf and JSON Schema: the schema is registered, and each record begins with its number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +14,12 @@ import msgspec
 
 from producer.encode import encode_rows
 from producer.properties import Value
+from producer.protobuf import SchemaRefusedError, default_protobuf, protobuf_encoder, whole
 from producer.reading.rows import Rows
+from service.process.protoc import ProtocError
 
-FORMATS: Final = ("json", "avro", "json-schema")
-KINDS: Final = {"avro": "AVRO", "json-schema": "JSON"}
+FORMATS: Final = ("json", "avro", "protobuf", "json-schema")
+KINDS: Final = {"avro": "AVRO", "protobuf": "PROTOBUF", "json-schema": "JSON"}
 NEEDS_EXTRA: Final = "needs the extra registry: pip install 'txwatch[registry]'"
 _UNITS_PER_MS: Final = {"timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
 _WRONG: Final = (ValueError, TypeError, KeyError, ArithmeticError, struct.error)
@@ -35,7 +37,13 @@ class RegistryFault(Exception):  # noqa: N818
 
 
 def default_schema(form: str, extra: Sequence[str]) -> str:
-    """The schema of txwatch's own records with these further fields. In Avro, amounts are text, which holds any."""
+    """The schema of txwatch's own records with these further fields. In Avro and Protobuf, amounts are text.
+
+    Raises:
+        SchemaRefusedError: a name is none of the format's.
+    """
+    if form == "protobuf":
+        return default_protobuf(extra)
     texts = {name: ["null", "string"] for name in extra}
     if form == "avro":
         time = {"type": "long", "logicalType": "timestamp-millis"}
@@ -68,8 +76,15 @@ def encoder(form: str, registration: Registration, path: str | None, extra: Sequ
     Raises:
         RegistryFault: the schema cannot be used, or the registry does not take it.
     """
-    text = default_schema(form, extra) if path is None else _read(path)
-    encode = _avro(text, extra) if form == "avro" else _json(extra)
+    try:
+        text = default_schema(form, extra) if path is None else _read(path)
+        encode = _ENCODERS[form](text, extra)
+    except SchemaRefusedError as error:
+        raise RegistryFault(str(error)) from None
+    except ProtocError as error:
+        raise RegistryFault(f"--schema: {error}") from None
+    except ImportError as error:
+        raise RegistryFault(f"--format: {NEEDS_EXTRA} ({error})") from None
     frame = b"\0" + _register(registration, KINDS[form], text).to_bytes(4)
 
     def framed(rows: Rows, shift_ms: int) -> Sequence[str | bytes | RowError]:
@@ -110,18 +125,16 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _json(extra: Sequence[str]) -> Callable[[Rows, int], Sequence[bytes | RowError]]:
+def _json(_: str, extra: Sequence[str]) -> Callable[[Rows, int], Sequence[bytes | RowError]]:
     return lambda rows, shift_ms: [
         one.encode() if isinstance(one, str) else one for one in encode_rows(rows, shift_ms, extra)
     ]
 
 
 def _avro(text: str, extra: Sequence[str]) -> Callable[[Rows, int], Sequence[bytes | RowError]]:
-    try:
-        import fastavro  # noqa: PLC0415 - an extra
-        from fastavro.schema import SchemaParseException, UnknownType  # noqa: PLC0415
-    except ImportError as error:
-        raise RegistryFault(f"--format: {NEEDS_EXTRA} ({error})") from None
+    import fastavro  # noqa: PLC0415 - an extra
+    from fastavro.schema import SchemaParseException, UnknownType  # noqa: PLC0415
+
     try:
         schema: Any = msgspec.json.decode(text)
         parsed = fastavro.parse_schema(schema)
@@ -169,20 +182,22 @@ def _amount(kind: Any) -> Callable[[str], Any]:  # noqa: ANN401
     if _logical(kind) == "decimal":
         return Decimal
     if name in {"int", "long"}:
-        return _whole
+        return lambda text: whole(Decimal(text))
     return float if name in {"float", "double"} else str
 
 
-def _whole(text: str) -> int:
-    number = Decimal(text)
-    if number != number.to_integral_value():
-        raise InvalidOperation
-    return int(number)
+def _protobuf(text: str, extra: Sequence[str]) -> Callable[[Rows, int], Sequence[bytes | RowError]]:
+    encode = protobuf_encoder(text, extra)
+    fault = RowError("the schema of Protobuf cannot hold one of its values")
+    return lambda rows, shift_ms: [fault if one is None else one for one in encode(rows, shift_ms)]
+
+
+_ENCODERS: Final = {"avro": _avro, "protobuf": _protobuf, "json-schema": _json}
 
 
 def check_options(form: str, url: str | None, schema: str | None) -> str | None:
     """What is wrong with these options together; None where nothing is."""
     if form == "json":
         given = "--registry-url" if url else "--schema" if schema else None
-        return given and f"{given} needs --format avro or json-schema"
+        return given and f"{given} needs --format avro, protobuf or json-schema"
     return None if url else f"--format {form} needs --registry-url"

@@ -143,11 +143,12 @@ def _suite(jobs: Jobs, *, everything: bool) -> None:
         with _covered(jobs):
             _tests(jobs, COVERED, "--long")
     else:
-        _tests(jobs, PLAIN, beside=("--from-the-end", *COMPUTING))
+        _tests(jobs, PLAIN)
 
 
-def _tests(jobs: Jobs, python: tuple[str, ...], *arguments: str, beside: tuple[str, ...] = ()) -> None:
+def _tests(jobs: Jobs, python: tuple[str, ...], *arguments: str) -> None:
     with tempfile.TemporaryDirectory() as claims:
+        beside = ("--from-the-end", *COMPUTING)
         _lanes(jobs, LANES, claims, python, ("-m", "not alone", *arguments), beside=beside)
     print("\n== tests that run alone", flush=True)
     files = (

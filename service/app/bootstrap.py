@@ -19,6 +19,7 @@ import service
 from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
 from service.app.detectors import detail_for
+from service.app.ending import run_to_the_end
 from service.app.from_settings import about, description, judging, task_rules
 from service.app.in_force import Detecting, InForce
 from service.app.input import make_decoder
@@ -27,7 +28,6 @@ from service.app.loop_watch import LoopWatch
 from service.app.reloading import ConfigFile, Reloading
 from service.app.service_wait import ServiceWait
 from service.app.topics import compaction_loses, prepare_change, prepare_topics
-from service.app.waiting import StoppedWaiting
 from service.app.wiring import ClientClasses, Wiring, make_throttles
 from service.core.model import WallTimeMs
 from service.core.rules import TaskRules
@@ -36,7 +36,6 @@ from service.kafka.consumer import GroupConsumer
 from service.kafka.guards.dead_owners import LastCommits
 from service.kafka.guards.throttle import reasons
 from service.loop.change import Change
-from service.loop.errors import Fatal, Misconfigured, Retriable
 from service.loop.intake import Intake
 from service.loop.memories import Memories
 from service.loop.output_topics import OutputTopics
@@ -50,7 +49,7 @@ from service.observe.status import Status, StatusBoard
 from service.observe.streams import Streams
 from service.process.stderr import dropped_lines
 from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
-from service.settings import Settings, SettingsError
+from service.settings import Settings
 from service.wire.decoder import Decoder
 
 CLOSE_TIMEOUT_S: Final = 3.0
@@ -117,24 +116,8 @@ class Service:
         watch = LoopWatch(self._board, self._log, end_at_once)
         self._stop.on_tick = watch.look
         self._stop.forced = lambda: self._log.warning("stop_forced", after_s=FORCED_AFTER_S, waits_in=watch.where())
-        try:
-            self._run(metrics, decoder, live)
-        except StoppedWaiting:
-            pass  # nothing has been read, so nothing is to be undone
-        except Retriable as problem:
-            if not self._stop.asked():
-                raise
-            self._log.warning("stopped_while_waiting", error=str(problem))
-        except Misconfigured as problem:
-            raise SettingsError(str(problem)) from None
-        except Fatal as problem:
-            needs = {"needs": acl} if (acl := self._needed_acl(problem.code)) else {}
-            self._log.critical("fatal", error=str(problem), **needs)
-            return 1
-        finally:
-            server.close()
-        self._log.info("stopped")
-        return 0
+        work = partial(self._run, metrics, decoder, live)
+        return run_to_the_end(work, server, self._stop, self._log, self._needed_acl)
 
     def _page(self, metrics: Metrics) -> tuple[Live | None, Streams | None]:
         """What the page shows, and what sends it; None where HTTP_PAGE is off."""

@@ -18,6 +18,7 @@ from service.app.clients import construct, span_config
 from service.app.detectors import configured, detail_for, rules_hash
 from service.app.from_settings import task_rules
 from service.app.input import make_decoder
+from service.app.reading import WaitingDecoder
 from service.app.waiting import wait_for_broker
 from service.core.model import ClockName, Offset, Partition
 from service.history.backtest.side import Side
@@ -32,7 +33,7 @@ from service.wire.alerts import AlertPayload
 from service.wire.feeding import append_times
 
 REACH_S: Final = 15.0
-"""How long to wait for a broker."""
+"""How long to wait for a broker or a schema registry."""
 
 
 class Explainer:
@@ -42,8 +43,10 @@ class Explainer:
         """Construct the client, which connects in the background.
 
         Raises:
-            SettingsError: KAFKA_PROPERTIES has something that the client does not know.
+            SettingsError: KAFKA_PROPERTIES has something that the client does not know, or the input's settings do
+                not fit together.
         """
+        self._decoder = WaitingDecoder(make_decoder(settings), stop, REACH_S)
         logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # the callback gets the same errors
         self._settings = settings
         self._stop = stop
@@ -83,7 +86,7 @@ class Explainer:
         named = [one for one in configured(settings) if one.name == alert.detector]
         found = Explanation(
             alert,
-            make_decoder(settings),
+            self._decoder,
             settings.watermark.lateness_ms,
             settings.watermark.max_future_ms,
             settings.late.policy,
@@ -133,7 +136,7 @@ class Explainer:
             write=keep,
         )
         rules = replace(task_rules(settings, detail_for(detectors)), future_by_append_time=True)
-        run = TopicRun(side, rules, make_decoder(settings), warm_up=False)
+        run = TopicRun(side, rules, self._decoder, warm_up=False)
         topic, began_ms = alert.source.topic, now_ms()
         self._start(topic, partial(self._reader.start_partition, topic, partition, Offset(0)))
         first = self._reader.starts[partition]

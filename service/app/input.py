@@ -8,12 +8,15 @@ from functools import partial
 from service.core.model import Reason
 from service.kafka.registry import Registry, RegistryError
 from service.kafka.schemas import Compile, FetchedSchemas
+from service.loop.errors import Retriable
+from service.process import protoc
 from service.settings import Settings, SettingsError
 from service.wire.decoder import Decoder, Rejection
-from service.wire.input.avro import SchemaFault, compile_avro
+from service.wire.input.avro import compile_avro
 from service.wire.input.decoder import OWN, InputMapping, MappedJsonDecoder
 from service.wire.input.paths import MappingError, Path
-from service.wire.input.registered import RegisteredDecoder, SchemaText, ToJson
+from service.wire.input.protobuf import compile_protobuf
+from service.wire.input.registered import RegisteredDecoder, SchemaFault, SchemaText, ToJson
 from service.wire.transactions import JsonDecoder
 
 _KINDS = {"avro": "AVRO", "protobuf": "PROTOBUF", "json-schema": "JSON"}
@@ -62,7 +65,8 @@ def _registered(settings: Settings, mapping: InputMapping) -> RegisteredDecoder:
         raise SettingsError(
             f"INPUT_FORMAT: {form} needs the extra registry: pip install 'txwatch[registry]' ({error})"
         ) from None
-    return RegisteredDecoder(FetchedSchemas(registry.fetch, _checked(_KINDS[form], to_json)), inner)
+    schemas = FetchedSchemas(registry.fetch, _checked(_KINDS[form], to_json))
+    return RegisteredDecoder(schemas, inner, indexed=form == "protobuf")
 
 
 def _checked(kind: str, to_json: Callable[[SchemaText], ToJson]) -> Compile:
@@ -73,6 +77,8 @@ def _checked(kind: str, to_json: Callable[[SchemaText], ToJson]) -> Compile:
             return to_json(schema)
         except SchemaFault as fault:
             return Rejection(Reason.SCHEMA, str(fault))
+        except protoc.ProtocError as error:
+            raise Retriable(str(error)) from None
 
     return checked
 
@@ -83,8 +89,21 @@ def _avro(mapping: InputMapping, paths: tuple[Path, ...]) -> Callable[[SchemaTex
     return partial(compile_avro, paths=paths, form=mapping.timestamp_format)
 
 
+def _protobuf(mapping: InputMapping, paths: tuple[Path, ...]) -> Callable[[SchemaText], ToJson]:
+    protoc.check_installed()
+
+    def to_json(schema: SchemaText) -> ToJson:
+        try:
+            descriptors = protoc.descriptors(schema.text, schema.references)
+        except protoc.ProtoFault as fault:
+            raise SchemaFault(f"no schema of Protobuf: {fault}") from None
+        return compile_protobuf(descriptors, paths, mapping.timestamp_format)
+
+    return to_json
+
+
 def _json(_: InputMapping, __: tuple[Path, ...]) -> Callable[[SchemaText], ToJson]:
     return lambda _: bytes
 
 
-_COMPILERS = {"avro": _avro, "json-schema": _json}
+_COMPILERS = {"avro": _avro, "protobuf": _protobuf, "json-schema": _json}

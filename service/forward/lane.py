@@ -1,4 +1,7 @@
-"""One partition's alerts on their way: one at a time, in order, and an offset only behind what is done with."""
+"""The alerts of one partition: sent one at a time and in order.
+
+An alert is *settled* when the target has answered 2xx, or when TOPICS_UNDELIVERED has it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Waiting:
 
     @property
     def alert_ms(self) -> int:
-        """The alert's own time."""
+        """When the alert was detected, epoch; of a record that is no alert, its Kafka timestamp."""
         return self.forwarded.alert.detected_at if self.forwarded else self.timestamp_ms
 
 
@@ -50,16 +53,18 @@ class _State(Enum):
 
 
 class Lane:
-    """The alerts of one partition. ``next_offset`` is what may be committed."""
+    """The alerts of one partition that are not settled. ``next_offset`` is behind the last settled one."""
 
     def __init__(self, partition: int) -> None:
-        """It has no alerts yet."""
+        """Begin without alerts."""
         self.partition = partition
         self.queue: deque[Waiting] = deque()
         self.next_offset: int | None = None
         self.reason: Undelivered | None = None
         self.answer = ""
         """The last answer to `first`, for people."""
+        self.sent_ms = 0
+        """When the last request went, epoch."""
         self._state = _State.IDLE
         self._first_try_ms: int | None = None
         self._failures = 0
@@ -80,7 +85,7 @@ class Lane:
         self.queue.append(record)
 
     def step(self, now_ms: int, breaker: Breaker, limits: Limits) -> Step:
-        """What to do now. An alert that has waited too long is judged here, before it would be sent."""
+        """What to do now. An alert that has waited too long is given up here, whether or not a request may go."""
         if self._state is _State.IDLE:
             self._skip_empty()
         if not self.queue or self.busy:
@@ -97,21 +102,22 @@ class Lane:
     def _skip_empty(self) -> None:
         """Pass over records without a value."""
         while self.queue and self.first.value is None:
-            self._done()
+            self._settle()
 
     def sent(self, now_ms: int) -> None:
         """A request for `first` is under way."""
-        self._state = _State.REQUEST
+        self._state, self.sent_ms = _State.REQUEST, now_ms
         self._first_try_ms = now_ms if self._first_try_ms is None else self._first_try_ms
 
     def answered(self, answer: Answer, now_ms: int, chance: float) -> bool:
         """Take the answer; returns whether `first` was delivered. ``chance`` is in [0, 1)."""
         self._state, self.answer = _State.IDLE, answer.text
         if answer.good:
-            self._done()
+            self._settle()
             return True
         if answer.refused:
             self._give_up(Undelivered.REFUSED, answer.text)
+            return False
         self._failures += 1
         self._retry_at_ms = now_ms + round(wait_s(self._failures, chance) * 1000)
         return False
@@ -122,12 +128,12 @@ class Lane:
 
     def written(self) -> None:
         """The broker has it."""
-        self._done()
+        self._settle()
 
     def _give_up(self, reason: Undelivered, why: str) -> None:
         self._state, self.reason, self.answer = _State.UNDELIVERED, reason, why
 
-    def _done(self) -> None:
+    def _settle(self) -> None:
         self.next_offset = self.queue.popleft().offset + 1
         self._state, self.reason, self.answer = _State.IDLE, None, ""
         self._first_try_ms, self._failures, self._retry_at_ms = None, 0, 0

@@ -14,7 +14,7 @@ class ForwardMetrics:
         """Register them."""
         self.alerts = Counter(
             "txwatch_forward_alerts",
-            "alerts that are done with: delivered, or written to TOPICS_UNDELIVERED as too_old, gave_up or refused",
+            "alerts settled: delivered, or written to TOPICS_UNDELIVERED as too_old, gave_up or refused",
             ["outcome"],
             registry=registry,
         )
@@ -36,7 +36,7 @@ class ForwardMetrics:
         )
         self.oldest_seconds = Gauge(
             "txwatch_forward_oldest_seconds",
-            "age of the oldest alert that was read and is not done with; 0 where there is none",
+            "age of the oldest alert that was read and is not settled; 0 where there is none",
             registry=registry,
         )
         self.ready = Gauge(

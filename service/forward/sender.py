@@ -42,6 +42,8 @@ class Sender:
         self._target = target
         self._ended: SimpleQueue[Ended] = SimpleQueue()
         self.under_way = 0
+        self.bug: Exception | None = None
+        """What the target has raised, although it must not."""
 
     @property
     def full(self) -> bool:
@@ -54,8 +56,12 @@ class Sender:
 
         def work() -> None:
             began_s = time.monotonic()
-            answer = self._target.send(body, idempotency_key)
-            self._ended.put(Ended(lane, answer, time.monotonic() - began_s))
+            try:
+                answer = self._target.send(body, idempotency_key)
+            except Exception as bug:  # noqa: BLE001 - the loop raises it; else the lane would wait for ever
+                self.bug = bug
+            else:
+                self._ended.put(Ended(lane, answer, time.monotonic() - began_s))
 
         Thread(target=work, name="request", daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""The record that TOPICS_UNDELIVERED gets of an alert that its target did not take."""
+"""The record in TOPICS_UNDELIVERED of an alert that its target did not take."""
 
 from __future__ import annotations
 

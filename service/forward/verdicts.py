@@ -1,4 +1,4 @@
-"""What an answer of the target means for an alert, and when it is tried again. Time and chance are arguments."""
+"""What an answer of the target means for an alert, and when the alert is tried again. Time and chance are arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
-"""An open breaker lets one request through at least this often."""
+"""The longest wait between two requests for an alert, or to a target that fails; a Retry-After may ask for more."""
 FAILURES_TO_OPEN: Final = 5
 """So many requests in a row without a good answer open the breaker."""
 _OF_THE_TARGET: Final = frozenset({401, 403, 404})
@@ -27,7 +27,7 @@ class Undelivered(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request."""
+    """How a request ended."""
 
     status: int | None
     """The HTTP status; None where there was no answer."""
@@ -98,38 +98,38 @@ def overdue(limits: Limits, alert_ms: int, first_try_ms: int | None, now_ms: int
 
 
 class Breaker:
-    """Holds back requests to a target that fails. One request at a time tries whether it has come back.
+    """Holds back requests to a target that fails.
 
-    Closed: every partition sends. Open: after the wait one request goes; a good answer closes the breaker.
+    Closed: every partition sends. Open: one request at a time goes, after a wait; a good answer closes the breaker.
     """
 
-    def __init__(self) -> None:
-        """It is closed."""
+    def __init__(self, longest_asked_ms: int) -> None:
+        """It is closed. A Retry-After is obeyed up to ``longest_asked_ms``."""
+        self._longest_asked_ms = longest_asked_ms
         self._failures = 0
-        self._open = False
+        self._under_way = 0
         self._not_before_ms = 0
-        self._trying = False
         self.why: str | None = None
-        """Why it is open; None while it is closed."""
+        """Why it is open: the last answer. None while it is closed."""
 
     def allows(self, now_ms: int) -> bool:
         """Whether a request may go now; the caller calls sent() when it goes."""
-        return now_ms >= self._not_before_ms and not (self._open and self._trying)
+        return now_ms >= self._not_before_ms and (self.why is None or self._under_way == 0)
 
     def sent(self) -> None:
         """A request goes."""
-        self._trying = True
+        self._under_way += 1
 
     def answered(self, answer: Answer, now_ms: int, chance: float) -> None:
-        """Take an answer. A Retry-After holds back the whole target."""
-        self._trying = False
+        """Take the answer to a request that was sent. A Retry-After holds back the whole target."""
+        self._under_way -= 1
         if answer.good or answer.refused:  # it refuses the alert, so the target itself works
-            self._failures, self._open, self._not_before_ms, self.why = 0, False, 0, None
+            self._failures, self._not_before_ms, self.why = 0, 0, None
             return
         self._failures += 1
         wait_ms = round(wait_s(self._failures, chance) * 1000)
-        asked_ms = round(asked_wait_s(answer.retry_after, now_ms) * 1000)
-        if answer.of_the_target or self._failures >= FAILURES_TO_OPEN:
-            self._open, self.why = True, answer.text
-        if asked_ms or self._open:
+        asked_ms = min(self._longest_asked_ms, round(asked_wait_s(answer.retry_after, now_ms) * 1000))
+        if answer.of_the_target or self._failures >= FAILURES_TO_OPEN or asked_ms > LONGEST_WAIT_S * 1000:
+            self.why = answer.text
+        if asked_ms or self.why is not None:
             self._not_before_ms = now_ms + max(wait_ms, asked_ms)

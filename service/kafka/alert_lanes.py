@@ -1,12 +1,14 @@
-"""The alerts topic, read in a group of its own: a lane for each assigned partition, and offsets behind them."""
+"""The alerts topic, read by a consumer group: a lane for each assigned partition, and commits behind each lane."""
 
 from __future__ import annotations
 
 import contextlib
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
-from structlog.typing import FilteringBoundLogger
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from service.forward.lane import Lane, Waiting
 from service.forward.templates import Forwarded
@@ -20,19 +22,46 @@ QUEUED_MAX: Final = 200
 """Alerts of one partition that wait in memory. Above it the partition is paused; at half of it, it is resumed."""
 
 
-class AlertLanes:
-    """Fills the lanes, and commits how far each one is."""
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the client's callbacks have reported. Its consumer must have ``error_cb`` and ``on_commit`` append here."""
 
-    def __init__(self, consumer: Consumer, topic: str, log: FilteringBoundLogger) -> None:
-        """Join the group of a consumer with isolation.level=read_committed that commits nothing by itself."""
+    errors: deque[KafkaError]
+    commits: deque[tuple[KafkaError | None, list[TopicPartition]]] = field(default_factory=deque)
+
+    def on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """Note the result of a commit."""
+        self.commits.append((error, partitions))
+
+
+class AlertLanes:
+    """Fills the lanes with alerts, and commits how far each lane is."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        topic: str,
+        heard: Heard,
+        *,
+        trouble: Callable[[str], None],
+        settle: Callable[[Collection[Lane]], None],
+    ) -> None:
+        """Join the group of a consumer with isolation.level=read_committed that commits nothing by itself.
+
+        ``trouble`` gets each error after which the client tries again. ``settle`` waits, within a bound, for what is
+        under way in lanes whose partitions are revoked; it must not raise.
+        """
         self._consumer = consumer
         self._topic = topic
-        self._log = log
+        self._heard = heard
+        self._trouble = trouble
+        self._settle = settle
         self._lanes: dict[int, Lane] = {}
         self._paused: set[int] = set()
         self._committed: dict[int, int] = {}
+        """The offset that the last commit of each partition had; without an entry where that commit failed."""
         self.joined = False
-        """Whether the group has assigned something, be it nothing."""
+        """Whether the group has assigned partitions since the start."""
         consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
     def all(self) -> list[Lane]:
@@ -40,22 +69,44 @@ class AlertLanes:
         return list(self._lanes.values())
 
     def has(self, lane: Lane) -> bool:
-        """Whether the lane's partition was never taken away. A lane that was is of no use any more."""
+        """Whether the lane's partition is still the one that was assigned when the lane began."""
         return self._lanes.get(lane.partition) is lane
 
     def poll(self, wait_s: float) -> None:
-        """Add what has come to the lanes.
+        """Wait for alerts, and add them to the lanes.
 
         Raises:
-            Fatal: the broker refuses.
+            Fatal: the broker refuses, or the consumer cannot be used any more.
         """
-        for message in self._consumer.consume(BATCH, wait_s):
+        try:
+            messages = self._consumer.consume(BATCH, wait_s)
+        except KafkaException as exception:
+            raise Fatal(str(classify(kafka_error(exception), "consume")), kafka_error(exception).code()) from None
+        while self._heard.errors:
+            self._report(self._heard.errors.popleft(), "Kafka client")
+        while self._heard.commits:
+            self._committed_or_not(*self._heard.commits.popleft())
+        for message in messages:
             if (error := message.error()) is not None:
-                if isinstance(problem := classify(error, f"read {self._topic}"), Fatal):
-                    raise problem
+                self._report(error, f"read {self._topic}")
             elif (lane := self._lanes.get(message.partition() or 0)) is not None:
                 lane.add(_waiting(message))
         self._pause_and_resume()
+
+    def _report(self, error: KafkaError, doing: str) -> None:
+        problem = classify(error, doing)
+        if isinstance(problem, Fatal):
+            raise problem
+        self._trouble(str(problem))
+
+    def _committed_or_not(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """Take the result of a commit. What was not committed is committed again by the next commit()."""
+        for failed in [error, *(each.error for each in partitions)]:
+            if failed is not None and failed.code() != KafkaError._NO_OFFSET:  # noqa: SLF001
+                for each in partitions:
+                    self._committed.pop(each.partition, None)
+                self._report(failed, "commit")
+                return
 
     def _pause_and_resume(self) -> None:
         for partition, lane in self._lanes.items():
@@ -69,31 +120,30 @@ class AlertLanes:
                 self._paused.discard(partition)
 
     def commit(self) -> None:
-        """Commit behind what is done with. What cannot be committed now is sent again at worst.
+        """Begin to commit how far each lane is. A later poll() takes the result, and reports an error.
 
         Raises:
-            Fatal: the broker refuses for good.
+            Fatal: the consumer cannot be used any more.
         """
-        done = {
+        settled = {
             lane.partition: lane.next_offset
             for lane in self._lanes.values()
             if lane.next_offset is not None and self._committed.get(lane.partition) != lane.next_offset
         }
-        if not done:
+        if not settled:
             return
-        offsets = [TopicPartition(self._topic, partition, offset) for partition, offset in done.items()]
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
+            self._consumer.commit(offsets=self._offsets(settled), asynchronous=True)
         except KafkaException as exception:
-            problem = classify(kafka_error(exception), "commit")
-            if isinstance(problem, Fatal):
-                raise problem from None
-            self._log.warning("forward_commit_failed", error=str(problem))
+            self._report(kafka_error(exception), "commit")
         else:
-            self._committed.update(done)
+            self._committed.update(settled)
+
+    def _offsets(self, settled: dict[int, int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition, offset) for partition, offset in settled.items()]
 
     def close(self) -> None:
-        """Leave the group."""
+        """Commit, and leave the group. It may hang for as long as the broker does not answer."""
         self._consumer.close()
 
     # ---- callbacks: they never raise ---------------------------------------------------------------------------
@@ -104,8 +154,13 @@ class AlertLanes:
             self._lanes[each.partition] = Lane(each.partition)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        with contextlib.suppress(Fatal):  # the next poll reports it
-            self.commit()
+        lanes = [lane for each in partitions if (lane := self._lanes.get(each.partition)) is not None]
+        self._settle(lanes)
+        settled = {lane.partition: lane.next_offset for lane in lanes if lane.next_offset is not None}
+        if settled:
+            # What a failed commit leaves is sent again by the next owner of the partition.
+            with contextlib.suppress(KafkaException):
+                consumer.commit(offsets=self._offsets(settled), asynchronous=False)
         self._on_lost(consumer, partitions)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

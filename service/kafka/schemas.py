@@ -32,7 +32,7 @@ class FetchedSchemas:
     def __init__(
         self, fetch: Fetch, compile_schema: Compile, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
-        """``fetch`` raises Retriable where the registry does not answer. It and ``compile_schema`` run on a thread."""
+        """Both functions run on a thread. They raise Retriable where they must be called again."""
         self._fetch = fetch
         self._compile = compile_schema
         self._monotonic_s = monotonic_s
@@ -90,7 +90,7 @@ class FetchedSchemas:
         for schema in ids:
             try:
                 text = self._fetch(schema)
+                found[schema] = None if text is None else self._compile(text)
             except Retriable as problem:
                 return found, str(problem)
-            found[schema] = None if text is None else self._compile(text)
         return found, None

@@ -27,10 +27,9 @@ def _parsed(parse: Callable[[str], Any]) -> AfterValidator:
 class InputSettings(Group):
     """The input's records. [input.md](input.md) has recipes."""
 
-    format: Literal["json", "avro", "json-schema"] = Field(
+    format: Literal["json", "avro", "protobuf", "json-schema"] = Field(
         "json",
-        description="the format of the records' values. `avro` and `json-schema` need `REGISTRY_URL`, and the extra "
-        "`registry`",
+        description="the format of the records' values. All but `json` need `REGISTRY_URL`, and the extra `registry`",
     )
     transaction_id: Annotated[str, _parsed(parse_id)] = Field(
         "transaction_id",

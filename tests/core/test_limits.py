@@ -61,7 +61,7 @@ def cases(draw: st.DrawFn) -> tuple[Of, Decimal, list[float | Decimal]]:
     return of, limit, amounts
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(cases(), SIDES)
 def test_what_is_strictly_beyond_the_limit_is_an_anomaly(
     case: tuple[Of, Decimal, list[float | Decimal]], direction: Direction
@@ -113,7 +113,7 @@ IDS = st.text(st.sampled_from("ab*\ud7ff\U0010ffff"), max_size=4)
 NAMES = IDS | st.text(st.sampled_from("ab\U0010ffff"), max_size=2).map(lambda prefix: prefix + "*")
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(st.lists(NAMES, max_size=8), st.none() | st.just(Decimal(-1)), IDS)
 @example(["a*", "b*"], Decimal(-1), "b")
 def test_an_ids_own_limit_applies_else_its_longest_prefixs_else_the_default(

@@ -10,14 +10,6 @@ QUICK_RATE: Final = 500
 Faults = Callable[[tuple[int, int]], int]
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only --long plays."""
-    if not config.getoption("--long"):
-        left_out = [item for item in items if item.get_closest_marker("long")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
 @pytest.fixture
 def faults(request: pytest.FixtureRequest) -> Faults:
     """How many faults to play, of the two numbers of a history: for `./test`, and with --long."""

@@ -26,9 +26,9 @@ def one() -> Iterator[Stage]:
 @pytest.mark.parametrize(
     ("kind", "clock", "cycles"),
     [
-        ("broker_kill", "ingestion-include", (1, 3)),
-        ("sigkill", "ingestion-include", (1, 3)),
-        ("sigkill", "event-divert", (1, 3)),
+        ("broker_kill", "ingestion-include", (1, 2)),
+        ("sigkill", "ingestion-include", (1, 2)),
+        ("sigkill", "event-divert", (1, 2)),
         ("takeover", "ingestion-divert", (1, 2)),
         ("takeover", "event-divert", (1, 2)),
         ("killed_in_commit", "ingestion-divert", (3, 4)),

@@ -39,9 +39,9 @@ def slowness(world: World) -> float:
     ("kind", "cycles", "recovered_within_s"),
     [
         # A broker that was killed recovers each partition that it has, and each history adds some: so these are first.
-        ("broker_killed_in_commit", (2, 4), 15),
-        ("mixed", (4, 6), None),
-        ("broker_kill", (1, 3), 15),
+        ("broker_killed_in_commit", (2, 3), 15),
+        ("mixed", (4, 5), None),
+        ("broker_kill", (1, 2), 15),
         # A process that was killed is a member until its session ends, so a new one waits for that.
         ("sigkill", (2, 4), SESSION_S + 3),
         pytest.param("sigterm", (2, 4), 3, marks=pytest.mark.alone),

@@ -33,7 +33,7 @@ def three() -> Iterator[Stage]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "cycles"), [("silence", (1, 2)), ("refusal", (1, 2)), ("delay", (1, 2)), ("cut_in_commit", (2, 4))]
+    ("kind", "cycles"), [("silence", (1, 2)), ("refusal", (1, 2)), ("delay", (1, 2)), ("cut_in_commit", (2, 3))]
 )
 @pytest.mark.timeout(300)
 def test_each_record_counts_once_in_spite_of_faults_of_the_network(

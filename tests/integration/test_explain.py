@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from brokerkit.broker import Broker
 from brokerkit.client import create_topics, produce
 from brokerkit.service_process import Names, payloads, run_command, running, transaction, wait_until
+from tests.contracts import check, parsed
 
 DETECTORS = [
     {"name": "high", "type": "threshold", "limit": 500},
@@ -53,6 +54,8 @@ def test_alerts_come_out_the_same_until_their_records_have_expired(
         wait_until(lambda: len(payloads(broker, names.alerts)) >= 3 and payloads(broker, names.shadow), 20)
         assert service.stop() == 0
     found = [*payloads(broker, names.alerts), *payloads(broker, names.shadow)]
+    for one in found:
+        check("alert", one)
     by_name: dict[str, list[dict[str, Any]]] = {}
     for one in found:
         by_name.setdefault(one["detector"], []).append(one)
@@ -61,6 +64,7 @@ def test_alerts_come_out_the_same_until_their_records_have_expired(
         done = explain(broker, names, one["alert_id"], "--format", "json", **settings)
         assert (done.returncode, done.stderr) == (0, ""), one
         assert json.loads(done.stdout)["reproduced"] is True
+        check("explanation", parsed(done.stdout))
     high = by_name["high"][0]
     shown = json.loads(explain(broker, names, high["alert_id"], "--format", "json", **settings).stdout)
     assert shown["records"] == [
@@ -85,4 +89,5 @@ def test_alerts_come_out_the_same_until_their_records_have_expired(
     assert gone.returncode == 1
     assert "have expired" in gone.stdout
     rest = json.loads(explain(broker, names, high["alert_id"], "--format", "json", **settings).stdout)
+    check("explanation", rest)
     assert (rest["reproduced"], [one["late"] for one in rest["records"]]) == (False, [True])

@@ -1,31 +1,17 @@
 """`forward` on a real broker and against a real HTTP server that misbehaves: nothing is lost, in order."""
 
-import contextlib
 import json
-import socket
 import time
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 
 from brokerkit.broker import Broker
-from brokerkit.client import committed, create_topics, read_all
-from brokerkit.service_process import Names, ServiceProcess, running, wait_until
-from tests.bad_target import (
-    BadTarget,
-    Behaviour,
-    Request,
-    a_byte_a_while,
-    a_gigabyte,
-    bad_target,
-    closes_mid_answer,
-    silence,
-    status,
-)
-
-Write = Callable[..., list[str]]
+from brokerkit.client import create_topics, read_all
+from brokerkit.service_process import Names, running, wait_until
+from tests.bad_target import a_byte_a_while, a_gigabyte, bad_target, closes_mid_answer, silence, status
+from tests.forwarding import Write, alert_writer, done, forwarding, ids_of, in_turn
 
 
 @pytest.fixture
@@ -38,54 +24,8 @@ def names(broker: Broker, unique: Callable[[str], str]) -> Names:
 
 @pytest.fixture
 def write(broker: Broker, names: Names) -> Write:
-    """Writes alerts of an id, into the partition of its number; returns their alert_ids."""
-    producer, numbers = Producer({"bootstrap.servers": broker.bootstrap_servers}), count()
-
-    def written(identifier: str, how_many: int = 1, **other: object) -> list[str]:
-        ids = [f"{identifier}-{next(numbers)}" for _ in range(how_many)]
-        for alert_id in ids:
-            fields = {
-                "alert_id": alert_id, "detector": "threshold", "transaction_id": identifier, "timestamp": 1,
-                "amount": 9000.1, "watermark": 0, "limit": 8000.0, "count": 1, "late_count": 0, "max_timestamp": 1,
-                "window": {"start": 0, "end": 10_000, "clock": "event"},
-                "source": {"topic": "t", "partition": 0, "first_offset": 0, "last_offset": 0},
-                "detected_at": int(time.time() * 1000), **other,
-            }  # fmt: skip
-            partition = int(identifier[-1]) % 2
-            producer.produce(names.alerts, json.dumps(fields), identifier, partition, headers=[("ce_id", alert_id)])
-        producer.flush(10)
-        return ids
-
-    return written
-
-
-@contextlib.contextmanager
-def forwarding(broker: Broker, names: Names, target: BadTarget, **other: object) -> Iterator[ServiceProcess]:
-    """Runs it, with a short timeout."""
-    table = {"name": "here", "url": target.url, "timeout_ms": 500, **other}
-    settings = {"FORWARD": json.dumps([table])}
-    with running(broker, names, settings, arguments=["forward", "--to", "here"]) as process:
-        yield process
-
-
-def ids_of(requests: list[Request]) -> list[str]:
-    """Of each request, the alert."""
-    return [request.headers["idempotency-key"] for request in requests]
-
-
-def in_turn(*behaviours: Behaviour) -> Callable[[Request], Behaviour]:
-    """Does each once, then answers well."""
-    left = list(behaviours)
-    return lambda _: left.pop(0) if left else status(200)
-
-
-def done(broker: Broker, names: Names) -> int:
-    """How many alerts the group has committed past."""
-    try:
-        found = committed(broker, f"{names.group}-forward-here", names.alerts)
-    except KafkaException:  # a new broker knows no coordinator yet
-        return 0
-    return sum(each.offset for each in found if each.offset > 0)
+    """Writes alerts of an id, into the partition of its number."""
+    return alert_writer(broker, names)
 
 
 def test_whatever_the_target_does_each_alert_arrives_in_order(broker: Broker, names: Names, write: Write) -> None:
@@ -169,38 +109,6 @@ def test_one_alert_that_is_never_taken_is_given_up_and_the_other_partition_does_
         assert sent.index(behind) > len(sent) - 1 - sent[::-1].index(bad) > sent.index(others[-1])
     (found,) = read_all(broker, names.undelivered)
     assert dict(found.headers() or [])["__connect.errors.exception.message"] == b"500 Any"
-
-
-def test_killed_at_each_step_it_loses_nothing_and_keeps_the_order(broker: Broker, names: Names, write: Write) -> None:
-    ids = write("tx1", 8)
-    with bad_target() as target:
-        process_of: list[ServiceProcess] = []
-
-        def answers_and_kills(sock: socket.socket) -> None:
-            status(200)(sock)
-            process_of[-1].process.kill()
-
-        def killing(request: Request) -> Behaviour:
-            """Before the answer, and right behind it."""
-            step = len(target.requests)
-            if step in {1, 4}:
-                process_of[-1].process.kill()
-            if step in {2, 6}:
-                return answers_and_kills
-            return status(400 if request.headers["idempotency-key"] == ids[5] else 200)
-
-        target.behave = killing
-        for _ in range(5):
-            with forwarding(broker, names, target) as process:
-                process_of.append(process)
-                wait_until(lambda: process_of[-1].process.poll() is not None or done(broker, names) == 8, 60)
-                if process.process.poll() is None:
-                    assert process.stop() == 0
-                    break
-        first_of_each = list(dict.fromkeys(ids_of(target.requests)))
-        assert first_of_each == ids
-    undelivered = {json.loads(message.value() or b"")["alert_id"] for message in read_all(broker, names.undelivered)}
-    assert undelivered == {ids[5]}
 
 
 def test_a_stop_while_a_request_hangs_ends_in_time_and_the_alert_is_sent_again(

@@ -26,6 +26,7 @@ from brokerkit.service_process import ROOT
 from service.history.backtest.span import Span
 from service.history.backtest.tallies import Bins, Keys, Scores, TopIds, median
 from service.wire.transactions import JsonDecoder, decode_rows, encode_transaction
+from tests.contracts import check, parsed
 from tests.unit.test_cli_service import Txwatch
 
 START: Final = datetime(2024, 5, 11, 10, 0, tzinfo=UTC)
@@ -71,6 +72,7 @@ def by_window(found: list[tuple[str, datetime, float, bool]], size_s: int) -> di
 def report_of(txwatch: Txwatch, *arguments: str, **settings: str) -> dict[str, Any]:
     done = txwatch("backtest", *arguments, "--format", "json", **settings)
     assert (0, "") == (done.code, done.err)
+    check("backtest", parsed(done.out))
     found: dict[str, Any] = json.loads(done.out)
     return found
 

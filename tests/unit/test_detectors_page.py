@@ -97,6 +97,7 @@ def python(folder: Path, installed: Path, *command: str) -> subprocess.Completed
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_pages_test_of_its_detector_passes(tmp_path: Path, installed: Path) -> None:
     done = python(tmp_path, installed, "pytest", "-q", "-p", "no:cacheprovider", "test_rising.py")
     assert (0, True) == (done.returncode, "2 passed" in done.stdout), done.stdout + done.stderr

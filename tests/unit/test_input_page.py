@@ -12,6 +12,7 @@ from typing import Any
 
 import fastavro
 import pytest
+from google.protobuf.json_format import Parse
 
 from service.app.input import make_decoder
 from service.app.reading import WaitingDecoder
@@ -22,6 +23,7 @@ from service.wire.decoder import Decoder
 from service.wire.input.registered import SchemaText
 from tests.unit.input_records import In, outcomes, shown
 from tests.unit.settings_files import NO_FILE
+from tests.unit.test_protobuf import message
 
 PAGE = Path(__file__).parents[2] / "docs" / "input.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -51,7 +53,7 @@ def recipes() -> list[Recipe]:
         lines = [shlex.split(line) for line in settings.splitlines()]
         assert {("export", 2)} == {(words[0], len(words)) for words in lines}
         pairs = dict(words[1].split("=", 1) for words in lines)
-        schema = "".join(re.findall(r"^```avsc\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
+        schema = "".join(re.findall(r"^```(?:avsc|proto)\n(.*?)^```", section, re.MULTILINE | re.DOTALL))
         taken = [
             _framed(line, pairs["INPUT_FORMAT"], schema) if schema else _record(line) for line in records.splitlines()
         ]
@@ -68,9 +70,11 @@ def _record(line: str) -> In:
 
 
 def _framed(line: str, form: str, schema: str) -> In:
-    """The record that Avro's JSON shows, or JSON itself, behind the frame."""
+    """The record that Avro's or Protobuf's JSON shows, or JSON itself, behind the frame."""
     if form == "json-schema":
         return In(b"\0\0\0\0\1" + line.encode(), None, STORED_MS)
+    if form == "protobuf":
+        return In(b"\0\0\0\0\1\0" + Parse(line, message(schema, "shop.Payment")()).SerializeToString(), None, STORED_MS)
     parsed = fastavro.parse_schema(_bare(json.loads(schema)))
     (value,) = fastavro.json_reader(io.StringIO(line), parsed)
     out = io.BytesIO(b"\0\0\0\0\1")
@@ -90,7 +94,9 @@ def _bare(schema: Any) -> Any:  # noqa: ANN401
 
 def _decoder(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Decoder:
     """The one that the settings make, with a registry that holds the page's schema."""
-    kind = {"avro": "AVRO", "json-schema": "JSON"}.get(recipe.settings.get("INPUT_FORMAT", ""), "")
+    kind = {"avro": "AVRO", "protobuf": "PROTOBUF", "json-schema": "JSON"}.get(
+        recipe.settings.get("INPUT_FORMAT", ""), ""
+    )
     monkeypatch.setattr(Registry, "fetch", lambda _, number: SchemaText(kind, recipe.schema) if number == 1 else None)
     settings = load(NO_FILE, recipe.settings).settings
     return WaitingDecoder(make_decoder(settings), Stop(), 10)

@@ -8,6 +8,8 @@ import pytest
 
 from brokerkit.service_process import ROOT
 
+pytestmark = pytest.mark.slow
+
 COMMAND_LINES = {"service": "service.cli.main", "producer": "producer.cli"}
 CRASHES_AT_EXIT = "import atexit, os; atexit.register(os.abort)"
 

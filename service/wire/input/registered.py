@@ -34,6 +34,10 @@ class SchemaText:
     """The names and texts of the schemas that it refers to, each after those that it refers to itself."""
 
 
+class SchemaFault(ValueError):  # noqa: N818
+    """A schema cannot be used; the text says why."""
+
+
 class Schemas(Protocol):
     """What is known of the registry's schemas. No method waits."""
 
@@ -49,10 +53,11 @@ class Schemas(Protocol):
 class RegisteredDecoder:
     """Decodes records of any of a registry's schemas."""
 
-    def __init__(self, schemas: Schemas, inner: Decoder) -> None:
-        """``inner`` decodes the JSON."""
+    def __init__(self, schemas: Schemas, inner: Decoder, *, indexed: bool = False) -> None:
+        """``inner`` decodes the JSON. ``indexed``: the data begin with a message's indexes, as Protobuf's do."""
         self._schemas: Final = schemas
         self._inner: Final = inner
+        self._indexed: Final = indexed
 
     def decode(self, records: Sequence[InRecord]) -> Decoded:
         """Decode a batch of records.
@@ -64,40 +69,41 @@ class RegisteredDecoder:
         framed: list[tuple[SchemaId | None, bytes | None]] = []
         for index, record in enumerate(records):
             try:
-                framed.append(_frame(record))
+                framed.append(self._frame(record))
             except Rejection as rejection:
                 rejections[index] = rejection
                 framed.append((None, None))
         known = self._schemas.find({schema for schema, _ in framed if schema is not None})
         taken: list[InRecord] = []
         indexes: list[int] = []
-        for index, (record, (schema, data)) in enumerate(zip(records, framed, strict=True)):
-            if index in rejections:
-                continue
-            if schema is None or data is None:
-                taken.append(record)
-            else:
+        for index, (schema, data) in enumerate(framed):
+            if schema is not None and data is not None:
                 try:
-                    taken.append(_InJson(record, _to_json(known[schema], data)))
+                    taken.append(_InJson(records[index], _to_json(known[schema], data)))
                 except Rejection as rejection:
                     rejections[index] = _with_id(rejection, schema)
                     continue
+            elif index in rejections:
+                continue
+            else:
+                taken.append(records[index])
             indexes.append(index)
         if not taken:
             return Decoded([], rejections)
         transactions, refused, left_out = self._inner.decode(taken)
+        if not (rejections or refused or left_out):
+            return Decoded(transactions, {})
         rejections |= {indexes[at]: _with_id(one, framed[indexes[at]][0]) for at, one in refused.items()}
         filtered: dict[int, EventTimeMs | None] = {indexes[at]: time_ms for at, time_ms in left_out.items()}
         return Decoded(transactions, dict(sorted(rejections.items())), filtered)
 
-
-def _frame(record: InRecord) -> tuple[SchemaId | None, bytes | None]:
-    value = record.value()
-    if value is None:
-        return None, None
-    if not value:
+    def _frame(self, record: InRecord) -> tuple[SchemaId | None, bytes | None]:
+        value = record.value()
+        if value:
+            return split_frame(record, value, indexed=self._indexed)
+        if value is None:
+            return None, None
         raise Rejection(Reason.EMPTY_VALUE, "the record has no value")
-    return split_frame(record, value)
 
 
 def _to_json(to_json: ToJson | Rejection, data: bytes) -> bytes:
@@ -113,14 +119,23 @@ def _with_id(rejection: Rejection, schema: SchemaId | None) -> Rejection:
 class _InJson:
     """A record with the JSON that was made of its value."""
 
-    __slots__ = ("_json", "headers", "key", "offset", "timestamp")
+    __slots__ = ("_json", "_record")
 
     def __init__(self, record: InRecord, json: bytes) -> None:
-        self.key: Callable[[], bytes | None] = record.key
-        self.headers: Callable[[], Headers | None] = record.headers
-        self.timestamp: Callable[[], tuple[int, int]] = record.timestamp
-        self.offset: Callable[[], Offset] = record.offset
+        self._record = record
         self._json = json
 
     def value(self) -> bytes:
         return self._json
+
+    def key(self) -> bytes | None:
+        return self._record.key()
+
+    def headers(self) -> Headers | None:
+        return self._record.headers()
+
+    def timestamp(self) -> tuple[int, int]:
+        return self._record.timestamp()
+
+    def offset(self) -> Offset:
+        return self._record.offset()

@@ -1,0 +1,131 @@
+"""`forward` that kills itself: `python -m tests.integration.killed_forward POINT forward --to NAME`.
+
+It gets SIGKILL when it comes to that point for the first time.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from service.app.forwarding import Forwarding
+from service.forward.http_client import HttpTarget
+from service.forward.templates import Body
+from service.forward.verdicts import Answer
+from service.observe import log
+from service.process.stop import stopped_by_signals
+from service.settings import load
+
+POINTS: Final = (
+    "before the request", "after the answer", "before the write", "in the write", "between the write and the commit",
+    "before the commit", "in the commit", "after the commit",
+)  # fmt: skip
+
+
+class Killer:
+    """Kills the process at one point."""
+
+    def __init__(self, point: str) -> None:
+        """`point` is one of POINTS."""
+        self._point = point
+
+    def at(self, point: str) -> None:
+        """The process is at this point."""
+        if point == self._point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KilledTarget(HttpTarget):
+    """Has points before a request and after its answer."""
+
+    killer: Killer
+
+    def send(self, body: Body, idempotency_key: str) -> Answer:
+        """As the real one."""
+        self.killer.at("before the request")
+        answer = super().send(body, idempotency_key)
+        self.killer.at("after the answer")
+        return answer
+
+
+class KilledProducer:
+    """Has points at the write of an alert that is not delivered."""
+
+    def __init__(self, producer: Producer, killer: Killer) -> None:
+        """Wrap the real one."""
+        self._producer = producer
+        self._killer = killer
+        self.written = False
+        """Whether a write has succeeded since the last commit."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Everything else is the real one's."""
+        return getattr(self._producer, name)
+
+    def produce(self, *arguments: Any, on_delivery: Callable[..., None], **named: Any) -> None:  # noqa: ANN401
+        """As the real one."""
+
+        def delivered(*result: Any) -> None:  # noqa: ANN401
+            on_delivery(*result)
+            self.written = True
+
+        self._killer.at("before the write")
+        self._producer.produce(*arguments, **{**named, "on_delivery": delivered})
+        self._killer.at("in the write")
+
+
+class KilledConsumer:
+    """Has points at the commit."""
+
+    def __init__(self, consumer: Consumer, killer: Killer, producer: Callable[[], KilledProducer]) -> None:
+        """Wrap the real one."""
+        self._consumer = consumer
+        self._killer = killer
+        self._producer = producer
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Everything else is the real one's."""
+        return getattr(self._consumer, name)
+
+    def commit(self, offsets: list[TopicPartition], *, asynchronous: bool) -> None:
+        """As the real one."""
+        if self._producer().written:
+            self._killer.at("between the write and the commit")
+            self._producer().written = False
+        self._killer.at("before the commit")
+        self._consumer.commit(offsets=offsets, asynchronous=True)
+        self._killer.at("in the commit")
+        if not asynchronous:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        self._killer.at("after the commit")
+
+
+def main() -> int:
+    """Run it."""
+    point, _, _, name = sys.argv[1:]
+    KilledTarget.killer = killer = Killer(point)
+    producers: list[KilledProducer] = []
+
+    def make_producer(config: dict[str, Any]) -> Producer:
+        producers.append(KilledProducer(Producer(config), killer))
+        return cast("Producer", producers[0])
+
+    def make_consumer(config: dict[str, Any]) -> Consumer:
+        return cast("Consumer", KilledConsumer(Consumer(config), killer, lambda: producers[0]))
+
+    def make_target(url: str, headers: Mapping[str, str], timeout_s: float) -> KilledTarget:
+        return KilledTarget(url, headers, timeout_s)
+
+    log.configure("info", "json")
+    with stopped_by_signals() as stop:
+        settings = load(None).settings
+        return Forwarding(
+            settings, name, stop, target=make_target, producer=make_producer, consumer=make_consumer
+        ).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
