@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry
 from producer.cli import cli as replay_cli
 from service.cli.main import cli as service_cli
 from service.core.model import Reason, ResetReason
-from service.forward.metrics import ForwardMetrics
+from service.forward.verdicts import Undelivered
 from tools import log_events, reference_samples, reference_words
 from tools.reference_payloads import committed, headers, payloads
 from tools.reference_settings import settings
-from tools.reference_tables import check_words, code, table, worded
+from tools.reference_tables import MissingWordsError, check_words, code, table, worded
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "reference.md"
@@ -95,6 +95,9 @@ def _reasons() -> Iterator[str]:
     yield "Why a record was set aside: the header `txwatch.reason`, the label of `txwatch_records_rejected_total`.\n"
     rows = worded([one.value for one in Reason], reference_words.REASONS, "a reason")
     yield table(("reason", "meaning"), rows)
+    yield "Why `forward` gave an alert up: the same header in `TOPICS_UNDELIVERED`.\n"
+    rows = worded([one.value for one in Undelivered], reference_words.UNDELIVERED_REASONS, "a reason of `forward`")
+    yield table(("reason", "meaning"), rows)
     yield "Why a partition starts at its earliest record: the label of `txwatch_offset_resets_total`.\n"
     rows = worded([one.value for one in ResetReason], reference_words.RESET_REASONS, "a reset's reason")
     yield table(("reason", "meaning"), rows)
@@ -124,15 +127,17 @@ def _metrics() -> Iterator[str]:
     yield "Counters end in `_total`. A partition's gauges end with its assignment.\n"
     yield table(("metric", "type", "labels", "meaning"), _families(reference_samples.registry()))
     yield "`txwatch forward` serves:\n"
-    registry = CollectorRegistry()
-    ForwardMetrics(registry)
-    yield table(("metric", "type", "labels", "meaning"), _families(registry))
+    yield table(("metric", "type", "labels", "meaning"), _families(reference_samples.forward_registry()))
     yield "`txwatch-replay replay --metrics-port` serves:\n"
     yield table(("metric", "type", "labels", "meaning"), _families(reference_samples.replay_registry()))
 
 
 def _families(registry: CollectorRegistry) -> Iterator[tuple[str, str, str, str]]:
     for family in sorted(registry.collect(), key=lambda one: one.name):
+        if not family.samples:
+            raise MissingWordsError(
+                f"tools/reference_samples.py makes no sample of {family.name}, which shows its labels"
+            )
         labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
         name = f"{family.name}_total" if family.type == "counter" else family.name
         yield f"`{name}`", family.type, ", ".join(f"`{label}`" for label in labels), family.documentation

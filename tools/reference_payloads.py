@@ -31,11 +31,13 @@ def payloads() -> Iterator[str]:
 
 def _fields(schema: dict[str, Any], definitions: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     for name, one in schema["properties"].items():
-        reference = one.get("$ref") or next((part["$ref"] for part in one.get("allOf", ()) if "$ref" in part), "")
+        reference = one.get("$ref") or next(
+            (part["$ref"] for part in one.get("allOf", one.get("anyOf", ())) if "$ref" in part), ""
+        )
         inner = definitions.get(reference.rpartition("/")[2], {})
-        kind = one.get("type") or inner.get("type", "")
-        if options := inner.get("enum"):
-            kind = ", ".join(f"`{option}`" for option in options)
+        kinds = [_kind(part, definitions) for part in one.get("anyOf", (one,))]
+        # An optional field is left out; only a required one is ever null.
+        kind = " or ".join(kinds if name in schema.get("required", ()) else [each for each in kinds if each != "null"])
         if "maxLength" in one:
             kind += f", {one['minLength']} to {one['maxLength']:,} characters"
         if "minimum" in one:
@@ -43,6 +45,14 @@ def _fields(schema: dict[str, Any], definitions: dict[str, Any], prefix: str = "
         yield f"`{prefix}{name}`", kind, described(f"{prefix}{name}", one.get("description"))
         if "properties" in inner:
             yield from _fields(inner, definitions, f"{prefix}{name}.")
+
+
+def _kind(part: dict[str, Any], definitions: dict[str, Any]) -> str:
+    """The type of a field, or its values where they are listed."""
+    inner = definitions.get(part.get("$ref", "").rpartition("/")[2], part)
+    if "allOf" in inner:
+        inner = definitions[inner["allOf"][0]["$ref"].rpartition("/")[2]]
+    return ", ".join(f"`{option}`" for option in inner.get("enum", ())) or str(inner.get("type", ""))
 
 
 def headers() -> Iterator[str]:

@@ -28,6 +28,7 @@ from service.core.model import (
     WallTimeMs,
     WindowClosed,
 )
+from service.forward.metrics import ForwardMetrics
 from service.observe.http import Pages
 from service.observe.metrics import Metrics
 from service.observe.status import PartitionStatus, Status, StatusBoard
@@ -89,14 +90,25 @@ def log_line() -> dict[str, Any]:
 
 
 def registry() -> CollectorRegistry:
-    """The service's metrics with a partition in them, and the replay's."""
+    """The service's metrics, with a partition in them."""
     board, found = _board(), CollectorRegistry()
-    metrics = Metrics(found, board, "0.1.0", "2.16.0")
+    _label(Metrics(found, board, "0.1.0", "2.16.0"))
+    return found
+
+
+def forward_registry() -> CollectorRegistry:
+    """The metrics of `forward`."""
+    found = CollectorRegistry()
+    _label(ForwardMetrics(found))
+    return found
+
+
+def _label(metrics: object) -> None:
+    """Give each metric with labels a sample, which shows them."""
     for metric in vars(metrics).values():
         names = getattr(metric, "_labelnames", ())
         if names and not getattr(metric, "_metrics", None):
             metric.labels(*names)
-    return found
 
 
 def replay_registry() -> CollectorRegistry:
@@ -129,8 +141,11 @@ def committed() -> tuple[str, str]:
 
 def _board() -> StatusBoard:
     board = StatusBoard(lambda: 0.0)
-    partition = PartitionStatus("transactions", 0, 7, 0, TIME, idle=False, open_keys=1, blocked_ms=1, waits_for="…")
-    board.status = Status(None, (partition,))
+    partition = PartitionStatus(
+        "transactions", 0, 7, 0, TIME, idle=False, open_keys=1, blocked_ms=1, waits_for="…", state_keys=1
+    )
+    board.status = Status(None, (partition,), open_episodes={"threshold": 1})
+    board.state_restore_s = 0.1
     return board
 
 

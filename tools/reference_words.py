@@ -6,7 +6,7 @@ tools/reference.py refuses a thing without its sentence, and a sentence without 
 from typing import Final
 
 EVENTS: Final = {
-    "forwarding": "`forward` has connected: which target it sends to, and what it reads",
+    "forwarding": "`forward` has connected: which target it sends to, and what it reads.",
     "forward_target_fails": "The target fails, and the breaker opens: one request at a time tries it from now on.",
     "forward_target_works_again": "The target has answered well, and the breaker closes.",
     "alert_undelivered": "An alert is written to `TOPICS_UNDELIVERED`: why, and the target's last answer.",
@@ -14,10 +14,10 @@ EVENTS: Final = {
         "`rekey` has written records that are older than the target's `retention.ms`: the broker may delete them "
         "before they are read. At most one line a minute, with their number."
     ),
-    "input_partitions_changed": "the input has another number of partitions, so detectors' states are read back",
-    "states_being_restored": "how far the detectors' states are read back from `TOPICS_STATE`",
-    "states_restored": "the detectors' states of a partition have been read back",
-    "states_removed": "states that are not used any more: the next txn removes them from `TOPICS_STATE`",
+    "input_partitions_changed": "The input has another number of partitions, so the detectors' states are read back.",
+    "states_being_restored": "How far the detectors' states are read back from `TOPICS_STATE`.",
+    "states_restored": "The detectors' states of a partition have been read back.",
+    "states_removed": "States are not used any more. The next txn removes them from `TOPICS_STATE`.",
     "abort_given_up": (
         "At the end of the process the open txn could not be aborted. The broker aborts it when it times out, or "
         "when the next producer of this name starts."
@@ -163,13 +163,13 @@ EVENT_FIELDS: Final = {
     "partition": "the number of the input partition",
     "partitions": "numbers of input partitions, a list; in `checkpoint` how many have moved",
     "port": "the port listened on",
-    "read": "the first offset that was never read before",
+    "read": "the first offset that was never read before; in `states_being_restored` how many records were read",
     "rules": "the hash of the detectors, as alerts carry it; null for the default detector",
     "rules_before": "the hash of the detectors that judged until then",
     "reason": "one of the [reasons](#reasons); of an undelivered alert `too_old`, `gave_up` or `refused`",
     "records": "how many",
     "retention_ms": "the topic's `retention.ms`",
-    "seconds": "the sum of these throttles, in seconds",
+    "seconds": "how many seconds: of these throttles together, or of the restore",
     "detector": "the name of the detector",
     "input_partitions": "how many partitions the input has",
     "states": "how many states of ids are written, read back or removed",
@@ -197,6 +197,12 @@ REASONS: Final = {
     "timestamp_in_future": "The timestamp is further ahead of the wall clock than `WATERMARK_MAX_FUTURE_MS`.",
     "amount_not_finite": "The amount is `NaN` or infinite, or its exponent is beyond all measure.",
     "late": "The event time is below the watermark. Only in the late topic.",
+}
+
+UNDELIVERED_REASONS: Final = {
+    "too_old": "The alert is older than the target's `max_age_ms`.",
+    "gave_up": "The target did not take it for `give_up_after_ms`.",
+    "refused": "The target refused this alert, or the record is no alert.",
 }
 
 RESET_REASONS: Final = {

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,20 @@ def test_every_setting_is_on_the_page(name: str) -> None:
     assert f"\n| `{name}` | " in reference.PAGE.read_text(encoding="utf-8")
 
 
+def test_every_metric_is_on_the_page() -> None:
+    page, code = (
+        reference.PAGE.read_text(encoding="utf-8"),
+        "".join(
+            file.read_text(encoding="utf-8")
+            for folder in ("service", "producer")
+            for file in (ROOT / folder).rglob("*.py")
+        ),
+    )
+    names = set(re.findall(r"\(\s*\"(txwatch_\w+)\"", code))
+    assert "txwatch_state_restore_seconds" in names
+    assert {name for name in names if not re.search(rf"\n\| `{name}(_total)?` \| ", page)} == set()
+
+
 def test_a_thing_without_a_sentence_is_named() -> None:
     with pytest.raises(MissingWordsError, match="does not say what a log event means: tea_is_ready"):
         check_words([*EVENTS, "tea_is_ready"], EVENTS, "a log event")
@@ -49,6 +64,7 @@ def test_a_sentence_without_a_thing_is_named() -> None:
         ("service/core/model.py", '"not_json"', '"no_json"', "what a reason means: no_json"),
         ("service/wire/records.py", '"txwatch.reason"', '"txwatch.why"', "what a header means: txwatch.why"),
         ("service/observe/http.py", '"throttled": ', '"slowed": ', "what a field of /status means: slowed"),
+        ("tools/reference_samples.py", "metric.labels(*names)", "pass", "makes no sample of txwatch_"),
         (
             "service/wire/alerts.py",
             'detector: str = Field(description="the name of the detector")',
