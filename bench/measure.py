@@ -17,6 +17,7 @@ from bench.comparing import peers
 from bench.detecting import detectors, detectors_latency
 from bench.detector_states import detectors_states
 from bench.draining import clocks, drain, mapped, memory, scaling
+from bench.formats import formats
 from bench.memory import backlogs
 from bench.page import write_page
 from bench.plots import draw
@@ -32,6 +33,7 @@ FIGURES: dict[str, Callable[[Stand], Figure]] = {
     "drain": drain,
     "clocks": clocks,
     "mapped": mapped,
+    "formats": formats,
     "latency": latency,
     "partitions": partitions,
     "memory": memory,

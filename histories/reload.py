@@ -8,6 +8,7 @@ import random
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -113,11 +114,22 @@ class ReloadWorld(World):
             self._file.symlink_to("..data/service.toml")
 
     def settle(self) -> Account:
-        """Change nothing more, and leave a good file to the service that commits the rest."""
+        """Change twice more while records come: few changes may have reached a service that lived. Then no more."""
         self._over.set()
         self._changer.join()
         with self._lock:
             self._write({"detectors": self._variants[0]})
+        if not self.alive():
+            self.start("last")
+        service = self.alive()[-1]
+        service.wait_ready(timeout_s=60)
+        for number in (1, 0):
+            before = len(service.events("detectors_changed"))
+            with self._lock:
+                self._write({"detectors": self._variants[number]})
+            service.process.send_signal(signal.SIGHUP)
+            service.wait_for_event("detectors_changed", before + 1)
+            self.recovered(time.time(), "the last changes", counts=False)
         return super().settle()
 
     def close(self) -> None:

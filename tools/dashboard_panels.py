@@ -56,8 +56,8 @@ class Panel:
     """The alert whose runbook the panel links to."""
 
 
-def _quantiles(histogram: str, *quantiles: float) -> tuple[tuple[str, str], ...]:
-    buckets = f"sum by (le) (rate({histogram}_bucket{{{CHOSEN}}}[{RATE}]))"
+def _quantiles(histogram: str, *quantiles: float, chosen: str = CHOSEN) -> tuple[tuple[str, str], ...]:
+    buckets = f"sum by (le) (rate({histogram}_bucket{{{chosen}}}[{RATE}]))"
     return tuple((f"histogram_quantile({q}, {buckets})", f"p{q * 100:.0f}") for q in quantiles)
 
 
@@ -263,6 +263,46 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             "How long it took to read the states back, when partitions last started.",
             "s",
             ((f"max by (instance) (txwatch_state_restore_seconds{{{CHOSEN}}})", "{{instance}}"),),
+        ),
+    ),
+    "Forwarding": (
+        Panel(
+            "Alerts forwarded",
+            "Alerts that targets have taken, and those that went to TOPICS_UNDELIVERED, by outcome.",
+            "count:alerts",
+            ((f"sum by (outcome) (increase(txwatch_forward_alerts_total[{RATE}]))", "{{outcome}}"),),
+            alert="TxwatchForwardUndelivered",
+        ),
+        Panel(
+            "Oldest alert that waits",
+            "The age of the oldest alert that forward has read, and that is neither delivered nor undelivered.",
+            "s",
+            (("max by (instance) (txwatch_forward_oldest_seconds)", "{{instance}}"),),
+            limit=300,
+            alert="TxwatchForwardBehind",
+        ),
+        Panel(
+            "Requests to targets",
+            "By answer; none: the target did not answer in time, or there was no connection.",
+            "count:requests/s",
+            ((f"sum by (answer) (rate(txwatch_forward_requests_total[{RATE}]))", "{{answer}}"),),
+        ),
+        Panel(
+            "Request time",
+            "From the look-up of the target's name to its answer.",
+            "s",
+            _quantiles("txwatch_forward_request_seconds", 0.5, 0.99, chosen=""),
+        ),
+        Panel(
+            "Targets that fail",
+            "Processes of forward whose target does not take alerts, and those that read none.",
+            "count:processes",
+            (
+                ("sum(txwatch_forward_breaker_open)", "target fails"),
+                ("count(txwatch_forward_ready) - sum(txwatch_forward_ready)", "not ready"),
+            ),
+            limit=1,
+            alert="TxwatchForwardTargetFails",
         ),
     ),
     "Transactions and instances": (

@@ -84,7 +84,7 @@ def test_each_record_counts_once_with_the_default_detector_too(one: Stage, kind:
 @pytest.mark.parametrize(
     ("kind", "clock", "cycles"),
     [
-        ("killed_in_commit", None, (2, 6)),
+        ("killed_in_commit", None, (1, 6)),
         ("sigkill", "event-divert", (1, 4)),
         pytest.param("takeover", None, (1, 2), marks=pytest.mark.long),
         pytest.param("takeover", "event-divert", (1, 2), marks=pytest.mark.long),

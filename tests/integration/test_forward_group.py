@@ -31,7 +31,7 @@ def test_instances_that_join_and_leave_hand_over_without_loss_or_repetition(
     enough = threading.Event()
 
     def keep_writing() -> None:
-        while not enough.wait(0.2):
+        while not enough.wait(0.5):
             for identifier in written:
                 written[identifier] += write(identifier)
 
@@ -42,11 +42,13 @@ def test_instances_that_join_and_leave_hand_over_without_loss_or_repetition(
         return instance.get("/readyz")[0] == 200
 
     with bad_target() as target, contextlib.ExitStack() as instances:
-        target.behave = after(0.15)
+        target.behave = after(0.45)  # so that a rebalance meets a request under way
         writing = threading.Thread(target=keep_writing, daemon=True)
         writing.start()
-        first, second = (instances.enter_context(forwarding(broker, names, target, timeout_ms=5_000)) for _ in "12")
-        wait_until(lambda: delivered(first) > 0 and delivered(second) > 0)
+        first = instances.enter_context(forwarding(broker, names, target, timeout_ms=5_000))
+        wait_until(lambda: delivered(first) > 0)
+        second = instances.enter_context(forwarding(broker, names, target, timeout_ms=5_000))
+        wait_until(lambda: delivered(second) > 0)
         third = instances.enter_context(forwarding(broker, names, target, timeout_ms=5_000))
         wait_until(lambda: is_ready(third), name="an instance without a partition is ready")
         assert (delivered(third), third.metric("txwatch_forward_ready")) == (0, 1)

@@ -19,6 +19,8 @@ from brokerkit.client import produce
 from brokerkit.files import free_ports
 from brokerkit.processes import spawn
 from brokerkit.service_process import ROOT, Names, running, transaction, wait_until
+from tests.bad_target import bad_target
+from tests.forwarding import forwarding
 from tools import dashboard
 from tools.prometheus import programs
 
@@ -67,13 +69,20 @@ def prometheus(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iter
     names = Names(lambda name: f"prometheus.{name}")
     high = {"name": "threshold", "type": "threshold", "limit": 8_000}
     trial = {**high, "name": "trial", "mode": "shadow", "resolve_after": 3}
-    with running(broker, names, {"DETECTORS": json.dumps([high, trial])}) as service:
+    with (
+        running(broker, names, {"DETECTORS": json.dumps([high, trial])}) as service,
+        bad_target() as target,
+        forwarding(broker, names, target) as forward,
+    ):
         service.wait_ready(4)
-        port, listening = free_ports(1)[0], service.wait_for_event("http_listening")["port"]
+        port = free_ports(1)[0]
+        listening, forwards = (one.wait_for_event("http_listening")["port"] for one in (service, forward))
         (folder / "prometheus.yml").write_text(
             "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
             f"rule_files: ['{RULES}/txwatch.yml']\n"
-            f"scrape_configs: [{{job_name: txwatch, static_configs: [{{targets: ['127.0.0.1:{listening}']}}]}}]\n"
+            "scrape_configs:\n"
+            f"  - {{job_name: txwatch, static_configs: [{{targets: ['127.0.0.1:{listening}']}}]}}\n"
+            f"  - {{job_name: txwatch-forward, static_configs: [{{targets: ['127.0.0.1:{forwards}']}}]}}\n"
         )
         command: list[str | Path] = [
             programs()["prometheus"],

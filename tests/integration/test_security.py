@@ -16,6 +16,8 @@ from brokerkit.secured import PASSWORD, Acl, Secured, secured_broker
 from brokerkit.service_process import ROOT, Names, ServiceProcess, running, transaction, wait_until
 from histories.oracle import audit
 from tests import replay_process
+from tests.bad_target import bad_target, status
+from tests.forwarding import alert_writer, settings_of
 
 NOW_MS = 1_715_392_800_000
 SERVICE, REPLAY, READER = "User:service", "User:replay", "User:reader"
@@ -353,6 +355,40 @@ def test_rekey_works_with_the_least_permissions_and_names_one_that_is_missing(
     assert operation in words
     assert kind.lower().replace("_", " ") in words.lower()
     assert read_all(secured, target) == []
+
+
+def forward_acls(names: Names) -> list[Acl]:
+    """What `forward` needs, and no more: docs/security.md."""
+    return [
+        ("TOPIC", names.alerts, "READ"),
+        ("TOPIC", names.undelivered, "WRITE"),
+        ("GROUP", f"{names.group}-forward-here", "READ"),
+    ]
+
+
+@pytest.mark.parametrize("missing", [None, 0, 1, 2])
+def test_forward_works_with_the_least_permissions_and_names_one_that_is_missing(
+    secured: Secured, names: Names, missing: int | None
+) -> None:
+    create_topics(secured, names.undelivered)
+    alert_writer(secured, names)("tx0")
+    acls = forward_acls(names)
+    without = None if missing is None else acls.pop(missing)
+    secured.allow(SERVICE, *acls)
+    with bad_target() as target:
+        target.behave = lambda _: status(400)
+        settings = {**secured.properties("service"), **settings_of(target.url)}
+        with running(secured.secure, names, settings, arguments=["forward", "--to", "here"]) as process:
+            if without is None:
+                wait_until(lambda: len(read_all(secured, names.undelivered)) == 1)
+                wait_until(lambda: process.get("/readyz")[0] == 200)
+                assert process.stop() == 0
+                return
+            kind, name, operation = without
+            assert process.process.wait(30) == 1
+            needs = process.events("fatal")[0]["needs"]
+        assert f"{operation} on {kind.lower()} {name}" in needs
+        assert target.requests == []
 
 
 def test_a_timeline_needs_to_read_what_it_draws(secured: Secured, names: Names, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 from uuid import UUID
 
 import fastavro
+import fastavro.utils
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -263,7 +265,7 @@ def test_what_is_not_framed_or_not_of_the_schema_is_rejected() -> None:
     )
     unframed = "schema: no schema id: the value does not begin with byte 0 and four more"
     assert ["empty_value: the record has no value", unframed, unframed] == found[:3]
-    assert found[3].startswith("schema: the data are not those of the schema: EOFError")
+    assert found[3].startswith("schema: the data are not those of the schema: they end within a value")
     assert [f"tx1 {AT} 9000.5", "left out"] == found[4:]
 
 
@@ -292,6 +294,75 @@ def test_the_id_may_be_a_guid_in_a_header() -> None:
     assert f"tx1 {AT} 9000.5" == shown(found)
     (found,) = outcomes(decoder, [In(value, more=headers[:1])])
     assert shown(found).startswith("schema: no schema id: the header __value_schema_id holds neither")
+
+
+PLAIN_TYPES = ("null", "boolean", "int", "long", "string", "double")
+
+
+@st.composite
+def types(draw: st.DrawFn, depth: int = 3) -> Any:  # noqa: ANN401
+    """A type of Avro, whose values JSON shows as they are."""
+    kinds = [*PLAIN_TYPES, "enum", *(("array", "map", "record", "union") if depth else ())]
+    kind = draw(st.sampled_from(kinds))
+    inner = types(depth=depth - 1)
+    name = f"T{draw(st.integers(0, 10**9))}"
+    match kind:
+        case "enum":
+            return {"type": "enum", "name": name, "symbols": ["A", "B"]}
+        case "array":
+            return {"type": "array", "items": draw(inner)}
+        case "map":
+            return {"type": "map", "values": draw(inner)}
+        case "record":
+            return record(*((f"f{n}", one) for n, one in enumerate(draw(st.lists(inner, max_size=4)))), name=name)
+        case "union":
+            return ["null", draw(inner.filter(lambda one: one != "null" and not isinstance(one, list)))]
+    return kind
+
+
+@given(kind=types(), seed=st.integers(0, 10**6), cut=st.integers(1, 50))
+def test_any_type_is_read_as_fastavro_reads_it_and_skipped_by_as_much(kind: Any, seed: int, cut: int) -> None:  # noqa: ANN401
+    schema = record(("first", kind), ("last", "string"))
+    random.seed(seed)  # fastavro's values are of it
+    value = {**next(fastavro.utils.generate_many(schema, 1)), "last": f"behind {seed}"}
+    data = data_of(schema, value)
+    expected = json.loads(msgspec.json.encode(fastavro.schemaless_reader(io.BytesIO(data), schema, None)))
+    text = SchemaText("AVRO", json.dumps(schema))
+    whole = compile_avro(text, [("first",), ("last",)], TimestampFormat.EPOCH_MS)
+    assert expected == json.loads(whole(data))
+    assert {"last": f"behind {seed}"} == json.loads(compile_avro(text, [("last",)], TimestampFormat.EPOCH_MS)(data))
+    with pytest.raises(Rejection, match="they end within a value"):
+        whole(data[: -min(cut, len(data))])
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "why"),
+    [
+        ("long", b"\xff" * 10 + b"\x01", "a number has more than 64 bits"),
+        ("string", b"\x01", "a value has the length -1"),
+        ("bytes", b"\x01", "a value has the length -1"),
+        (["null", "long"], b"\x04", "a union or an enum has no number 2"),
+        (["null", "long"], b"\x01", "a union or an enum has no number -1"),
+        ({"type": "enum", "name": "E", "symbols": ["A"]}, b"\x02", "a union or an enum has no number 1"),
+        ({"type": "array", "items": "null"}, b"\xfe\xff\xff\xff\x0f", "a block has 2147483647 elements in fewer bytes"),
+        ("string", b"\x02\xff", "invalid start byte"),
+        ("long", b"\x80", "they end within a value"),
+    ],
+)
+def test_data_that_no_writer_makes_are_refused_at_once(kind: Any, data: bytes, why: str) -> None:  # noqa: ANN401
+    schema = SchemaText("AVRO", json.dumps(record(("x", kind), ("y", "null"))))
+    with pytest.raises(Rejection) as refused:
+        compile_avro(schema, [("x",)], TimestampFormat.EPOCH_MS)(data)
+    assert why in refused.value.why
+
+
+def test_blocks_with_their_sizes_are_read_and_skipped() -> None:
+    items = {"type": "array", "items": "int"}
+    schema = SchemaText("AVRO", json.dumps(record(("x", items), ("y", {"type": "map", "values": "int"}), ("z", "int"))))
+    data = b"\x03\x04\x02\x04" + b"\x02\x06" + b"\x00" + b"\x01\x06\x02a\x0a" + b"\x00" + b"\x0c"
+    read = compile_avro(schema, [("x",), ("y",), ("z",)], TimestampFormat.EPOCH_MS)
+    assert {"x": [1, 2, 3], "y": {"a": 5}, "z": 6} == json.loads(read(data))
+    assert {"z": 6} == json.loads(compile_avro(schema, [("z",)], TimestampFormat.EPOCH_MS)(data))
 
 
 @pytest.mark.parametrize(

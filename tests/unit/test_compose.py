@@ -30,10 +30,10 @@ OURS = ("service", "front", "alerts", "example", "producer", "forward", "live")
 PORT = HttpSettings().port
 
 
-def scrape() -> dict[str, Any]:
-    """The only job of Prometheus."""
-    (job,) = yaml.safe_load((ROOT / "config/prometheus/prometheus.yml").read_text())["scrape_configs"]
-    return dict(job)
+def scrape(job: str = "txwatch") -> dict[str, Any]:
+    """The job of Prometheus."""
+    jobs = yaml.safe_load((ROOT / "config/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    return {str(one["job_name"]): dict(one) for one in jobs}[job]
 
 
 def test_the_image_is_made_from_the_hashed_lock_and_from_wheels_alone() -> None:
@@ -206,6 +206,15 @@ def test_prometheus_finds_every_instance_by_the_name_that_rules_and_dashboard_us
     (found,) = job["dns_sd_configs"]
     assert (found["names"], found["type"], found["port"]) == (["service"], "A", PORT)
     assert f'job="{job["job_name"]}"' in json.loads(dashboard.OUTPUT.read_text())["panels"][-1]["targets"][0]["expr"]
+    assert f'job="{job["job_name"]}"' in (ROOT / "config/prometheus/rules/txwatch.yml").read_text()
+
+
+def test_prometheus_finds_forward_where_it_listens_as_no_instance_of_the_service() -> None:
+    job, service = scrape("txwatch-forward"), SERVICES["forward"]
+    (found,) = job["dns_sd_configs"]
+    assert found["names"] == ["forward"]
+    assert str(found["port"]) == service["environment"]["HTTP_PORT"] == str(PORT)
+    assert service["healthcheck"] == {"disable": False}
     assert f'job="{job["job_name"]}"' in (ROOT / "config/prometheus/rules/txwatch.yml").read_text()
 
 

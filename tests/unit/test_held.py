@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.core.model import Partition
+from service.core.model import ClockName, LatePolicy, Partition
 from service.loop.errors import Abortable
 from service.loop.events import Records
 from service.wire.decoder import Decoded, SchemasPending
@@ -103,6 +103,22 @@ def test_a_rewind_reads_what_was_held_again() -> None:
     loop.turn(10_001, 10_002, 20_000)
     assert {0: 3, 1: 1} == committed(loop)
     assert [(10_000, "new", 6.0, 1), (10_000, "other", 9.0, 1), (10_000, "tx1", 12.0, 2)] == sorted(loop.sums())
+
+
+def test_a_rewind_in_the_turn_that_holds_skips_no_earlier_record() -> None:
+    decoder = Registered()
+    loop = Loop(partitions=(0, 1), decoder=decoder, clock=ClockName.EVENT, late_policy=LatePolicy.DIVERT, late="late")
+    loop.put(pay(1, 5.0), pay(2, 6.0, "new"))
+    loop.input.batch = 1
+    loop.turn(1, 2)  # the first record is read and not committed, the second is held
+    loop.output.problems["commit"].append(Abortable("no"))
+    loop.put(pay(1, 9.0, "other"), pay(20_000, 1.0, "other"), partition=1)
+    loop.turn(3, 4)  # the other partition closes a window: the commit fails while the record is held
+    assert 1 == len(loop.events("rewind"))
+    decoder.there = True
+    loop.put(pay(20_000, 1.0), partition=0)
+    loop.turn(*range(5, 12))
+    assert [(0, "new", 6.0, 1), (0, "other", 9.0, 1), (0, "tx1", 5.0, 1)] == sorted(loop.sums())
 
 
 def test_what_the_same_poll_returned_behind_it_waits_too_and_in_order() -> None:

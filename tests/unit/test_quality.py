@@ -68,16 +68,29 @@ def test_no_figure_falls_on_a_small_slice() -> None:
     assert {} == too_low
 
 
+@functools.cache
+def unbounded() -> Judged:
+    """By a deviation without clip_sigmas."""
+    some = payments()
+    return judge(some.cards, some.times_ms, some.amounts, [{"name": "open", **DEVIATION, "min_windows": 10}], MINUTE_MS)
+
+
 def test_bounding_what_goes_into_the_baseline_helps_against_compromised_cards() -> None:
     some = payments()
-    without = judge(
-        some.cards, some.times_ms, some.amounts, [{"name": "open", **DEVIATION, "min_windows": 10}], MINUTE_MS
-    )
-    bounded, unbounded = (
-        figures_of(some, *each).average[3] or 0
-        for each in ((judged(), judged().scores["settled"]), (without, without.scores["open"]))
-    )
-    assert bounded > unbounded + 0.05
+    bounded = figures_of(some, judged(), judged().scores["settled"]).average[3] or 0
+    open_ones = figures_of(some, unbounded(), unbounded().scores["open"]).average[3] or 0
+    assert bounded > open_ones + 0.05
+    stolen = some.scenario == 3
+    assert judged().alerts["settled"][stolen].mean() > 0.66
+    assert unbounded().alerts["open"][stolen].mean() > 0.35
+
+
+def test_a_window_is_judged_before_it_is_learned() -> None:
+    most = int(np.bincount(payments().cards[unbounded().windows]).max())
+    greatest_of_its_own = (most - 1) / np.sqrt(
+        most
+    )  # the most deviations that one of so many numbers can be from their mean
+    assert unbounded().scores["open"].max() > 2 * greatest_of_its_own
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,10 @@ def test_the_threshold_is_one_for_all_series_and_the_best_one() -> None:
     assert pytest.approx(100 * (2 + worth(-0.5) / worth(-1) + 3) / 6) == found.score
 
 
+def test_rows_of_one_score_are_detections_together_or_not_at_all() -> None:
+    assert 100 > points({400: 1, 700: 1, 900: 1}) == points({400: 1, 700: 1, 900: 2})
+
+
 def test_the_begin_of_a_series_is_not_scored() -> None:
     assert 100.0 == points({149: 1, 400: 1, 700: 1}) > points({150: 1, 400: 1, 700: 1})
     assert (150, 750, 750) == (not_scored(1_000), not_scored(5_000), not_scored(20_000))

@@ -1,7 +1,6 @@
 """Avro: for each schema a reader of the mapped fields alone, which writes them as JSON.
 
-The schemas are rewritten before fastavro gets them. The reader's schema has only the fields that a path needs, so that
-the others are skipped. Logical types become own ones: fastavro's would make floats of some times, and cost more.
+fastavro checks the schema. Full names take the place of the names in it, so that a type is found by its name alone.
 """
 
 from __future__ import annotations
@@ -10,15 +9,16 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from io import BytesIO
 from typing import Any, Final
 
 import msgspec
 
 from service.core.model import Reason
 from service.wire.decoder import Rejection
+from service.wire.input import avro_data
+from service.wire.input.avro_data import Read, Skip
 from service.wire.input.columns import TimestampFormat
-from service.wire.input.numbers import MAX_SCALE, decimal_json, double_json, float_json, time_json
+from service.wire.input.numbers import MAX_SCALE, times_json
 from service.wire.input.paths import Path
 from service.wire.input.registered import SchemaFault, SchemaText, ToJson
 
@@ -26,12 +26,11 @@ _Schema = Any
 """Avro's JSON: a name, a list (a union) or an object."""
 _NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
 _ITEMS: Final = {"array": "items", "map": "values"}
-_LOGICAL: Final = {"float": "txwatch-number", "double": "txwatch-number", "bytes": "txwatch-bytes"}
-"""What these become, apart from logical types."""
 _CONNECT: Final = "org.apache.kafka.connect.data."
 _PER_MS: Final = {"timestamp-millis": 1, "timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
 """How many units are a millisecond."""
-_WRONG_DATA: Final = (EOFError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError, struct.error)
+_TOO_SHORT: Final = "they end within a value"
+_WRONG_DATA: Final = (ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
 """What reading raises where the data are not those of the schema."""
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -47,49 +46,110 @@ def compile_avro(schema: SchemaText, paths: Sequence[Path], form: TimestampForma
     import fastavro  # noqa: PLC0415 - who reads JSON does not need it
     from fastavro.schema import SchemaParseException, UnknownType  # noqa: PLC0415
 
-    _teach_fastavro()
     types = _Types(form)
     try:
         for _, text in schema.references:
             types.add(msgspec.json.decode(text))
         root = types.add(msgspec.json.decode(schema.text))
+        fastavro.parse_schema(types.written_out(root, set()))
         kept: dict[str, set[str]] = {}
         for path in paths:
             types.mark(root, path, kept)
-        writer = fastavro.parse_schema(types.written_out(root, None, set()))
-        reader = fastavro.parse_schema(types.written_out(root, kept, set()))
+        read = _Functions(types, kept).read(root)
     except (SchemaParseException, UnknownType, msgspec.MsgspecError, LookupError, TypeError, AttributeError) as error:
         raise SchemaFault(f"no schema of Avro: {error}") from None
     except RecursionError:
         raise SchemaFault("no schema of Avro: nested too deeply") from None
-    return partial(_read, fastavro.schemaless_reader, writer, reader)
+    return partial(_to_json, read)
 
 
-def _read(read: Any, writer: _Schema, reader: _Schema, data: bytes) -> bytes:  # noqa: ANN401 - of a library without types
+def _to_json(read: Read, data: bytes) -> bytes:
     try:
-        return _encode(read(BytesIO(data), writer, reader))
+        found, end = read(data, 0)
+        if end <= len(data):
+            return _encode(found)
+        what = _TOO_SHORT
+    except (IndexError, struct.error):
+        what = _TOO_SHORT
     except _WRONG_DATA as error:
         what = f"{type(error).__name__} {error}".rstrip()
-        raise Rejection(Reason.SCHEMA, f"the data are not those of the schema: {what}") from None
+    raise Rejection(Reason.SCHEMA, f"the data are not those of the schema: {what}")
 
 
-def _teach_fastavro() -> None:
-    """Add the own logical types. fastavro keeps them for the whole process, and their names are no one else's."""
-    from fastavro.read import LOGICAL_READERS  # noqa: PLC0415
+class _Functions:
+    """Makes the functions that read and skip a schema's types."""
 
-    def decimal(data: bytes, schema: Any, _: object) -> object:  # noqa: ANN401 - as fastavro has it
-        return decimal_json(int.from_bytes(data, signed=True), schema["txwatch.scale"])
+    def __init__(self, types: _Types, kept: Mapping[str, set[str]]) -> None:
+        self._types, self._kept = types, kept
+        self._read: dict[str, Read] = {}
+        self._skip: dict[str, Skip] = {}
 
-    def time(data: int, schema: Any, _: object) -> object:  # noqa: ANN401
-        return time_json(data // schema["txwatch.per_ms"], schema["txwatch.form"])
+    def read(self, schema: _Schema) -> Read:
+        """How a type is read."""
+        if isinstance(schema, list):
+            return avro_data.unions([self.read(one) for one in schema])
+        if isinstance(schema, dict):
+            if schema["type"] == "array":
+                return avro_data.arrays(self.read(schema["items"]))
+            if schema["type"] == "map":
+                return avro_data.maps(self.read(schema["values"]))
+            return self._scalar(schema)
+        if schema not in self._types.named:
+            return avro_data.PRIMITIVES[schema][0]
+        if schema not in self._read:  # it may contain itself: until it is made, a call looks it up
+            self._read[schema] = lambda data, at: self._read[schema](data, at)  # noqa: PLW0108
+            self._read[schema] = self._named(schema)
+        return self._read[schema]
 
-    LOGICAL_READERS["bytes-txwatch-decimal"] = decimal
-    LOGICAL_READERS["fixed-txwatch-decimal"] = decimal
-    LOGICAL_READERS["long-txwatch-time"] = time
-    LOGICAL_READERS["float-txwatch-number"] = lambda number, *_: float_json(number)
-    LOGICAL_READERS["double-txwatch-number"] = lambda number, *_: double_json(number)
-    LOGICAL_READERS["bytes-txwatch-bytes"] = lambda *_: {"bytes": None}  # neither a text nor a number
-    LOGICAL_READERS["fixed-txwatch-bytes"] = lambda *_: {"bytes": None}
+    def skip(self, schema: _Schema) -> Skip:
+        """How a type is skipped."""
+        if isinstance(schema, list):
+            return avro_data.skipped_unions([self.skip(one) for one in schema])
+        if isinstance(schema, dict):
+            if schema["type"] == "array":
+                return avro_data.skipped_blocks([self.skip(schema["items"])])
+            if schema["type"] == "map":
+                return avro_data.skipped_blocks([self.skip("string"), self.skip(schema["values"])])
+            return self.skip(schema["type"])
+        if schema not in self._types.named:
+            return avro_data.PRIMITIVES[schema][1]
+        if schema not in self._skip:
+            self._skip[schema] = lambda data, at: self._skip[schema](data, at)  # noqa: PLW0108
+            self._skip[schema] = self._named_skip(self._types.named[schema])
+        return self._skip[schema]
+
+    def _named(self, name: str) -> Read:
+        found = self._types.named[name]
+        if found["type"] == "enum":
+            return avro_data.enums(found["symbols"])
+        if found["type"] == "fixed":
+            return self._scalar(found)
+        kept = self._kept.get(name, ())
+        return avro_data.records(
+            [
+                (one["name"], self.read(one["type"])) if one["name"] in kept else (None, self.skip(one["type"]))
+                for one in found["fields"]
+            ]
+        )
+
+    def _named_skip(self, found: Mapping[str, Any]) -> Skip:
+        if found["type"] == "enum":
+            return self.skip("int")
+        if found["type"] == "fixed":
+            size = found["size"]
+            return lambda _, at: at + size
+        return avro_data.skipped_records([self.skip(one["type"]) for one in found["fields"]])
+
+    def _scalar(self, schema: Mapping[str, Any]) -> Read:
+        size = schema.get("size")
+        if "txwatch.scale" in schema:
+            return avro_data.decimals(schema["txwatch.scale"], size)
+        if "txwatch.per_ms" in schema:
+            per_ms, written = schema["txwatch.per_ms"], times_json(self._types.form)
+            return avro_data.converted(lambda number: written(number // per_ms))
+        if size is not None:
+            return lambda _, at: (avro_data.BYTES, at + size)
+        return self.read(schema["type"])
 
 
 @dataclass(slots=True)
@@ -130,19 +190,18 @@ class _Types:
         return full
 
     def _scalar(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """A primitive type with its own logical type, if it has a meaning here."""
+        """A primitive type, with what its logical type means here, if anything."""
         kind, logical = schema["type"], schema.get("logicalType")
         connect = schema.get("connect.name", "")
         if kind in {"bytes", "fixed"} and (logical == "decimal" or connect == f"{_CONNECT}Decimal"):
             scale = int(schema.get("scale", schema.get("connect.parameters", {}).get("scale", 0)))
             if not 0 <= scale <= MAX_SCALE:
                 raise SchemaFault(f"a decimal has the scale {scale}")
-            return {"type": kind, "logicalType": "txwatch-decimal", "txwatch.scale": scale}
+            return {"type": kind, "txwatch.scale": scale}
         if kind == "long" and connect == f"{_CONNECT}Timestamp":
             logical = "timestamp-millis"
         if kind == "long" and logical in _PER_MS:
-            more = {"txwatch.per_ms": _PER_MS[logical], "txwatch.form": self.form}
-            return {"type": kind, "logicalType": "txwatch-time", **more}
+            return {"type": kind, "txwatch.per_ms": _PER_MS[logical]}
         return {"type": kind}
 
     def mark(self, schema: _Schema, path: Path, kept: dict[str, set[str]]) -> None:
@@ -182,30 +241,20 @@ class _Types:
                 for one in fields:
                     self._keep_all(one["type"], kept)
 
-    def written_out(self, schema: _Schema, kept: Mapping[str, set[str]] | None, seen: set[str]) -> _Schema:
-        """The schema for fastavro, each named type where it is met first; of records only the fields that are kept."""
+    def written_out(self, schema: _Schema, seen: set[str]) -> _Schema:
+        """The schema for fastavro, each named type where it is met first."""
         if isinstance(schema, list):
-            return [self.written_out(one, kept, seen) for one in schema]
-        if isinstance(schema, str):
-            return self._named_or_primitive(schema, kept, seen)
-        if (kind := schema["type"]) in _ITEMS:
-            return {"type": kind, _ITEMS[kind]: self.written_out(schema[_ITEMS[kind]], kept, seen)}
-        return schema if schema.keys() - {"type"} else self.written_out(kind, kept, seen)
-
-    def _named_or_primitive(self, name: str, kept: Mapping[str, set[str]] | None, seen: set[str]) -> _Schema:
-        if name in _LOGICAL:
-            return {"type": name, "logicalType": _LOGICAL[name]}
-        if name not in self.named or name in seen:
-            return name
-        seen.add(name)
-        found = dict(self.named[name])
-        if found["type"] == "fixed":
-            return {"logicalType": "txwatch-bytes", **found}
+            return [self.written_out(one, seen) for one in schema]
+        if isinstance(schema, dict):
+            inner = _ITEMS.get(schema["type"])
+            return {"type": schema["type"], **({inner: self.written_out(schema[inner], seen)} if inner else {})}
+        if schema not in self.named or schema in seen:
+            return schema
+        seen.add(schema)
+        found = dict(self.named[schema])
         if "fields" in found:
             found["fields"] = [
-                {"name": one["name"], "type": self.written_out(one["type"], kept, seen)}
-                for one in found["fields"]
-                if kept is None or one["name"] in kept.get(name, ())
+                {"name": one["name"], "type": self.written_out(one["type"], seen)} for one in found["fields"]
             ]
         return found
 

@@ -32,14 +32,14 @@ def split_frame(record: InRecord, value: bytes, *, indexed: bool = False) -> tup
         headers = record.headers()
     except (SystemError, UnicodeDecodeError):  # a name is not UTF-8, so the client returns no header at all
         headers = None
-    if headers is not None:
+    if headers:
         found = next((content for name, content in reversed(headers) if name == HEADER), None)
         if isinstance(found, bytes) and found:
             schema, size = _of_header(found)
             return schema, ((found[size:] or b"\0") + value) if indexed else value
-    if value[:1] != b"\0" or len(value) < ID_BYTES:
+    if value[0] or len(value) < ID_BYTES:
         raise Rejection(Reason.SCHEMA, "no schema id: the value does not begin with byte 0 and four more")
-    return int.from_bytes(value[1:ID_BYTES]), value[ID_BYTES:]
+    return int.from_bytes(value[:ID_BYTES]), value[ID_BYTES:]
 
 
 def _of_header(content: bytes) -> tuple[SchemaId, int]:

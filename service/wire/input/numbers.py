@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -50,19 +51,22 @@ def float_json(number: float) -> float | msgspec.Raw:
     return number
 
 
-def time_json(time_ms: int, form: TimestampFormat) -> int | str | msgspec.Raw:
-    """A time of a type of its own, in the format that the settings name."""
-    match form:
-        case TimestampFormat.EPOCH_MS:
-            return time_ms
-        case TimestampFormat.EPOCH_US:
-            return time_ms * 1_000
-        case TimestampFormat.EPOCH_NS:
-            return msgspec.Raw(str(time_ms * 1_000_000))
-        case TimestampFormat.EPOCH_S:
-            return decimal_json(time_ms, 3)
-        case TimestampFormat.ISO8601:
-            try:
-                return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat()
-            except OverflowError:
-                return time_ms
+def times_json(form: TimestampFormat) -> Callable[[int], int | str | msgspec.Raw]:
+    """From milliseconds of a type of its own to a time in the format that the settings name."""
+    return _TIMES[form]
+
+
+def _iso8601(time_ms: int) -> int | str:
+    try:
+        return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat()
+    except OverflowError:
+        return time_ms
+
+
+_TIMES: Final[dict[TimestampFormat, Callable[[int], int | str | msgspec.Raw]]] = {
+    TimestampFormat.EPOCH_MS: lambda time_ms: time_ms,
+    TimestampFormat.EPOCH_US: lambda time_ms: time_ms * 1_000,
+    TimestampFormat.EPOCH_NS: lambda time_ms: msgspec.Raw(str(time_ms * 1_000_000)),
+    TimestampFormat.EPOCH_S: lambda time_ms: decimal_json(time_ms, 3),
+    TimestampFormat.ISO8601: _iso8601,
+}

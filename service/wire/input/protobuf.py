@@ -13,7 +13,7 @@ import msgspec
 from service.core.model import Reason
 from service.wire.decoder import Rejection
 from service.wire.input.columns import TimestampFormat
-from service.wire.input.numbers import MAX_SCALE, decimal_json, double_json, float_json, time_json
+from service.wire.input.numbers import MAX_SCALE, decimal_json, double_json, float_json, times_json
 from service.wire.input.paths import Path
 from service.wire.input.registered import SchemaFault, ToJson
 
@@ -326,7 +326,8 @@ def _value(field: FieldDescriptor, inner: _Tree, form: TimestampFormat) -> _Conv
 def _whole(name: str, form: TimestampFormat) -> _Convert:
     """From a message at which a path ends to its value; other messages are an object without anything."""
     if name == "google.protobuf.Timestamp":
-        return lambda one: time_json(one.seconds * 1_000 + _nanos(one.nanos, 0) // 1_000_000, form)
+        written = times_json(form)
+        return lambda one: written(one.seconds * 1_000 + _nanos(one.nanos, 0) // 1_000_000)
     if name == "google.type.Money":
         return lambda one: decimal_json(one.units * _NANOS + _nanos(one.nanos, 1 - _NANOS), 9)
     if name == "confluent.type.Decimal":

@@ -76,32 +76,34 @@ class RegisteredDecoder:
         known = self._schemas.find({schema for schema, _ in framed if schema is not None})
         taken: list[InRecord] = []
         indexes: list[int] = []
-        for index, (record, (schema, data)) in enumerate(zip(records, framed, strict=True)):
-            if index in rejections:
-                continue
-            if schema is None or data is None:
-                taken.append(record)
-            else:
+        for index, (schema, data) in enumerate(framed):
+            if schema is not None and data is not None:
                 try:
-                    taken.append(_InJson(record, _to_json(known[schema], data)))
+                    taken.append(_InJson(records[index], _to_json(known[schema], data)))
                 except Rejection as rejection:
                     rejections[index] = _with_id(rejection, schema)
                     continue
+            elif index in rejections:
+                continue
+            else:
+                taken.append(records[index])
             indexes.append(index)
         if not taken:
             return Decoded([], rejections)
         transactions, refused, left_out = self._inner.decode(taken)
+        if not (rejections or refused or left_out):
+            return Decoded(transactions, {})
         rejections |= {indexes[at]: _with_id(one, framed[indexes[at]][0]) for at, one in refused.items()}
         filtered: dict[int, EventTimeMs | None] = {indexes[at]: time_ms for at, time_ms in left_out.items()}
         return Decoded(transactions, dict(sorted(rejections.items())), filtered)
 
     def _frame(self, record: InRecord) -> tuple[SchemaId | None, bytes | None]:
         value = record.value()
+        if value:
+            return split_frame(record, value, indexed=self._indexed)
         if value is None:
             return None, None
-        if not value:
-            raise Rejection(Reason.EMPTY_VALUE, "the record has no value")
-        return split_frame(record, value, indexed=self._indexed)
+        raise Rejection(Reason.EMPTY_VALUE, "the record has no value")
 
 
 def _to_json(to_json: ToJson | Rejection, data: bytes) -> bytes:
@@ -117,14 +119,23 @@ def _with_id(rejection: Rejection, schema: SchemaId | None) -> Rejection:
 class _InJson:
     """A record with the JSON that was made of its value."""
 
-    __slots__ = ("_json", "headers", "key", "offset", "timestamp")
+    __slots__ = ("_json", "_record")
 
     def __init__(self, record: InRecord, json: bytes) -> None:
-        self.key: Callable[[], bytes | None] = record.key
-        self.headers: Callable[[], Headers | None] = record.headers
-        self.timestamp: Callable[[], tuple[int, int]] = record.timestamp
-        self.offset: Callable[[], Offset] = record.offset
+        self._record = record
         self._json = json
 
     def value(self) -> bytes:
         return self._json
+
+    def key(self) -> bytes | None:
+        return self._record.key()
+
+    def headers(self) -> Headers | None:
+        return self._record.headers()
+
+    def timestamp(self) -> tuple[int, int]:
+        return self._record.timestamp()
+
+    def offset(self) -> Offset:
+        return self._record.offset()
