@@ -12,10 +12,14 @@ from service.core.money import number_text
 from service.wire.alerts import AlertPayload
 
 ROUTING_KEY: Final = "X-Routing-Key"
-"""The header whose value PagerDuty's body needs, too."""
+"""The header whose value PagerDuty takes in the body."""
 _ENDS_AFTER_MS: Final = 300_000
+"""An alert that is no part of an episode ends in Alertmanager after this time."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_SUMMARY: Final = 1_024
+"""PagerDuty refuses a longer one."""
+_LONGEST_LINE: Final = 3_000
+"""An id may be long, and Slack would cut off or refuse what nobody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a template needs besides."""
+    """What a template needs beside the alert; ``headers`` are those of the target."""
 
     now_ms: int
     forget_after_ms: int
@@ -38,7 +42,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is sent."""
+    """The body of a request."""
 
     content_type: str
     data: bytes
@@ -61,7 +65,7 @@ def _cloudevents(one: Forwarded, context: Context) -> Body:
 
 def _slack(one: Forwarded, context: Context) -> Body:
     del context
-    text = one.alert.text().replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = one.alert.text()[:_LONGEST_LINE].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _json({"text": text})
 
 

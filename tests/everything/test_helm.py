@@ -18,9 +18,17 @@ from tools import dashboard, helm, kubernetes
 
 CHART = kubernetes.CHART
 RELEASE = "txwatch"
-EVERYTHING = ("monitoring.enabled=true", "dashboard.enabled=true", "autoscaling.enabled=true")
+EVERYTHING = tuple(f"{part}.enabled=true" for part in ("monitoring", "dashboard", "autoscaling", "forward"))
 OUR_LABELS = {"app.kubernetes.io/name": "txwatch", "app.kubernetes.io/instance": RELEASE}
 KUBERNETES = ("1.29", kubernetes_validate.latest_version())
+
+
+def key_of(one: dict[str, Any]) -> str:
+    """A ConfigMap's name, or the kind, and of what belongs to forward both."""
+    kind, name = one["kind"], str(one["metadata"]["name"])
+    if name.endswith("-forward"):
+        return f"{kind} of forward"
+    return name if kind == "ConfigMap" else str(kind)
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -35,21 +43,21 @@ def template(release: str, *settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def rendered(*settings: str, release: str = RELEASE) -> dict[str, dict[str, Any]]:
-    """The chart's objects by kind; the two ConfigMaps by name."""
+    """The chart's objects by their keys."""
     done = template(release, *settings)
     assert done.returncode == 0, done.stderr
     objects = [one for one in yaml.safe_load_all(done.stdout) if one]
     assert len({(one["kind"], one["metadata"]["name"]) for one in objects}) == len(objects)
-    return {one["metadata"]["name"] if one["kind"] == "ConfigMap" else one["kind"]: one for one in objects}
+    return {key_of(one): one for one in objects}
 
 
 def manifests(*folders: str) -> dict[str, dict[str, Any]]:
-    """What kustomize's folders hold, by kind; the ConfigMap of the dashboard by name."""
+    """What kustomize's folders hold, by their keys."""
     found = {}
     for path in (path for folder in folders for path in sorted((kubernetes.HOME / folder).glob("*.yaml"))):
         one = yaml.safe_load(path.read_text(encoding="utf-8"))
         if one["kind"] not in {"Kustomization", "Component"}:
-            found[one["metadata"]["name"] if one["kind"] == "ConfigMap" else one["kind"]] = one
+            found[key_of(one)] = one
     return found
 
 
@@ -58,7 +66,7 @@ def without_helms_own(thing: Any) -> Any:  # noqa: ANN401
     if isinstance(thing, dict):
         own = {"app.kubernetes.io/instance", "checksum/settings"}
         kept = {name: without_helms_own(value) for name, value in thing.items() if name not in own}
-        return {name: value for name, value in kept.items() if not (name == "annotations" and value == {})}
+        return {name: value for name, value in kept.items() if name not in {"annotations", "matchLabels"} or value}
     return [without_helms_own(one) for one in thing] if isinstance(thing, list) else thing
 
 
@@ -79,14 +87,15 @@ def test_every_object_is_valid_and_has_no_unknown_field(version: str) -> None:
 
 
 def test_the_objects_are_those_of_kustomize() -> None:
-    ours, theirs = rendered(*EVERYTHING), manifests("base", "monitoring", "autoscaling")
+    ours, theirs = rendered(*EVERYTHING), manifests("base", "monitoring", "autoscaling", "forward")
     assert set(ours) == {*theirs, "txwatch-settings"}
     for kind, one in theirs.items():
         specification = without_helms_own(ours[kind].get("spec"))
         expected: Any = one.get("spec")
-        if kind == "StatefulSet":
+        if kind in {"StatefulSet", "Deployment of forward"}:
             (container,) = expected["template"]["spec"]["containers"]
             container.update(image=f"txwatch:{__version__}", imagePullPolicy="IfNotPresent")
+        if kind == "StatefulSet":
             del expected["replicas"]  # as kustomize's autoscaling does
         assert specification == expected, kind
         assert ours[kind].get("data") == one.get("data"), kind
@@ -114,9 +123,10 @@ def test_two_releases_share_no_name_and_no_pod() -> None:
     selectors = [found["StatefulSet"]["spec"]["selector"]["matchLabels"] for found in (ours, others)]
     assert selectors[0] == OUR_LABELS
     assert selectors[0] != selectors[1]
-    references = json.dumps(others["StatefulSet"]["spec"])
-    assert "other-settings" in references
-    assert "txwatch-settings" not in references
+    for kind in ("StatefulSet", "Deployment of forward"):
+        references = json.dumps(others[kind]["spec"])
+        assert "other-settings" in references
+        assert "txwatch-settings" not in references
 
 
 def test_the_ceiling_and_the_trigger_follow_the_settings() -> None:
@@ -127,11 +137,23 @@ def test_the_ceiling_and_the_trigger_follow_the_settings() -> None:
 
 
 def test_a_changed_setting_rolls_the_pods() -> None:
-    before, after = (
-        rendered(*one)["StatefulSet"]["spec"]["template"]["metadata"]["annotations"]
-        for one in ((), ("settings.WINDOW_SIZE_MS=5000",))
-    )
-    assert before != after
+    for kind in ("StatefulSet", "Deployment of forward"):
+        before, after = (
+            rendered(*EVERYTHING, *one)[kind]["spec"]["template"]["metadata"]["annotations"]
+            for one in ((), ("settings.WINDOW_SIZE_MS=5000",))
+        )
+        assert before != after
+
+
+def test_forward_goes_to_the_target_and_out_by_the_ports_of_its_values() -> None:
+    found = rendered(*EVERYTHING, "forward.to=pager", "forward.targetPorts={443,9093}", "forward.secret=s")
+    pod = found["Deployment of forward"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["forward", "--to", "pager"]
+    assert pod["volumes"][1]["secret"] == {"secretName": "s"}
+    ports = [one["port"] for one in found["NetworkPolicy of forward"]["spec"]["egress"][-1]["ports"]]
+    assert ports == [443, 9093]
+    without = rendered(*EVERYTHING, "networkPolicy.enabled=false")
+    assert not [kind for kind in without if kind.startswith("NetworkPolicy")]
 
 
 def test_labels_by_which_prometheus_selects_are_on_both_of_its_kinds_and_nowhere_else() -> None:
@@ -154,6 +176,7 @@ def test_the_runbook_may_be_elsewhere() -> None:
         ("settings.KAFKA_INSTANCE_ID=one", "KAFKA_INSTANCE_ID"),
         ("settings.window_size_ms=1", "window_size_ms"),
         ("image.pullPolicy=Sometimes", "pullPolicy"),
+        ("forward.to=On Call", "to"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(setting: str, said: str) -> None:

@@ -31,6 +31,12 @@ def test_slack_gets_a_line_whose_id_can_be_no_markup() -> None:
     }
 
 
+def test_a_long_id_makes_no_longer_line_or_summary_than_the_targets_take() -> None:
+    long = alert(transaction_id="<" * 10_000)
+    assert body("slack", long)["text"].count("&lt;") < 3_000
+    assert len(body("pagerduty", long, **{"X-Routing-Key": "r"})["payload"]["summary"]) == 1_024
+
+
 @pytest.mark.parametrize(
     ("fields", "action", "key"),
     [
@@ -54,7 +60,7 @@ def test_pagerduty_joins_an_episodes_events_by_its_id(fields: dict[str, str], ac
         ({"status": "resolved", "episode_id": "e"}, "2027-01-15T08:00:00.000Z"),
     ],
 )
-def test_alertmanager_is_told_when_an_alert_ends(fields: dict[str, str], ends: str) -> None:
+def test_alertmanager_gets_the_end_of_an_alert(fields: dict[str, str], ends: str) -> None:
     (sent,) = body("alertmanager", alert(**fields))
     assert (sent["startsAt"], sent["endsAt"]) == ("2027-01-15T08:00:00.000Z", ends)
 

@@ -30,11 +30,12 @@ MANIFESTS = {
     if (found := load(path))["kind"] not in NOT_MANIFESTS
 }
 DASHBOARD = "monitoring/dashboard.yaml"
-CORE = [name for name in MANIFESTS if name.startswith("base/") or name == DASHBOARD]
+CORE = [name for name in MANIFESTS if name.startswith(("base/", "forward/")) or name == DASHBOARD]
 OPERATORS = [name for name in MANIFESTS if name not in CORE]
 STATEFULSET = MANIFESTS["base/statefulset.yaml"]["spec"]
 POD = STATEFULSET["template"]["spec"]
 (CONTAINER,) = POD["containers"]
+FORWARD = MANIFESTS["forward/deployment.yaml"]["spec"]
 BASE = load(HOME / "base/kustomization.yaml")
 NAME = {"app.kubernetes.io/name": "txwatch"}
 
@@ -66,22 +67,55 @@ def test_the_operators_schemas_refuse_a_misspelt_field(name: str, path: str) -> 
         jsonschema.Draft202012Validator(schema).validate(wrong)
 
 
-@pytest.mark.parametrize("folder", ["base", "monitoring", "autoscaling"])
+@pytest.mark.parametrize("folder", ["base", "monitoring", "autoscaling", "forward"])
 def test_every_manifest_is_in_its_kustomization(folder: str) -> None:
     resources = set(load(HOME / folder / "kustomization.yaml")["resources"])
     assert resources == {name.split("/")[1] for name in MANIFESTS if name.startswith(f"{folder}/")}
 
 
 def test_everything_is_found_by_one_label() -> None:
-    assert all(each["metadata"]["labels"] == NAME for name, each in MANIFESTS.items() if name != DASHBOARD)
+    ours = {name: each for name, each in MANIFESTS.items() if not name.startswith("forward/")}
+    assert all(each["metadata"]["labels"] == NAME for name, each in ours.items() if name != DASHBOARD)
     assert STATEFULSET["template"]["metadata"]["labels"] == NAME
     selectors = [STATEFULSET["selector"]["matchLabels"], MANIFESTS["base/service.yaml"]["spec"]["selector"]]
     selectors += [
         MANIFESTS[f"base/{name}.yaml"]["spec"][key]["matchLabels"]
         for name, key in (("poddisruptionbudget", "selector"), ("networkpolicy", "podSelector"))
     ]
-    selectors.append(MANIFESTS["monitoring/servicemonitor.yaml"]["spec"]["selector"]["matchLabels"])
-    assert selectors == [NAME] * 5
+    assert selectors == [NAME] * 4
+
+
+def test_forward_has_a_label_of_its_own_and_prometheus_takes_both_by_their_names() -> None:
+    forward = {name: each for name, each in MANIFESTS.items() if name.startswith("forward/")}
+    label = {"app.kubernetes.io/name": "txwatch-forward"}
+    assert all(each["metadata"]["labels"] == label for each in forward.values())
+    selectors = [
+        FORWARD["selector"]["matchLabels"],
+        FORWARD["template"]["metadata"]["labels"],
+        forward["forward/service.yaml"]["spec"]["selector"],
+        forward["forward/networkpolicy.yaml"]["spec"]["podSelector"]["matchLabels"],
+    ]
+    assert selectors == [label] * 4
+    monitor = MANIFESTS["monitoring/servicemonitor.yaml"]["spec"]
+    ((name, values),) = ((each["key"], each["values"]) for each in monitor["selector"]["matchExpressions"])
+    assert name == monitor["jobLabel"]
+    assert values == [NAME[name], label[name]]
+    rules = kubernetes.RULES.read_text()
+    assert all(f'job="{job}"' in rules for job in values)
+
+
+def test_forward_is_the_same_image_with_targets_from_a_secret_and_a_port_that_is_known() -> None:
+    (container,) = FORWARD["template"]["spec"]["containers"]
+    variables = {each["name"]: each.get("value") for each in container["env"]}
+    assert {name.removesuffix("_FILE") for name in variables} <= {*NAMES, "FORWARD"}
+    assert int(variables["HTTP_PORT"] or 0) == container["ports"][0]["containerPort"] == HttpSettings().port
+    folder = (variables["FORWARD_FILE"] or "").rpartition("/")[0]
+    (mount,) = (each for each in container["volumeMounts"] if each["mountPath"] == folder)
+    (volume,) = (each for each in FORWARD["template"]["spec"]["volumes"] if each["name"] == mount["name"])
+    assert "secret" in volume
+    for key in ("image", "livenessProbe", "readinessProbe", "securityContext", "envFrom", "ports"):
+        assert container[key] == CONTAINER[key]
+    assert FORWARD["template"]["spec"]["securityContext"] == POD["securityContext"]
 
 
 def test_an_instance_has_its_pods_name() -> None:
