@@ -18,7 +18,7 @@ QUICK = {"KAFKA_PROPERTIES": '{"group.protocol": "classic", "session.timeout.ms"
 """The group forgets a killed member after a second, and the next life begins."""
 IDS = ("tx0", "tx1")
 """One for each partition."""
-SOME = ("before the request", "after the answer", "between the write and the commit", "in the commit")
+SOME = ("before the request", "after the answer", "in the write", "between the write and the commit", "in the commit")
 KILLED = -9
 
 
