@@ -54,6 +54,16 @@ def token(user: str, life_s: float) -> str:
     return f"{part({'alg': 'none'})}.{part({'sub': user, 'iat': now, 'exp': now + life_s})}."
 
 
+def user_of(text: str) -> str | None:
+    """Whose token this is; None where it is none."""
+    try:
+        part = text.split(".")[1]
+        found: str = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["sub"]
+    except (ValueError, LookupError):
+        return None
+    return found
+
+
 class TokenServer:
     """A token server on loopback. A client's id is its user's name."""
 
@@ -87,6 +97,11 @@ class TokenServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
+    @property
+    def url(self) -> str:
+        """Where tokens are."""
+        return f"http://127.0.0.1:{self._server.server_port}/token"
+
     def properties(self, user: str, secret: str = SECRET) -> dict[str, str]:
         """The properties of a client."""
         return {
@@ -94,7 +109,7 @@ class TokenServer:
             "sasl.oauthbearer.method": "oidc",
             "sasl.oauthbearer.client.id": user,
             "sasl.oauthbearer.client.secret": secret,
-            "sasl.oauthbearer.token.endpoint.url": f"http://127.0.0.1:{self._server.server_port}/token",
+            "sasl.oauthbearer.token.endpoint.url": self.url,
         }
 
     def start(self) -> None:

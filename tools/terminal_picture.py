@@ -50,12 +50,16 @@ _SVG: Final = """\
 def svg() -> str:
     """The picture."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), color_system="truecolor", force_terminal=True)
-    example = AlertPayload.from_json(first_alert().value or b"")
+    first = AlertPayload.from_json(first_alert().value or b"")
+    second = first.model_copy(
+        update={"timestamp": 1_715_392_810_000, "amount": Decimal("9000.0"), "watermark": 1_715_392_809_000}
+    )
     console.print(Text("$ ./demo", _SHELL))
-    console.print(Text(example.text(), "bold red"))
+    for alert in (first, second):
+        console.print(Text(alert.text(), "bold red"))
     console.print(_time_line().drawn(COLUMNS))
     console.print(Text("\n$ txwatch top", _SHELL))
-    console.print(view([_instance(example)], lines=40))
+    console.print(view([_instance([first, second])], lines=40))
     return console.export_svg(title="txwatch", code_format=_SVG, unique_id="terminal")
 
 
@@ -71,7 +75,7 @@ def _time_line() -> TimeLine:
     )
 
 
-def _instance(example: AlertPayload) -> Instance:
+def _instance(alerts: list[AlertPayload]) -> Instance:
     """An instance that has answered twice."""
     partitions = [
         _partition(0, 1_400, open_keys=7),
@@ -84,8 +88,7 @@ def _instance(example: AlertPayload) -> Instance:
     found = Instance("http://127.0.0.1:8000")
     found.before = Seen(0.0, NOW_MS - 1_000, status, totals | {"txwatch_records_total": 126_157.0})
     found.seen = Seen(1.0, NOW_MS, status, totals, {"threshold": 2.0})
-    found.alerts.append(_shown(example, "tx1", example.amount, 5_000))
-    found.alerts.append(_shown(example, "tx7", Decimal("9000.05"), 3_400))
+    found.alerts.extend(alert.model_dump(exclude_none=True, exclude_defaults=True) for alert in alerts)
     return found
 
 
@@ -95,8 +98,3 @@ def _partition(number: int, behind_ms: int, *, open_keys: int, lag: int = 0, idl
         "partition": number, "watermark": watermark, "lag": lag, "open_keys": open_keys, "idle": idle,
         "blocked_ms": None, "waits_for": None,
     }  # fmt: skip
-
-
-def _shown(example: AlertPayload, transaction_id: str, amount: Decimal, behind_ms: int) -> dict[str, Any]:
-    changed = {"transaction_id": transaction_id, "amount": amount, "watermark": NOW_MS - behind_ms}
-    return {**example.model_dump(exclude_none=True, exclude_defaults=True), **changed}

@@ -45,7 +45,9 @@ def read(folder: Path) -> list[Series]:
     labels = folder / "labels" / "combined_windows.json"
     try:
         windows: dict[str, list[list[str]]] = json.loads(labels.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise LayoutError(f"{labels}: {error.strerror}") from None
+    except ValueError as error:
         raise LayoutError(f"{labels}: {error}") from None
     files = sorted((folder / "data").glob("*/*.csv"))
     if not files:

@@ -24,6 +24,7 @@ from service.core.model import ClockName, Offset, Partition
 from service.history.backtest.side import Side
 from service.history.backtest.span import TopicRun
 from service.history.explain import Explanation
+from service.history.today import Today
 from service.kafka.span_reader import SpanReader
 from service.loop.errors import Fatal, Retriable
 from service.process.stop import Stop
@@ -82,12 +83,14 @@ class Explainer:
             DetectorError: the detector raised an exception.
         """
         settings = self._settings
+        named = [one for one in configured(settings) if one.name == alert.detector]
         found = Explanation(
             alert,
             self._decoder,
             settings.watermark.lateness_ms,
             settings.watermark.max_future_ms,
             settings.late.policy,
+            Today(named[0] if named else None, rules_hash(settings)),
         )
         topic, partition, began_ms = alert.source.topic, Partition(alert.source.partition), now_ms()
         self._start(topic, partial(self._reader.start_partition, topic, partition, found.begin))
@@ -96,14 +99,26 @@ class Explainer:
                 found.take(records.messages, began_ms)
                 if found.finished(records.messages[-1].offset()):
                     break
-        if not found.expired and not found.silence and (alert.baseline or alert.features):
+        if found.whole_topic and found.broken_by is None:
+            self._read_others(found, partition)
+        found.judge_alone()
+        if not found.expired and not found.silence and found.finding is None and _depends_on_earlier(found):
             self._judge_again(found, partition)
         return found
+
+    def _read_others(self, found: Explanation, own: Partition) -> None:
+        """Read the other partitions from the silence's begin on."""
+        topic, began_ms = found.alert.source.topic, now_ms()
+        self._start(topic, partial(self._reader.start, topic, found.alert.window.start))
+        self._reader.finish(own)
+        for records in self._reader.read(lambda: not self._stop.asked()):
+            if records.messages:
+                found.take_of_others(records.partition, records.messages, began_ms)
 
     def _judge_again(self, found: Explanation, partition: Partition) -> None:
         """Let the detector judge all windows up to the alert's, from the partition's first record on."""
         settings, alert = self._settings, found.alert
-        detectors = [one for one in configured(settings) if one.name == alert.detector]
+        detectors = [one for one in (found.today.configured,) if one is not None]
         found.not_judged = self._cannot_judge(alert, there=bool(detectors))
         if found.not_judged is not None:
             return
@@ -116,7 +131,7 @@ class Explainer:
         side = Side(
             detectors,
             alert.source.topic,
-            rules=rules_hash(settings),
+            rules=found.today.rules,
             forget_after_ms=settings.detect.forget_after_ms,
             write=keep,
         )
@@ -138,7 +153,10 @@ class Explainer:
         elif first > 0:
             found.not_judged = f"The baseline cannot be computed again: records before offset {first} have expired."
         else:
-            found.not_judged = "From the partition's first record on, the detector does not find it again."
+            found.not_judged, found.refuted = (
+                "From the partition's first record on, the detector does not find it again.",
+                True,
+            )
 
     def _cannot_judge(self, alert: AlertPayload, *, there: bool) -> str | None:
         """Why the detector cannot judge again; None where it can."""
@@ -170,6 +188,14 @@ class Explainer:
     def close(self) -> None:
         """Disconnect."""
         self._reader.close()
+
+
+def _depends_on_earlier(found: Explanation) -> bool:
+    """Whether the alert depends on earlier windows of its id."""
+    alert = found.alert
+    return bool(
+        alert.baseline or alert.status == "resolved" or (alert.features and not found.today.judges_alone(alert))
+    )
 
 
 class _Missing(Fatal):

@@ -9,11 +9,13 @@ from decimal import Decimal
 from typing import Any, Final
 
 from service.core.clocks.detail import add_detail
-from service.core.detectors import Of
+from service.core.detectors import Finding, Of
+from service.core.detectors.features import FEATURES, Features, need_baseline
 from service.core.detectors.looked_at import value_of
-from service.core.model import Aggregate, AggregateDetail, LatePolicy, Offset, Transaction, WallTimeMs
+from service.core.model import Aggregate, AggregateDetail, LatePolicy, Offset, Transaction, TumblingWindow, WallTimeMs
 from service.core.money import number_text
 from service.core.watermark import BoundedOutOfOrderness
+from service.history.today import Today, limit_of
 from service.wire.alerts import AlertPayload
 from service.wire.decoder import Decoder
 from service.wire.feeding import append_time
@@ -44,16 +46,23 @@ class Explanation:
     lateness_ms: int
     max_future_ms: int
     policy: LatePolicy
+    today: Today = field(default_factory=Today)
     records: list[Counted] = field(default_factory=list)
     aggregate: Aggregate | None = None
     first_read: int | None = None
     """The first offset that could be read."""
     broken_by: Counted | None = None
     """Of a silence: a record that came within it."""
+    broken_elsewhere: tuple[int, Offset] | None = None
+    """The same in another partition, where the whole topic was silent."""
     judged_again: dict[str, Any] | None = None
     """The alert as the detector gives it again, from the partition's first record; None: it does not."""
     not_judged: str | None = None
     """Why it was not judged again."""
+    refuted: bool = False
+    """Whether the detector was given everything, and did not find it again."""
+    finding: Finding | None = None
+    """What the detector of the settings finds in the window's records, where it needs no more."""
     _watermark: BoundedOutOfOrderness = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +72,11 @@ class Explanation:
     def silence(self) -> bool:
         """Whether the alert is about a silence."""
         return self.alert.count == 0
+
+    @property
+    def whole_topic(self) -> bool:
+        """Whether the silence is that of the topic, by the settings' detector."""
+        return self.silence and self.today.silence is not None and self.today.silence.scope == "topic"
 
     @property
     def first(self) -> int:
@@ -98,14 +112,16 @@ class Explanation:
             if transaction is not None:
                 late = before_ms is not None and event_ms < before_ms
                 known = late or self.first_read <= self.begin
-                self._count(Counted(record.offset(), transaction, late if known else None), time_ms)
+                one = Counted(record.offset(), transaction, late if known else None)
+                self._count(one, time_ms, judged=before_ms is not None and before_ms >= (self.alert.watermark or 0))
 
-    def _count(self, one: Counted, time_ms: int) -> None:
+    def _count(self, one: Counted, time_ms: int, *, judged: bool) -> None:
+        """Count a record that matters; ``judged``: it may have come after the verdict, by the watermark."""
         alert, transaction = self.alert, one.transaction
         if transaction.transaction_id != alert.transaction_id and (alert.transaction_id or not self.silence):
             return
         if self.silence:
-            self._count_silence(one, time_ms)
+            self._count_silence(one, time_ms, judged=judged)
             return
         last = alert.source.last_offset
         if not self.first <= one.offset <= (self.first if last is None else last):
@@ -124,6 +140,7 @@ class Explanation:
             self.aggregate = Aggregate(event_ms, one.offset, event_ms, one.offset)
         self.aggregate.add(transaction.amount)
         self.aggregate.count += 1
+        self.aggregate.late_count += one.late is True
         add_detail(
             _EXTREMES,
             {transaction.transaction_id: self.aggregate},
@@ -132,20 +149,55 @@ class Explanation:
             transactions=[transaction],
         )
 
-    def _count_silence(self, one: Counted, time_ms: int) -> None:
-        if one.offset == self.alert.source.last_offset:
+    def _count_silence(self, one: Counted, time_ms: int, *, judged: bool) -> None:
+        alert = self.alert
+        if one.offset == alert.source.last_offset:
             self.records.append(one)
             return
-        at_ms = one.transaction.timestamp if self.alert.window.clock == "event" else time_ms
-        within = self.alert.window.start < at_ms < self.alert.window.end
-        if one.offset > self.first and within and self.broken_by is None:
+        by_event = alert.window.clock == "event"
+        if by_event and one.late and (judged or self.policy is not LatePolicy.INCLUDE):
+            return  # it came after the verdict, or was set aside
+        at_ms = one.transaction.timestamp if by_event else time_ms
+        if one.offset > self.first and self._within(at_ms) and self.broken_by is None:
             self.broken_by = one
+
+    def take_of_others(self, partition: int, records: Sequence[InRecord], now_ms: WallTimeMs) -> None:
+        """Take records of another partition: a silence of the whole topic ends with any of them."""
+        for record in records:
+            if self.broken_elsewhere is None and self._within(append_time(record, now_ms)):
+                self.broken_elsewhere = partition, record.offset()
+
+    def _within(self, at_ms: int) -> bool:
+        """Whether a time is within the silence, which is as long as the settings say today."""
+        start = self.alert.window.start
+        today = self.today.silence
+        return start < at_ms < (self.alert.window.end if today is None else start + today.after_ms)
+
+    def judge_alone(self) -> None:
+        """Let the detector of the settings judge the window, where its records are all that it needs.
+
+        Raises:
+            DetectorError: the detector raised an exception.
+        """
+        if self.aggregate is None or self.expired:
+            return
+        if any(one.late is None for one in self.records):
+            self.aggregate.late_count = self.alert.late_count  # nothing else says it
+        if not self._judged_alone:
+            return
+        self.finding = self.today.finding(self.alert, self.aggregate)
+
+    @property
+    def _judged_alone(self) -> bool:
+        return not self.silence and self.alert.status != "resolved" and self.today.judges_alone(self.alert)
 
     # ---- what comes out -------------------------------------------------------------------------------------
 
     @property
     def expired(self) -> bool:
-        """Whether the window's first record is not there any more."""
+        """Whether the window's first record is not there any more. The topic may be silent without any record here."""
+        if self.silence and self.alert.source.last_offset is None:
+            return False
         return self.first_read is None or self.first_read > self.first
 
     @property
@@ -165,13 +217,22 @@ class Explanation:
     def verdict_agrees(self) -> bool:
         """Whether the verdict is the alert's: beyond the same limit, or given again by the detector with its state."""
         if self.silence:
-            return bool(self.records) and self.broken_by is None
+            there = bool(self.records) or self.alert.source.last_offset is None
+            return there and self.broken_by is None and self.broken_elsewhere is None
+        if self.refuted or self.judged_again is not None:
+            return not self.refuted and not self.differences
         if self.alert.status == "resolved":
             return self.sums_agree
-        if self.judged_again is not None:
-            return not self.differences
-        if self.alert.features is not None or self.looked_at is None:
+        if self._judged_alone:
+            return self.finding is not None and not self.other_features
+        return self._beyond_its_own_limit
+
+    @property
+    def _beyond_its_own_limit(self) -> bool:
+        if self.looked_at is None or self.other_features:
             return False
+        if self.alert.score is not None and self.alert.features is not None:
+            return self.alert.score > self.alert.limit  # its baseline cannot be seen in this window
         shown = self.alert.amount if self.alert.value is None else self.alert.value
         above = shown > self.alert.limit
         return self.looked_at > self.alert.limit if above else self.looked_at < self.alert.limit
@@ -182,8 +243,19 @@ class Explanation:
         if self.judged_again is None:
             return []
         again = AlertPayload.model_validate(self.judged_again)
-        names = ("amount", "count", "limit", "value", "baseline", "score", "features")
+        names = ("amount", "count", "limit", "value", "baseline", "score", "features", "status", "windows", "peak")
         return [name for name in names if getattr(again, name) != getattr(self.alert, name)]
+
+    @property
+    def other_features(self) -> list[str]:
+        """Which features differ from those that the alert's model was given, but for the baseline's."""
+        given, found = self.alert.features or {}, self.aggregate
+        names = [name for name in given if name in FEATURES and not need_baseline((name,))]
+        if found is None or not names:
+            return []
+        span = TumblingWindow(self.alert.window.start, self.alert.window.end)
+        values = zip(names, Features(names).of(found, span, None), strict=True)
+        return [name for name, value in values if value != given[name]]
 
     @property
     def reproduced(self) -> bool:
@@ -214,9 +286,12 @@ class Explanation:
         """The explanation for people: what an analyst pastes into a ticket."""
         alert, source = self.alert, self.alert.source
         yield f"Alert {alert.alert_id}, detector {alert.detector}" + (f", {alert.status}" if alert.status else "")
-        yield f"  id      {alert.transaction_id!r}" if alert.transaction_id else "  id      none: the whole partition"
+        whole = "none: the whole topic" if self.whole_topic else "none: the whole partition"
+        yield f"  id      {alert.transaction_id!r}" if alert.transaction_id else f"  id      {whole}"
         yield f"  window  {_time(alert.window.start)} to {_time(alert.window.end)}, by {alert.window.clock} time"
-        offsets = f"offsets {source.first_offset} to {source.last_offset}"
+        offsets = "no record"
+        if source.first_offset is not None:
+            offsets = f"offsets {source.first_offset} to {source.last_offset}"
         yield f"  input   {source.topic}, partition {source.partition}, {offsets}"
         yield f"  found   {self._claim()}"
         yield ""
@@ -243,31 +318,81 @@ class Explanation:
         return f"{alert.of} {number_text(shown)} is {side} {number_text(alert.limit)}{usual}"
 
     def _notes(self) -> Iterator[str]:
-        alert = self.alert
+        alert, default = self.alert, "those of DETECT_LIMIT"
+        if alert.rules != self.today.rules:
+            before, now = alert.rules or default, self.today.rules or default
+            yield f"The settings have other detectors now ({now}) than those that judged ({before})."
         if self.expired:
             first = "none is left" if self.first_read is None else f"the first one left is {self.first_read}"
             yield f"Records from offset {self.first} on have expired: {first}."
         if self.silence:
-            if self.broken_by is not None:
-                yield f"A record came within the silence, at offset {self.broken_by.offset}."
-            elif self.records:
-                yield f"The last record is that of offset {self.first}; none followed within {alert.limit} ms."
+            yield from self._notes_of_silence()
             return
         if self.aggregate is not None:
             same = "the same" if self.sums_agree else f"the alert says {number_text(alert.amount)} and {alert.count}"
             yield f"Sum {number_text(self.aggregate.value())}, {self.aggregate.count} records: {same}."
-        if alert.status == "resolved":
-            yield "It ends an episode: there is no verdict to judge again."
-        elif self.judged_again is not None:
+        if self.judged_again is not None:
             wrong = f", but for {', '.join(self.differences)}" if self.differences else ""
             yield f"The detector judges the same, from the partition's first record on{wrong}."
-        elif self.looked_at is not None and alert.features is None:
-            yield (
-                f"{alert.of.capitalize()} {number_text(self.looked_at)} against the limit {number_text(alert.limit)}: "
-                + ("the same verdict." if self.verdict_agrees else "another verdict.")
-            )
+        elif alert.status == "resolved":
+            yield "It ends an episode: whether it did cannot be seen in this window alone."
+        elif self._judged_alone:
+            yield from self._notes_of_today()
+        elif self.looked_at is not None and not self.refuted:
+            yield from self._notes_of_its_own_limit(self.looked_at)
         if self.not_judged is not None:
             yield self.not_judged
+
+    def _notes_of_its_own_limit(self, value: Decimal) -> Iterator[str]:
+        alert, one = self.alert, self.today.configured
+        if one is None:
+            yield f"The settings have no detector {alert.detector}: judged by the alert's own limit."
+        elif one.of.value != alert.of:
+            yield f"The detector looks at another value now ({one.of.value}): judged by the alert's own limit."
+        if alert.features is not None:
+            wrong = f", but for {', '.join(self.other_features)}" if self.other_features else ""
+            yield f"The features that the window's records give are those of the alert{wrong}."
+            return
+        same = "the same verdict" if self.verdict_agrees else "another verdict"
+        yield f"{alert.of.capitalize()} {number_text(value)} against the limit {number_text(alert.limit)}: {same}."
+
+    def _notes_of_today(self) -> Iterator[str]:
+        """The verdict of the detector of the settings."""
+        alert, finding = self.alert, self.finding
+        if self.expired or self.looked_at is None:
+            return
+        if finding is None:
+            limit = number_text(alert.limit)
+            yield f"The detector of the settings finds no anomaly in it. The limit of the alert was {limit}."
+            return
+        if self.other_features:
+            yield f"The model was given other features: {', '.join(self.other_features)}."
+        now, before, score = number_text(limit_of(finding)), number_text(alert.limit), finding.fields.get("score")
+        if now != before:
+            yield f"The limit in the settings is {now} today. The limit of the alert was {before}."
+        if score != alert.score:
+            yield f"The model's output is {score} today. That of the alert was {alert.score}."
+        looked_at = f"{alert.of.capitalize()} {number_text(self.looked_at)}" if score is None else f"Output {score}"
+        yield f"{looked_at} against the limit {now}: the same verdict."
+
+    def _notes_of_silence(self) -> Iterator[str]:
+        alert, today = self.alert, self.today.silence
+        if today is None:
+            yield f"The settings have no detector {alert.detector} of silences: judged by the alert's own span."
+            if not alert.transaction_id:
+                yield "Only this partition was read."
+        elif today.after_ms != alert.limit:
+            yield f"after_ms in the settings is {today.after_ms} today; the alert's was {alert.limit}."
+        after_ms = alert.limit if today is None else today.after_ms
+        if self.broken_by is not None:
+            yield f"A record came within the silence, at offset {self.broken_by.offset}."
+        elif self.broken_elsewhere is not None:
+            partition, offset = self.broken_elsewhere
+            yield f"A record came within the silence, in partition {partition} at offset {offset}."
+        elif self.records:
+            yield f"The last record is that of offset {self.first}; none followed within {after_ms} ms."
+        elif alert.source.last_offset is None:
+            yield f"The partition had no record; none came in the topic within {after_ms} ms."
 
 
 def _time(ms: int) -> str:

@@ -83,9 +83,9 @@ class AlertSourcePayload(_Payload):
 class BaselinePayload(_Payload):
     """What is usual for a key, by its earlier windows."""
 
-    mean: float = Field(description="their mean")
+    mean: float = Field(description="mean of its earlier windows")
     deviation: float = Field(description="their standard deviation")
-    windows: int = Field(description="how many they are")
+    windows: int = Field(description="how many earlier windows there are")
 
 
 class AlertPayload(_Payload):
@@ -97,12 +97,18 @@ class AlertPayload(_Payload):
     alert_id: str = Field(description="the same for the same source, window, detector and first offset")
     detector: str = Field(description="the name of the detector")
     transaction_id: str = Field(description="the id, and the record's key; empty for a silent partition or topic")
-    timestamp: int | None = Field(description="event time of the window's first record, epoch milliseconds")
+    timestamp: int | None = Field(
+        description="event time of the window's first record, epoch milliseconds; null: no record yet"
+    )
     amount: Number = Field(description="exact decimal sum")
-    watermark: int | None = Field(description="the partition's watermark at the verdict, epoch milliseconds")
+    watermark: int | None = Field(
+        description="the partition's watermark at the verdict, epoch milliseconds; null: no record yet"
+    )
     count: int = Field(description="records in the sum")
     late_count: int = Field(description="how many of them were late")
-    max_timestamp: int | None = Field(description="greatest event time among them, epoch milliseconds")
+    max_timestamp: int | None = Field(
+        description="greatest event time among them, epoch milliseconds; null: no record yet"
+    )
     window: AlertWindowPayload = Field(description="the window")
     source: AlertSourcePayload = Field(description="where its records are")
     limit: Number = Field(description="the limit that was crossed; of a silence, `after_ms`")

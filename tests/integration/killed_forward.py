@@ -6,7 +6,9 @@ It gets SIGKILL when it comes to that point for the first time.
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
+from threading import Thread
 from typing import Any, Final, cast
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -24,6 +26,9 @@ POINTS: Final = (
     "before the commit", "in the commit", "after the commit",
 )  # fmt: skip
 
+LATER_S: Final = 1.5
+"""Long enough for a commit by the loop, which must not pass over what is not settled."""
+
 
 class Killer:
     """Kills the process at one point."""
@@ -32,9 +37,14 @@ class Killer:
         """`point` is one of POINTS."""
         self._point = point
 
-    def at(self, point: str) -> None:
-        """The process is at this point."""
-        if point == self._point:
+    def is_at(self, point: str) -> bool:
+        """Whether this is the point."""
+        return point == self._point
+
+    def at(self, point: str, after_s: float = 0.0) -> None:
+        """The process is at this point, and is killed so much later."""
+        if self.is_at(point):
+            time.sleep(after_s)
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -45,7 +55,7 @@ class KilledTarget(HttpTarget):
 
     def send(self, body: Body, idempotency_key: str) -> Answer:
         """As the real one."""
-        self.killer.at("before the request")
+        self.killer.at("before the request", LATER_S)
         answer = super().send(body, idempotency_key)
         self.killer.at("after the answer")
         return answer
@@ -73,8 +83,10 @@ class KilledProducer:
             self.written = True
 
         self._killer.at("before the write")
+        if self._killer.is_at("in the write"):  # the record is still in the client when the process ends
+            Thread(target=self._killer.at, args=("in the write", LATER_S), daemon=True).start()
+            return
         self._producer.produce(*arguments, **{**named, "on_delivery": delivered})
-        self._killer.at("in the write")
 
 
 class KilledConsumer:

@@ -26,8 +26,9 @@ from service.kafka.registry import Registry as Client
 from service.kafka.registry import RegistryError
 from service.loop.errors import Retriable
 from tests.forked import Forked
-from tests.integration.doorkeeper import Doorkeeper
+from tests.integration.doorkeeper import OWNER, Doorkeeper
 from tests.replay_process import run
+from tests.token_server import SECRET, TokenServer
 from tests.unit.test_protobuf import message
 
 AT: Final = 1_715_392_800_000
@@ -202,7 +203,9 @@ def test_json_schema_is_the_mapping_of_json_behind_the_frame(
 
 def test_user_and_password_a_token_tls_and_a_clients_certificate(registry: Registry, tmp_path: Path) -> None:
     number = register(registry, "secured", CARD)
-    with Doorkeeper(registry.url, tmp_path) as door:
+    tokens = TokenServer(life_s=60)
+    tokens.start()
+    with closing(tokens), Doorkeeper(registry.url, tmp_path) as door:
         tls = {"ssl.ca.location": door.ca}
         mutual = {"ssl.certificate.location": door.certificate, "ssl.key.location": door.key}
         basic = {"basic.auth.user.info": "user:pass"}
@@ -212,7 +215,16 @@ def test_user_and_password_a_token_tls_and_a_clients_certificate(registry: Regis
             "bearer.auth.logical.cluster": "lsrc-1",
             "bearer.auth.identity.pool.id": "pool-1",
         }
-        for properties in ({**tls, **mutual, **basic}, {**tls, **mutual, **token}):
+        oauth = {
+            "bearer.auth.credentials.source": "OAUTHBEARER",
+            "bearer.auth.issuer.endpoint.url": tokens.url,
+            "bearer.auth.client.id": OWNER,
+            "bearer.auth.client.secret": SECRET,
+            "bearer.auth.scope": "schemas",
+            "bearer.auth.logical.cluster": "lsrc-1",
+            "bearer.auth.identity.pool.id": "pool-1",
+        }
+        for properties in ({**tls, **mutual, **basic}, {**tls, **mutual, **token}, {**tls, **mutual, **oauth}):
             with closing(Client(door.url, properties)) as client:
                 found = client.fetch(number)
                 assert found is not None
@@ -221,6 +233,11 @@ def test_user_and_password_a_token_tls_and_a_clients_certificate(registry: Regis
         refused: list[tuple[dict[str, str], str]] = [
             ({**tls, **mutual}, "the schema registry answers 401"),
             ({**tls, **mutual, "basic.auth.user.info": "user:wrong"}, "the schema registry answers 401"),
+            ({**tls, **mutual, **oauth, "bearer.auth.client.id": "other"}, "the schema registry answers 401"),
+            (
+                {**tls, **mutual, **oauth, "bearer.auth.client.secret": "wrong"},
+                "the schema registry does not answer",
+            ),
             ({**tls, **basic}, "the schema registry does not answer"),
             ({**mutual, **basic}, "the schema registry does not answer"),
         ]

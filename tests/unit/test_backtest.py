@@ -77,6 +77,18 @@ def report_of(txwatch: Txwatch, *arguments: str, **settings: str) -> dict[str, A
     return found
 
 
+def test_sums_are_exact_and_a_late_row_is_in_no_window(txwatch: Txwatch) -> None:
+    begin = "2024-05-11 10:00:0"
+    lines = [*(f"exact,{begin}{second},0.1" for second in (1, 2, 3)), f"above,{begin}4,0.3", f"above,{begin}5,0.01"]
+    lines += ["later,2024-05-11 10:05:00,0.1", f"late,{begin}6,5"]
+    (txwatch.directory / "some.csv").write_text("\n".join(["transaction_id,timestamp,amount", *lines]) + "\n")
+    (txwatch.directory / "new.toml").write_text(f"{EVENT}[detect]\nlimit = 0.3\n")
+    report = report_of(txwatch, "--config", "new.toml", "--csv", "some.csv", "--alerts", "alerts.jsonl")
+    alerts = [json.loads(line) for line in (txwatch.directory / "alerts.jsonl").read_text().splitlines()]
+    assert [("above", 0.31, 2)] == [(one["transaction_id"], one["amount"], one["count"]) for one in alerts]
+    assert (7, 3, 1) == (report["records"], report["keys"], report["alerts"])
+
+
 def test_the_figures_are_those_of_the_windows(txwatch: Txwatch) -> None:
     found = rows()
     csv = csv_of(txwatch.directory, found)

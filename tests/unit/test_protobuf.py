@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.app.input import _checked
+from service.loop.errors import Retriable
 from service.process import protoc
 from service.wire.decoder import Rejection
 from service.wire.input.columns import TimestampFormat
@@ -437,6 +438,14 @@ def test_a_protoc_that_cannot_run_is_no_fault_of_the_schema(monkeypatch: pytest.
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     with pytest.raises(protoc.ProtocError, match=r"protoc cannot run: .*nonexistent"):
         protoc.descriptors(PLAIN)
+
+
+def test_where_protoc_cannot_run_the_schema_is_asked_for_again() -> None:
+    def to_json(_: SchemaText) -> ToJson:
+        raise protoc.ProtocError("protoc cannot run: no memory")
+
+    with pytest.raises(Retriable, match="protoc cannot run: no memory"):
+        _checked("PROTOBUF", to_json)(SchemaText("PROTOBUF", PLAIN))
 
 
 def test_a_schema_without_a_message_is_a_fault() -> None:

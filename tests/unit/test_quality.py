@@ -266,3 +266,8 @@ def test_the_page_is_filled_from_the_figures(tmp_path: Path, monkeypatch: pytest
     assert f"{len(some):,} payments of 150 cards in 60 days, seed 7; 18 are fraud" in text
     assert "| one | **after 3 h**, 1 alert; 2 before it |" in text
     assert {"quality-detectors.svg", "quality-models.svg"} == {file.name for file in tmp_path.glob("*.svg")}
+
+
+def test_every_table_of_the_page_has_figures() -> None:
+    bodies = re.findall(r"<!-- quality (.*?) -->\n(.*?)<!-- end -->", page.PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert [] == [name for name, body in bodies if "|" not in body]

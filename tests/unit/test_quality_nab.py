@@ -144,7 +144,9 @@ def test_a_folder_of_another_layout_is_refused_by_one_line(
     assert 1 == len(str(caught.value).splitlines())
 
 
-def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_labels_or_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(nab.LayoutError, match=r"combined_windows\.json: No such file or directory$"):
+        nab.read(tmp_path)
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "combined_windows.json").write_text("{}")
     with pytest.raises(nab.LayoutError, match=r"there is no GROUP/NAME\.csv"):

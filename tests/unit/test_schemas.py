@@ -145,3 +145,20 @@ def test_what_was_found_before_the_registry_stopped_answering_is_kept() -> None:
     with pytest.raises(SchemasPending):
         asked.find(1, 2)
     assert ["schema 1"] == asked.find(1)
+
+
+def test_a_schema_that_could_not_be_compiled_now_is_asked_for_again() -> None:
+    asked = Asked(texts(1, 2))
+    troubles: list[Exception] = [Retriable("protoc cannot run: no memory")]
+
+    def compile_schema(text: SchemaText) -> ToJson:
+        if text.text == "schema 2" and troubles:
+            raise troubles.pop()
+        return lambda _: text.text.encode()
+
+    asked.schemas = FetchedSchemas(asked.fetch, compile_schema, lambda: asked.now_s)
+    assert ["schema 1"] == asked.find(1)
+    with pytest.raises(SchemasPending, match="protoc cannot run: no memory"):
+        asked.find(2)
+    asked.now_s += FIRST_PAUSE_S
+    assert ["schema 2"] == asked.find(2)

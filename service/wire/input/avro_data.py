@@ -18,6 +18,8 @@ Skip = Callable[[bytes, int], int]
 
 BYTES: Final = {"bytes": None}
 """Stands for bytes, which are neither a text nor a number."""
+EMPTY_ELEMENTS: Final = 1_000
+"""So many elements of an array may have no bytes at all, as nulls have."""
 _LAST_SHIFT: Final = 63
 _unpack_float: Final = Struct("<f").unpack_from
 _unpack_double: Final = Struct("<d").unpack_from
@@ -243,7 +245,7 @@ def _block(data: bytes, at: int) -> tuple[int, int, int | None]:
     if count < 0:
         size, at = _read_size(data, at)
         count = -count
-    if count > len(data):  # elements without any bytes would take as long as their number says
+    if count > len(data) + EMPTY_ELEMENTS:  # elements without any bytes would take as long as their number says
         raise ValueError(f"a block has {count} elements in fewer bytes")
     return count, at, size
 
