@@ -68,7 +68,7 @@ def _channels(topics: TopicsSettings) -> Node:
         "late": _channel(topics.late, "TOPICS_LATE", f"Late records, with `LATE_POLICY=divert`. {aside}", "setAside"),
         "deadLetter": _channel(topics.dead_letter, "TOPICS_DEAD_LETTER", f"Rejected records. {aside}", "setAside"),
         "undelivered": _channel(
-            topics.undelivered, "TOPICS_UNDELIVERED", "Alerts that `forward` gave up, byte for byte.", "undelivered"
+            topics.undelivered, "TOPICS_UNDELIVERED", "Records that `forward` gave up, byte for byte.", "undelivered"
         ),
         "rekeyed": _channel("", "rekey --to TOPIC", "The input once more, keyed by the id.", "rekeyed"),
         "state": _channel(
@@ -130,11 +130,11 @@ def _messages() -> Node:
         ),
         "aggregate": _message("A sum", "", _KEY, "aggregate.json"),
         "setAside": _bytes("A record that was set aside", bytes_, _OWN_KEY, "set-aside-headers.json"),
-        "undelivered": _message(
-            "An alert that was not delivered",
-            "The alert's own headers come first.",
-            _ALERT_KEY,
-            "alert.json",
+        "undelivered": _bytes(
+            "A record of the alerts' topic that was not delivered",
+            "Bytes as they came: an alert, also one of a package's detector, or what is no alert. A record larger than"
+            " 2 MiB is cut. Its own headers come first.",
+            "the record's own key",
             "undelivered-headers.json",
         ),
         "rekeyed": _bytes("A record with another key", bytes_, _KEY, "rekeyed-headers.json"),

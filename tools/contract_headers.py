@@ -52,8 +52,8 @@ def set_aside_headers() -> Schema:
 
 
 def undelivered_headers() -> Schema:
-    """The headers of an alert that its target did not take."""
-    errors = {name: one for name, one in set_aside_headers()["properties"].items() if name not in _SOMETIMES}
+    """The headers of a record that `forward` gave up."""
+    errors = {name: one for name, one in set_aside_headers()["properties"].items() if name != "txwatch.timestamp"}
     errors["__connect.errors.stage"] = _header("the stage", {"const": "TASK_PUT"})
     errors["__connect.errors.exception.class.name"] = _header(
         "always the same", {"const": "service.forward.Undelivered"}
@@ -63,7 +63,8 @@ def undelivered_headers() -> Schema:
     errors["txwatch.reason"] = _header("why `forward` gave the alert up", reasons)
     errors["__connect.errors.topic"] = _header("the topic of alerts", {})
     errors["__connect.errors.partition"] = _header("the partition there", _NUMBER)
-    return _all("Headers of an undelivered alert. They come after the alert's own.", errors, further=True)
+    description = "Headers of an undelivered record. They come after the record's own."
+    return _all(description, errors, further=True, sometimes=_SOMETIMES)
 
 
 def rekeyed_headers() -> Schema:

@@ -28,7 +28,8 @@ EVENTS: Final = {
         "several times a second and logs one of these lines a second."
     ),
     "close_given_up": (
-        "The consumer did not leave the group in time at the end. The group forgets it when its session ends."
+        "The consumer did not leave the group in time at the end, or no thread could start for that (`after_s` is 0). "
+        "The group forgets it when its session ends."
     ),
     "dead_owners_fenced": (
         "Instances that are gone had left txns open. Their producers were fenced, which ended these txns."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import service
 from service.app.acls import needed_acl
 from service.app.clients import check_properties, is_classic
 from service.app.detectors import detail_for
-from service.app.ending import run_to_the_end
+from service.app.ending import leave_group, run_to_the_end
 from service.app.from_settings import about, description, judging, task_rules
 from service.app.in_force import Detecting, InForce
 from service.app.input import make_decoder
@@ -27,12 +26,11 @@ from service.app.listening import listen
 from service.app.loop_watch import LoopWatch
 from service.app.reloading import ConfigFile, Reloading
 from service.app.service_wait import ServiceWait
-from service.app.topics import compaction_loses, prepare_change, prepare_topics
+from service.app.topics import prepare_change, prepare_topics, warn_of_compacted
 from service.app.wiring import ClientClasses, Wiring, make_throttles
 from service.core.model import WallTimeMs
 from service.core.rules import TaskRules
 from service.kafka.admin import ClusterAdmin
-from service.kafka.consumer import GroupConsumer
 from service.kafka.guards.dead_owners import LastCommits
 from service.kafka.guards.throttle import reasons
 from service.loop.change import Change
@@ -52,8 +50,6 @@ from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
 from service.settings import Settings
 from service.wire.decoder import Decoder
 
-CLOSE_TIMEOUT_S: Final = 3.0
-"""Leaving the group may hang (confluent-kafka-python#1667). After this time the process ends without it."""
 GC_THRESHOLD: Final = 50_000
 """Records make no cycles; with Python's default the collector would run at every other batch."""
 
@@ -138,8 +134,7 @@ class Service:
         prepare = partial(self._prepare, admin, wiring.last_commits())
         topics = wait.until_done(prepare, "waiting_for_broker")
         self._in_force.write_to(topics)
-        for name in topics.compacted:
-            self._log.warning("topic_compacted", topic=name, **compaction_loses(name, settings))
+        warn_of_compacted(topics.compacted, settings, self._log)
         if not is_classic(settings):
             wait.until_done(wiring.check_group_protocol, "waiting_for_broker")
         txn_producer = wiring.txn_producer(
@@ -191,7 +186,7 @@ class Service:
                 reloading.close()
             self._board.status = Status("stopping")
             worker.abandon()
-            self._close(group_consumer)
+            leave_group(group_consumer.close, self._log)
 
     def _reloading(
         self, config: ConfigFile, prepare: Callable[[Detecting], Change], changes: deque[Change], metrics: Metrics
@@ -222,13 +217,3 @@ class Service:
 
     def _needed_acl(self, code: int | None) -> str | None:
         return needed_acl(code, self._settings, self._in_force.detecting.detectors)
-
-    # ---- the end -------------------------------------------------------------------------------------------------
-
-    def _close(self, group_consumer: GroupConsumer) -> None:
-        """Leave the group, within a deadline."""
-        thread = threading.Thread(target=group_consumer.close, name="close", daemon=True)
-        thread.start()
-        thread.join(CLOSE_TIMEOUT_S)
-        if thread.is_alive():
-            self._log.warning("close_given_up", after_s=CLOSE_TIMEOUT_S)

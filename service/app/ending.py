@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Thread
+from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
@@ -11,6 +13,9 @@ from service.loop.errors import Fatal, Misconfigured, Retriable
 from service.observe.http import HttpServer
 from service.process.stop import Stop
 from service.settings import SettingsError
+
+CLOSE_TIMEOUT_S: Final = 3.0
+"""Leaving the group may hang (confluent-kafka-python#1667). After this time the process ends without it."""
 
 
 def run_to_the_end(
@@ -46,3 +51,16 @@ def run_to_the_end(
         server.close()
     log.info("stopped")
     return 0
+
+
+def leave_group(close: Callable[[], object], log: FilteringBoundLogger) -> None:
+    """Close the consumer, within CLOSE_TIMEOUT_S; never raises. Without a thread for it, the process ends at once."""
+    thread = Thread(target=close, name="close", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        log.warning("close_given_up", after_s=0.0)
+        return
+    thread.join(CLOSE_TIMEOUT_S)
+    if thread.is_alive():
+        log.warning("close_given_up", after_s=CLOSE_TIMEOUT_S)

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from structlog.typing import FilteringBoundLogger
 
 from service.app.forward_health import ForwardHealth
+from service.app.topics import LARGEST_SET_ASIDE
 from service.forward.lane import Lane, Step
 from service.forward.metrics import ForwardMetrics
 from service.forward.sender import Ended, Sender
@@ -18,6 +19,7 @@ from service.forward.templates import TEMPLATES, Context
 from service.forward.undelivered import undelivered_record
 from service.forward.verdicts import Breaker, Limits
 from service.kafka.alert_lanes import AlertLanes
+from service.kafka.threads import NO_THREAD
 from service.loop.errors import Fatal
 from service.observe.status import StatusBoard
 from service.process.stop import Stop
@@ -68,7 +70,7 @@ class ForwardLoop:
         """Turn until the stop; then wait a moment for what is under way. Closing the lanes commits.
 
         Raises:
-            Fatal: the broker refuses.
+            Fatal: the broker refuses, or the process cannot start a thread.
         """
         self._lanes = lanes
         while not self._stop.asked():
@@ -109,9 +111,12 @@ class ForwardLoop:
             raise TypeError("a record that is no alert is never sent")
         context = Context(now_ms, self._forget_after_ms, self._headers)
         body = TEMPLATES[self._target.template](forwarded, context)
+        try:
+            self._sender.send(lane, body, forwarded.alert.alert_id)
+        except RuntimeError as error:
+            raise Fatal(f"request: {error}: {NO_THREAD}") from None
         lane.sent(now_ms)
         self._breaker.sent()
-        self._sender.send(lane, body, forwarded.alert.alert_id)
 
     def _take(self, ended: Ended) -> None:
         """Take an answer. One for a lane that was revoked says something of the target only."""
@@ -130,7 +135,7 @@ class ForwardLoop:
     def _write(self, lane: Lane) -> None:
         """Hand the first alert of a lane to the producer, for TOPICS_UNDELIVERED."""
         first, reason = lane.first, str(lane.reason)
-        record = undelivered_record(self._topics.undelivered, self._topics.alerts, lane)
+        record = undelivered_record(self._topics.undelivered, self._topics.alerts, lane, int(LARGEST_SET_ASIDE))
 
         def written(error: KafkaError | None, _message: Message) -> None:
             if error is not None:

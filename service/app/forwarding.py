@@ -6,15 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from threading import Thread
-from typing import Any, Final
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 from prometheus_client import CollectorRegistry
 
 from service.app.clients import check_properties, client_config, construct, consumer_config
-from service.app.ending import run_to_the_end
+from service.app.ending import leave_group, run_to_the_end
 from service.app.forward_health import ForwardHealth
 from service.app.forward_loop import ForwardLoop
 from service.app.listening import listen
@@ -36,9 +35,6 @@ from service.observe.status import Status, StatusBoard
 from service.process.stop import FORCED_AFTER_S, Stop, end_at_once
 from service.settings import Settings, SettingsError
 from service.settings.forward import ForwardSettings
-
-CLOSE_TIMEOUT_S: Final = 3.0
-"""Leaving the group takes as long as the broker does not answer. After this time the process ends without it."""
 
 
 def target_named(settings: Settings, name: str) -> ForwardSettings:
@@ -155,7 +151,7 @@ class Forwarding:
             loop.run(lanes, health)
         finally:
             self._board.status = Status("stopping")
-            self._close(lanes)
+            leave_group(lanes.close, self._log)
 
     def _consumer(self, heard: Heard) -> Consumer:
         return construct(  # type: ignore[no-any-return]
@@ -178,14 +174,6 @@ class Forwarding:
                 "message.max.bytes": LARGEST_SET_ASIDE,
             },
         )
-
-    def _close(self, lanes: AlertLanes) -> None:
-        """Commit and leave the group, within a deadline."""
-        closing = Thread(target=lanes.close, name="close", daemon=True)
-        closing.start()
-        closing.join(CLOSE_TIMEOUT_S)
-        if closing.is_alive():
-            self._log.warning("close_given_up", after_s=CLOSE_TIMEOUT_S)
 
     def _needed_acl(self, code: int | None) -> str | None:
         topics = self._settings.topics

@@ -36,7 +36,10 @@ class Detecting:
         Raises:
             SettingsError: a detector cannot be used; the text names it.
         """
-        return cls(settings, configured(settings), rules_hash(settings))
+        before, detectors = rules_hash(settings), configured(settings)
+        while (rules := rules_hash(settings)) != before:  # a model was replaced while it was loaded
+            before, detectors = rules, configured(settings)
+        return cls(settings, detectors, rules)
 
     @property
     def shadows(self) -> dict[str, bool]:

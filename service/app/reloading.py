@@ -88,8 +88,8 @@ class Reloading:
         self._seen: _Seen | None = None
         self._read: _Seen | None = None
         """The file as it was when it was last read. None at first: it may have changed since the start read it."""
-        self._again = False
-        """Whether Kafka did not answer, so that the next look has to try again."""
+        self._waiting: Detecting | None = None
+        """Those whose topics could not be prepared since Kafka did not answer: the next look asks it again."""
         self._over = False
         self._thread: Future[None] | None = None
 
@@ -114,7 +114,8 @@ class Reloading:
     def _run(self) -> None:
         while not self._over:
             asked = self._asked.wait(LOOK_S)
-            self._asked.clear()
+            if asked:  # a signal that comes only now counts for the next turn
+                self._asked.clear()
             if not self._over:
                 self.look(asked=asked)
 
@@ -122,34 +123,41 @@ class Reloading:
         """Look at the file once; read it if it has changed, or if ``asked`` to."""
         seen = self._file.look()
         written, self._seen = seen == self._seen, seen
-        changed = written and seen != self._read
-        if not (asked or changed or self._again):
-            return
-        first, self._read = self._read is None, seen
         try:
-            self._again = False
-            self._take(self._file.read(), quiet=first and not asked)
-        except Retriable as problem:
-            self._again = True
-            self._log.warning("config_reload_waits", error=str(problem))
+            if asked or (written and seen != self._read):
+                first, self._read, self._waiting = self._read is None, seen, None
+                self._take(self._file.read(), quiet=first and not asked)
+            elif self._waiting is not None:
+                self._hand_over(self._waiting)
         except (SettingsError, Misconfigured, Fatal) as problem:
             self._refuse(str(problem))
         except Exception as problem:  # noqa: BLE001 - the class of a package's detector may raise anything
             self._refuse(f"{type(problem).__name__}: {problem}")
 
     def _take(self, settings: Settings, *, quiet: bool) -> None:
-        """Hand over the detectors of these settings, unless they are those that judge already."""
+        """Construct the detectors of these settings, unless they are those that judge already, and hand them over."""
         if others := _others(self._accepted.settings, settings):
             raise SettingsError(f"only detectors can change while the service runs; restart it for {', '.join(others)}")
         if self._accepted.judge_like(settings):
             if not quiet:
                 self._log.info("config_unchanged", rules=self._accepted.rules)
+            self._failed(False)  # noqa: FBT003 - a gauge's function
         else:
-            new = Detecting.by(settings)
+            self._hand_over(Detecting.by(settings))
+
+    def _hand_over(self, new: Detecting) -> None:
+        """Prepare the topics, and give the loop the change. Where Kafka does not answer, these detectors wait."""
+        again, self._waiting = new is self._waiting, None
+        try:
             change = self._prepare(new)
-            self._changes.append(change)  # in place of one that still waits
-            self._accepted = new
-            self._log.info("config_read", rules=new.rules, detectors=[one.name for one in new.detectors])
+        except Retriable as problem:
+            self._waiting = new
+            if not again:
+                self._log.warning("config_reload_waits", error=str(problem))
+            return
+        self._changes.append(change)  # in place of one that still waits
+        self._accepted = new
+        self._log.info("config_read", rules=new.rules, detectors=[one.name for one in new.detectors])
         self._failed(False)  # noqa: FBT003 - a gauge's function
 
     def _refuse(self, why: str) -> None:

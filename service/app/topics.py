@@ -91,6 +91,8 @@ def prepare_change(
 ) -> OutputTopics:
     """Prepare the topics for other detectors; ``first`` are the outputs of the start: the producer has their limits.
 
+    Whether the service may write to a new topic is not known: Kafka says it at the first write.
+
     Raises:
         Retriable, Misconfigured, Fatal: as prepare_topics(); or a new topic takes only smaller batches.
     """
@@ -100,15 +102,16 @@ def prepare_change(
             f"a topic of the new detectors has max.message.bytes {topics.least_max_bytes}, less than the producer's"
             " batches; restart the service"
         )
+    warn_of_compacted([name for name in topics.compacted if name not in first.compacted], settings, log)
     return topics
 
 
-def compaction_loses(topic: str, settings: Settings) -> dict[str, str]:
-    """The fields of the warning about a compacted output topic: what happens, and the command that changes it."""
-    return {
-        "why": "the topic keeps only the last record of each key, and refuses a record without a key",
-        "command": how_to_set(topic, f"{CLEANUP_POLICY}=delete", settings),
-    }
+def warn_of_compacted(topics: Sequence[str], settings: Settings, log: FilteringBoundLogger) -> None:
+    """Log a warning about each of these output topics, with the command that changes it."""
+    why = "the topic keeps only the last record of each key, and refuses a record without a key"
+    for name in topics:
+        command = how_to_set(name, f"{CLEANUP_POLICY}=delete", settings)
+        log.warning("topic_compacted", topic=name, why=why, command=command)
 
 
 def _how_to_set_append_time(found: str, settings: Settings) -> str:

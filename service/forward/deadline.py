@@ -40,9 +40,13 @@ class Deadline:
         """What the exchange waits for."""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Begin.
+
+        Raises:
+            OSError: the process cannot start a thread.
+        """
         self._ends_s = time.monotonic() + self._timeout_s
-        self._timer.start()
+        _start(self._timer)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -58,23 +62,32 @@ class Deadline:
 
         Raises:
             TimeoutError: the time is over.
-            OSError: there is no address, no address takes a connection, or TLS fails.
+            OSError: there is no address, no address takes a connection, TLS fails, or no thread can start.
         """
         self.missing = "address of the host"
         addresses = self._addresses(host, port, resolve)
         problem: OSError = OSError("the host has no address")
         for number, (family, kind, protocol, _, address) in enumerate(addresses):
             self.missing = "connection"
-            sock = socket.socket(family, kind, protocol)
             try:
-                sock.settimeout(self._left_s() / (len(addresses) - number))
-                sock.connect(address)
+                sock = self._connected(family, kind, protocol, address, len(addresses) - number)
             except OSError as error:
-                sock.close()
                 problem = error
             else:
                 return self._secured(sock, host, tls)
         raise problem
+
+    def _connected(self, family: int, kind: int, protocol: int, address: Any, left: int) -> socket.socket:  # noqa: ANN401
+        """Connect to one address, the first of ``left``. A kernel without IPv6 makes no socket for one of IPv6."""
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(self._left_s() / left)
+            sock.connect(address)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as HTTPConnection.connect() has it
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
     def _addresses(self, host: str, port: int, resolve: Resolve) -> list[tuple[Any, ...]]:
         """Look the host up on a thread of its own: nothing can interrupt getaddrinfo()."""
@@ -86,7 +99,7 @@ class Deadline:
             except (OSError, UnicodeError) as error:  # UnicodeError: no name in DNS can be like this
                 answers.put(error)
 
-        threading.Thread(target=look_up, name="resolve", daemon=True).start()
+        _start(threading.Thread(target=look_up, name="resolve", daemon=True))
         try:
             answer = answers.get(timeout=self._left_s())
         except Empty:
@@ -122,3 +135,11 @@ class Deadline:
         if (sock := self._sock) is not None:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # SSLSocket's own breaks a read on another thread
+
+
+def _start(thread: threading.Thread) -> None:
+    """Start it. No thread is a fault of this process; the request has failed like any other, and is sent again."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise OSError(str(error)) from None

@@ -39,16 +39,17 @@ class HttpTarget:
         parts, host = self._parts, self._parts.hostname or ""
         port = parts.port or _PORTS[parts.scheme]
         connection = http.client.HTTPConnection(host, port)
-        with Deadline(self._timeout_s) as deadline, contextlib.closing(connection):
-            try:
+        deadline = Deadline(self._timeout_s)
+        try:
+            with deadline, contextlib.closing(connection):
                 connection.sock = deadline.connect(host, port, self._tls, self._resolve)
                 path = f"{parts.path or '/'}?{parts.query}".removesuffix("?")
                 connection.request("POST", path, body.data, self._all_headers(body, idempotency_key))
                 response = connection.getresponse()
                 self._drain(response)
-            except (OSError, http.client.HTTPException, ValueError) as error:
-                timed_out = deadline.over or isinstance(error, TimeoutError)
-                return Answer(None, deadline.text() if timed_out else _why(error))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            timed_out = deadline.over or isinstance(error, TimeoutError)
+            return Answer(None, deadline.text() if timed_out else _why(error))
         return Answer(
             response.status, f"{response.status} {' '.join(response.reason.split())[:100]}".strip(),
             response.getheader("Retry-After"),

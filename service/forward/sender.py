@@ -51,8 +51,11 @@ class Sender:
         return self.under_way >= REQUESTS_MAX
 
     def send(self, lane: Lane, body: Body, idempotency_key: str) -> None:
-        """Begin a request. Its thread does not keep the process from ending."""
-        self.under_way += 1
+        """Begin a request. Its thread does not keep the process from ending.
+
+        Raises:
+            RuntimeError: the process cannot start a thread.
+        """
 
         def work() -> None:
             began_s = time.monotonic()
@@ -64,6 +67,7 @@ class Sender:
                 self._ended.put(Ended(lane, answer, time.monotonic() - began_s))
 
         Thread(target=work, name="request", daemon=True).start()
+        self.under_way += 1
 
     def ended(self) -> Iterator[Ended]:
         """The requests that have ended since the last call."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from service.loop.errors import Fatal
 
 AnswerT = TypeVar("AnswerT")
+
+NO_THREAD: Final = "the limit of processes or of address space is reached"
+"""Why a process cannot start another thread."""
 
 
 def start_call(doing: str, function: Callable[[], AnswerT]) -> Future[AnswerT]:
@@ -24,7 +27,7 @@ def start_call(doing: str, function: Callable[[], AnswerT]) -> Future[AnswerT]:
     try:
         Thread(target=_run, args=(future, function), name=doing, daemon=True).start()
     except RuntimeError as error:
-        raise Fatal(f"{doing}: {error}: the limit of processes or of address space is reached") from None
+        raise Fatal(f"{doing}: {error}: {NO_THREAD}") from None
     return future
 
 

@@ -11,7 +11,10 @@ from service.loop.output_topics import OutputTopics
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Other detectors, constructed and checked, with their topics prepared: nothing can fail any more."""
+    """Other detectors, constructed and checked, with their topics prepared.
+
+    A missing ACL alone can still end the service, when it first writes to a new topic: Kafka checks WRITE only then.
+    """
 
     rules: TaskRules
     """Those of each task: they differ from the present ones only in what aggregates hold."""

@@ -73,7 +73,6 @@ class Worker:
         self._producer = producer
         self._probe = probe
         self._topics = topics
-        self._rules = rules
         self._clock = clock
         self._steady = SteadyClock(rules.window_size_ms)
         self._metrics = metrics

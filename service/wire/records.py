@@ -110,8 +110,13 @@ def set_aside_record(topic: str, original: Original, reason: Reason, why: str, m
     ]
     if original.timestamp_ms is not None:
         headers.append(("txwatch.timestamp", str(original.timestamp_ms).encode()))
+    return cut_to_fit(OutRecord(topic, original.key, original.value, original.headers), headers, max_bytes)
+
+
+def cut_to_fit(original: OutRecord, headers: Headers, max_bytes: int) -> OutRecord:
+    """Add headers behind a record's own. One that would be larger than ``max_bytes`` is cut: see set_aside_record()."""
     own = original.headers or []
-    record = OutRecord(topic, original.key, original.value, [*own, *headers])
+    record = replace(original, headers=[*own, *headers])
     if record.size > max_bytes and own and replace(record, key=None, value=None).size + NOTES_BYTES > max_bytes:
         headers.append(("txwatch.headers_dropped", str(len(own)).encode()))
     else:

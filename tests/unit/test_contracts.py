@@ -50,6 +50,7 @@ OPTIONAL: Final = {
     "set-aside-headers": {
         "txwatch.timestamp", "txwatch.truncated_from", "txwatch.key_truncated_from", "txwatch.headers_dropped",
     },
+    "undelivered-headers": {"txwatch.truncated_from", "txwatch.key_truncated_from", "txwatch.headers_dropped"},
     "backtest": {"against", "budget", "limit", "sigmas", "ids_detected"},
 }  # fmt: skip
 """Fields that a valid value may lack whatever else it has."""
@@ -115,11 +116,11 @@ def cloud_event(value: Value) -> Value:
     return parsed(TEMPLATES["cloudevents"](one, Context(0, 0, {})).data)
 
 
-def undelivered() -> dict[str, str]:
-    """The headers of an alert that was given up."""
-    lane: Lane = lane_of(waiting(7))
+def undelivered(value: bytes = b"x") -> dict[str, str]:
+    """The headers of a record that was given up."""
+    lane: Lane = lane_of(waiting(7, value=value))
     lane.reason, lane.answer = Undelivered.REFUSED, "400 Bad Request"
-    return texts(undelivered_record("alerts.undelivered", "alerts", lane).headers)
+    return texts(undelivered_record("alerts.undelivered", "alerts", lane, 2_000).headers)
 
 
 def explanation(alert: Value) -> Value:
@@ -149,6 +150,7 @@ def samples() -> Iterator[tuple[str, Value]]:
     yield "alert-headers", texts(reference_samples.alert().headers)
     yield "set-aside-headers", dict(reference_samples.set_aside_headers())
     yield "undelivered-headers", undelivered()
+    yield "undelivered-headers", undelivered(b"x" * 2_000)
     yield "rekeyed-headers", texts(reference_samples.rekeyed().headers)
     yield "status", reference_samples.status()
     yield "replay-summary", reference_samples.summary()
@@ -355,6 +357,15 @@ def test_the_channels_are_the_topics_of_the_settings() -> None:
     assert by_setting == {name: address for name, address in named.items() if name.startswith("TOPICS_")}
     used = {one["channel"]["$ref"].rpartition("/")[2] for one in document["operations"].values()}
     assert set(channels) == used
+
+
+@pytest.mark.parametrize("message", ["setAside", "undelivered", "rekeyed"])
+@pytest.mark.parametrize("value", ["no alert", OF_A_PACKAGE[0], 7])
+def test_what_is_copied_byte_for_byte_may_be_anything(message: str, value: Value) -> None:
+    document = yaml.safe_load(contracts.ASYNCAPI.read_text(encoding="utf-8"))
+    found = document["components"]["messages"][message]
+    assert "application/octet-stream" == found["contentType"]
+    jsonschema.validate(value, found["payload"], cls=jsonschema.Draft202012Validator)
 
 
 def test_every_schema_of_a_record_is_in_the_channels() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from threading import Thread
 from typing import cast
 
 import pytest
@@ -15,7 +16,7 @@ from confluent_kafka import KafkaError
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
-from service.app.ending import run_to_the_end
+from service.app.ending import leave_group, run_to_the_end
 from service.app.waiting import StoppedWaiting
 from service.loop.errors import Fatal, Fenced, KafkaProblem, Misconfigured, Retriable
 from service.observe.http import HttpServer, Pages
@@ -100,3 +101,13 @@ def test_the_server_is_closed_whatever_happens(problem: Exception | None) -> Non
         run.code()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", run.server.port), 1)
+
+
+def test_without_a_thread_for_it_the_group_is_left_to_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refusing)
+    said = structlog.testing.LogCapture()
+    leave_group(lambda: None, cast("FilteringBoundLogger", structlog.wrap_logger(None, processors=[said])))
+    assert [{"event": "close_given_up", "after_s": 0.0, "log_level": "warning"}] == said.entries

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
-from service.forward.deadline import resolve
+from service.forward.deadline import Deadline, resolve
 from service.forward.http_client import HttpTarget
 from service.forward.lane import Lane
 from service.forward.sender import Sender
@@ -88,6 +88,36 @@ def test_nobody_at_the_address_is_no_answer() -> None:
     with bad_target() as target:
         url = target.url
     assert HttpTarget(url, {}, 1).send(BODY, "id") == Answer(None, "Connection refused")
+
+
+def test_an_address_of_a_family_that_the_kernel_lacks_is_passed_over() -> None:
+    lacking = (255, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::1", 1, 0, 0))
+    with bad_target() as target:
+        there = HttpTarget(target.url, {}, 5, lambda host, port: [lacking, *resolve(host, port)])
+        assert there.send(BODY, "id").status == 200
+    assert HttpTarget(target.url, {}, 5, lambda *_: [lacking]).send(BODY, "id").text.startswith("Address family")
+
+
+def test_a_small_request_does_not_wait_for_the_acknowledgement_of_another_packet() -> None:
+    with bad_target() as target, Deadline(5) as deadline:
+        sock = deadline.connect("127.0.0.1", target.port, None, resolve)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        sock.close()
+
+
+@pytest.mark.parametrize("kind", ["resolve", "Timer"])
+def test_no_thread_left_is_no_answer(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refusing(thread: threading.Thread) -> None:
+        if kind in {thread.name, type(thread).__name__}:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with bad_target() as target:
+        monkeypatch.setattr(threading.Thread, "start", refusing)
+        assert HttpTarget(target.url, {}, 5).send(BODY, "id") == Answer(None, "can't start new thread")
+        monkeypatch.undo()
 
 
 @contextlib.contextmanager

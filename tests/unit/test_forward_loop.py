@@ -6,25 +6,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import structlog
+from confluent_kafka import Producer
 from prometheus_client import CollectorRegistry
 
 from service.app.forward_health import ForwardHealth
 from service.app.forward_loop import ForwardLoop
+from service.app.topics import LARGEST_SET_ASIDE
 from service.forward.lane import Lane, Waiting
 from service.forward.metrics import ForwardMetrics
 from service.forward.sender import REQUESTS_MAX, Sender
 from service.forward.templates import Body
 from service.forward.verdicts import Answer
 from service.kafka.background import Background
-from service.loop.errors import Retriable
+from service.loop.errors import Fatal, Retriable
 from service.observe.status import StatusBoard
 from service.process.stop import Stop
 from service.settings import load
+from service.wire.records import Headers
 from tests.unit.forwarded import alert
 from tests.unit.settings_files import NO_FILE
 
@@ -69,25 +73,81 @@ class FullLanes:
         pass
 
 
-def test_no_partition_is_held_back_by_others_that_are_always_busy() -> None:
+def loop_of(stop: Stop, producer: object) -> ForwardLoop:
     settings = load(NO_FILE, {"FORWARD": '[{"name": "here", "url": "http://127.0.0.1:9"}]'}).settings
-    stop, metrics = Stop(), ForwardMetrics(CollectorRegistry())
-    lanes = FullLanes(stop)
-    loop = ForwardLoop(
+    return ForwardLoop(
         settings,
         settings.forward[0],
         {},
         sender=Sender(Quick()),
-        producer=cast("Any", SimpleNamespace(poll=lambda _: 0)),
-        metrics=metrics,
+        producer=cast("Any", producer),
+        metrics=ForwardMetrics(CollectorRegistry()),
         board=StatusBoard(time.monotonic),
         stop=stop,
         log=structlog.get_logger(),
     )
+
+
+def run(loop: ForwardLoop, lanes: FullLanes) -> None:
     loop.run(cast("Any", lanes), cast("Any", SimpleNamespace(look=lambda **_: None)))
+
+
+def test_no_partition_is_held_back_by_others_that_are_always_busy() -> None:
+    stop = Stop()
+    lanes = FullLanes(stop)
+    run(loop_of(stop, SimpleNamespace(poll=lambda _: 0)), lanes)
     settled = [lane.next_offset or 0 for lane in lanes.lanes]
     assert min(settled) > 0
     assert max(settled) - min(settled) <= 2
+
+
+def test_no_thread_left_for_a_request_ends_the_process_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    stop = Stop()
+    lanes = FullLanes(stop)
+    monkeypatch.setattr(Thread, "start", refusing)
+    with pytest.raises(Fatal, match=r"^request: can't start new thread: the limit of processes"):
+        run(loop_of(stop, SimpleNamespace(poll=lambda _: 0)), lanes)
+    assert not any(lane.busy for lane in lanes.lanes), "the end waits for no request"
+
+
+class Writing:
+    """Hands records to the real client, which refuses those that are too large; no broker is there."""
+
+    def __init__(self, stop: Stop) -> None:
+        config = {"bootstrap.servers": "127.0.0.1:1", "message.max.bytes": LARGEST_SET_ASIDE, "log_level": 0}
+        self._client: Any = Producer(config)
+        self.poll = self._client.poll
+        self._stop = stop
+        self.headers: dict[str, bytes] = {}
+
+    def produce(self, *record: Any, headers: Headers, **other: Any) -> None:  # noqa: ANN401 - the client's
+        self._stop.event.set()
+        self._client.produce(*record, headers=headers, **other)
+        self.headers = {name: value for name, value in headers if isinstance(value, bytes)}
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "note"),
+    [
+        (b"x" * 3_000_000, [], ("txwatch.truncated_from", b"3000000")),
+        (b"x", [("large", b"x" * 3_000_000)], ("txwatch.headers_dropped", b"1")),
+    ],
+)
+def test_a_record_too_large_for_the_topic_is_cut_and_not_tried_for_ever(
+    value: bytes, headers: Headers, note: tuple[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.app.forward_loop.SETTLE_S", 0)
+    stop = Stop()
+    lanes, producer = FullLanes(stop), Writing(stop)
+    lanes.lanes = [Lane(0)]
+    lanes.lanes[0].add(Waiting(7, b"k", value, headers, 1, None))
+    run(loop_of(stop, producer), lanes)
+    assert lanes.lanes[0].busy
+    assert note[1] == producer.headers[note[0]]
+    assert b"refused" == producer.headers["txwatch.reason"]
 
 
 class Kafka:

@@ -14,13 +14,17 @@ from typing import Any
 import pytest
 import structlog
 
+from service.app import in_force
+from service.app.detectors import configured
 from service.app.in_force import Detecting
 from service.app.reloading import ConfigFile, Reloading
+from service.core.detectors import ConfiguredDetector
 from service.core.model import ClockName, LatePolicy
 from service.core.rules import TaskRules
 from service.loop.change import Change
 from service.loop.errors import Misconfigured, Retriable
 from service.loop.output_topics import OutputTopics
+from service.settings import Settings
 from tests.unit.onnx_files import adding, saved
 
 HIGH = '[[detectors]]\nname = "high"\ntype = "threshold"\nlimit = 100\n'
@@ -210,6 +214,25 @@ def test_a_model_with_another_content_is_another_detector(file: Callable[[str], 
     assert [["m"]] == there.names()
 
 
+def test_a_model_that_is_replaced_while_it_is_loaded_is_loaded_again(
+    file: Callable[[str], Reloader], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = saved(tmp_path, adding(1))
+    there = file(f'[[detectors]]\nname = "m"\ntype = "model"\nfile = "{model}"\nfeatures = ["sum"]\nlimit = 1\n')
+    loaded: list[bytes] = []
+
+    def slow(settings: Settings) -> tuple[ConfiguredDetector, ...]:
+        loaded.append(model.read_bytes())
+        found = configured(settings)
+        saved(tmp_path, adding(1, "rows"))
+        return found
+
+    monkeypatch.setattr(in_force, "configured", slow)
+    detecting = Detecting.by(there.reloading._file.read())
+    assert model.read_bytes() == loaded[-1] != loaded[0]
+    assert detecting.judge_like(detecting.settings)
+
+
 def test_a_newer_change_replaces_one_that_waits_also_where_it_goes_back(file: Callable[[str], Reloader]) -> None:
     there = file(HIGH)
     for content in (ODD, HIGH):
@@ -228,12 +251,37 @@ def test_a_broken_file_leaves_a_change_that_waits(file: Callable[[str], Reloader
     assert there.prepared[0].rules == there.log.entries[-1]["rules"]
 
 
-def test_kafka_that_does_not_answer_is_asked_again(file: Callable[[str], Reloader]) -> None:
+def test_kafka_that_does_not_answer_is_asked_again(
+    file: Callable[[str], Reloader], monkeypatch: pytest.MonkeyPatch
+) -> None:
     there = file(HIGH)
     there.write(ODD)
     there.problems = [Retriable("no answer"), Retriable("no answer")]
+    constructed: list[Settings] = []
+
+    def counted(settings: Settings) -> tuple[ConfiguredDetector, ...]:
+        constructed.append(settings)
+        return configured(settings)
+
+    monkeypatch.setattr(in_force, "configured", counted)
     there.look(5)
-    assert (["config_reload_waits"] * 2 + ["config_read"], [["odd"]]) == (there.events(), there.names())
+    assert (["config_reload_waits", "config_read"], [["odd"]]) == (there.events(), there.names())
+    assert 1 == len(constructed), "a model takes seconds to load"
+
+
+def test_while_kafka_does_not_answer_a_newer_file_takes_the_place_of_the_one_that_waits(
+    file: Callable[[str], Reloader],
+) -> None:
+    there = file(HIGH)
+    there.problems = [Retriable("no answer")] * 4
+    for content in (ODD, HIGH + ODD, HIGH + ODD + "broken"):
+        there.write(content)
+        there.look()
+    there.look(3)
+    assert (["config_reload_waits", "config_reload_waits", "config_reload_failed"], []) == (
+        there.events(),
+        there.names(),
+    )
 
 
 @pytest.mark.parametrize("problem", [Misconfigured("topic a has too few partitions"), ZeroDivisionError("a bug")])
@@ -260,6 +308,33 @@ def test_the_thread_reads_at_the_signal_and_shows_a_bug_to_the_loop(file: Callab
     there.reloading._asked.set()
     with pytest.raises(AttributeError):
         wait(there.reloading.check)
+
+
+class SignalledAtTheEnd(threading.Event):
+    """A signal that comes just when the first wait is over."""
+
+    waits = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        self.waits += 1
+        found = self.is_set()
+        if self.waits == 1:
+            self.set()
+        return found
+
+
+def test_a_signal_is_not_lost_whenever_it_comes(file: Callable[[str], Reloader]) -> None:
+    there, seen = file(HIGH), list[bool]()
+
+    def look(*, asked: bool) -> None:
+        seen.append(asked)
+        there.reloading._over = len(seen) == 3
+
+    there.reloading._asked = SignalledAtTheEnd()
+    there.reloading.look = look  # type: ignore[method-assign]
+    there.reloading._run()
+    assert [False, True, False] == seen
 
 
 def wait(done: Callable[[], object]) -> None:
