@@ -26,6 +26,7 @@ from service.app.input import _checked
 from service.core.model import Reason
 from service.wire.decoder import Rejection
 from service.wire.input.avro import compile_avro
+from service.wire.input.avro_data import skipped_blocks
 from service.wire.input.columns import TimestampFormat
 from service.wire.input.decoder import InputMapping, MappedJsonDecoder
 from service.wire.input.framing import SchemaId
@@ -393,6 +394,20 @@ def test_a_schema_whose_data_could_be_read_for_ever_is_refused(kind: Any, why: s
     schema = SchemaText("AVRO", json.dumps(record(("x", kind), ("y", "int"), name="Outer")))
     with pytest.raises(SchemaFault, match=why):
         compile_avro(schema, [(path,)], TimestampFormat.EPOCH_MS)
+
+
+@pytest.mark.parametrize("size", [4, 8])
+def test_no_element_is_skipped_where_the_data_end_before_so_many_could(size: int) -> None:
+    skipped: list[int] = []
+
+    def skip(_: bytes, at: int) -> int:
+        skipped.append(at)
+        return at + size
+
+    with pytest.raises(IndexError):
+        skipped_blocks([skip], size)(b"\x04" + bytes(2 * size - 1), 0)
+    assert [] == skipped
+    assert 2 * size + 2 == skipped_blocks([skip], size)(b"\x04" + bytes(2 * size + 1), 0)
 
 
 def test_unions_of_many_records_are_searched_once() -> None:
