@@ -17,6 +17,7 @@ from producer.properties import Value
 from producer.protobuf import SchemaRefusedError, default_protobuf, protobuf_encoder, whole
 from producer.reading.rows import Rows
 from service.process.protoc import ProtocError
+from service.wire.input.registered import are_addresses
 
 FORMATS: Final = ("json", "avro", "protobuf", "json-schema")
 KINDS: Final = {"avro": "AVRO", "protobuf": "PROTOBUF", "json-schema": "JSON"}
@@ -108,6 +109,8 @@ def _register(registration: Registration, kind: str, text: str) -> int:
         from confluent_kafka.schema_registry.error import OAuthTokenError, SchemaRegistryError  # noqa: PLC0415
     except ImportError as error:
         raise RegistryFault(f"--format: {NEEDS_EXTRA} ({error})") from None
+    if not are_addresses(registration.url):
+        raise RegistryFault("--registry-url: an address does not begin with http:// or https://")
     try:
         client = SchemaRegistryClient({"timeout": 10, **registration.properties, "url": registration.url})
     except (ValueError, TypeError, OSError) as error:

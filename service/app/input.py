@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from service.core.model import Reason
 from service.kafka.registry import Registry, RegistryError
@@ -19,6 +21,10 @@ from service.wire.input.protobuf import compile_protobuf
 from service.wire.input.registered import RegisteredDecoder, SchemaFault, SchemaText, ToJson
 from service.wire.transactions import JsonDecoder
 
+MAX_ENDED: Final = 3
+"""After as many attempts at one schema that protoc did not finish, its records are set aside."""
+_LONGEST: Final = 400
+"""Characters of a schema's fault that a dead letter has."""
 _KINDS = {"avro": "AVRO", "protobuf": "PROTOBUF", "json-schema": "JSON"}
 
 
@@ -76,11 +82,19 @@ def _checked(kind: str, to_json: Callable[[SchemaText], ToJson]) -> Compile:
         try:
             return to_json(schema)
         except SchemaFault as fault:
-            return Rejection(Reason.SCHEMA, str(fault))
+            return Rejection(Reason.SCHEMA, _line(str(fault)))
         except protoc.ProtocError as error:
-            raise Retriable(str(error)) from None
+            raise Retriable(_line(str(error))) from None
+        except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # whatever the text, the loop goes on
+            return Rejection(Reason.SCHEMA, _line(f"the schema cannot be used: {type(error).__name__} {error}"))
 
     return checked
+
+
+def _line(text: str) -> str:
+    """One line that fits into a header and is UTF-8, which names from a registry need not be."""
+    line = " ".join(text.encode(errors="backslashreplace").decode().split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
 def _avro(mapping: InputMapping, paths: tuple[Path, ...]) -> Callable[[SchemaText], ToJson]:
@@ -91,12 +105,18 @@ def _avro(mapping: InputMapping, paths: tuple[Path, ...]) -> Callable[[SchemaTex
 
 def _protobuf(mapping: InputMapping, paths: tuple[Path, ...]) -> Callable[[SchemaText], ToJson]:
     protoc.check_installed()
+    ended: Counter[SchemaText] = Counter()
 
     def to_json(schema: SchemaText) -> ToJson:
         try:
             descriptors = protoc.descriptors(schema.text, schema.references)
         except protoc.ProtoFault as fault:
             raise SchemaFault(f"no schema of Protobuf: {fault}") from None
+        except protoc.ProtocEndedError as error:
+            ended[schema] += 1
+            if ended[schema] < MAX_ENDED:
+                raise
+            raise SchemaFault(f"{error}, in each of {MAX_ENDED} attempts") from None
         return compile_protobuf(descriptors, paths, mapping.timestamp_format)
 
     return to_json

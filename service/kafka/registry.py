@@ -8,7 +8,7 @@ from uuid import UUID
 
 from service.loop.errors import Retriable
 from service.wire.input.framing import SchemaId
-from service.wire.input.registered import SchemaText
+from service.wire.input.registered import SchemaText, are_addresses
 
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import Schema
@@ -17,6 +17,10 @@ DEFAULTS: Final = {"timeout": 5, "max.retries": 0}
 """The caller tries again, with a back-off, and says so meanwhile; the client's own retries would be silent."""
 UNKNOWN_SCHEMA: Final = 40403
 MAX_REFERENCES: Final = 1_000
+MAX_DEPTH: Final = 100
+"""So many schemas refer to one another in a row; what is deeper is left out, so the schema cannot be compiled."""
+_NO_SCHEMA: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What the client raises where the answer is not one of a registry."""
 
 
 class RegistryError(Exception):
@@ -36,6 +40,8 @@ class Registry:
             from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415
         except ImportError as error:
             raise RegistryError(f"needs the extra registry: pip install 'txwatch[registry]' ({error})") from None
+        if not are_addresses(url):
+            raise RegistryError("an address of the registry does not begin with http:// or https://")
         try:
             self._client: Any = SchemaRegistryClient({**DEFAULTS, "url": url, **properties})
         except (ValueError, TypeError, OSError) as error:
@@ -58,7 +64,7 @@ class Registry:
             if error.error_code == UNKNOWN_SCHEMA:
                 return None
             raise Retriable(_line(f"the schema registry answers {error.http_status_code}", error)) from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, OAuthTokenError, OSError, ValueError, TypeError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OAuthTokenError, OSError, *_NO_SCHEMA) as error:
             raise Retriable(_line("the schema registry does not answer", error)) from None
 
     def close(self) -> None:
@@ -70,14 +76,14 @@ class Registry:
         self._collect(schema, texts, set())
         return SchemaText(schema.schema_type or "AVRO", schema.schema_str or "", tuple(texts.items()))
 
-    def _collect(self, schema: Schema, texts: dict[str, str], met: set[str]) -> None:
+    def _collect(self, schema: Schema, texts: dict[str, str], met: set[str], depth: int = 0) -> None:
         for reference in schema.references or ():
             name = reference.name or ""
-            if name in met or len(met) >= MAX_REFERENCES:
+            if name in met or len(met) >= MAX_REFERENCES or depth >= MAX_DEPTH:
                 continue
             met.add(name)
             inner = self._client.get_version(reference.subject, reference.version).schema
-            self._collect(inner, texts, met)
+            self._collect(inner, texts, met, depth + 1)
             texts[name] = inner.schema_str or ""
 
 

@@ -5,11 +5,12 @@ It runs as a process of its own: it writes its errors to standard error, and bad
 
 from __future__ import annotations
 
+import errno
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -18,6 +19,10 @@ TIMEOUT_S: Final = 60
 _MAIN: Final = "schema.proto"
 _NO_ERROR: Final = re.compile(r": warning: |^WARNING: |^[IW]\d{4} ")
 """A line of its output that says nothing of the schema's faults: a warning, or one of its own log."""
+_UNREAD: Final = "File not found."
+"""Its error about a file that is not there, or that it could not open."""
+_NO_FILE: Final = frozenset({errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG})
+"""Errors of a file's name, which the next attempt would meet again."""
 _LONGEST: Final = 300
 """Characters of its errors that are shown."""
 
@@ -28,6 +33,10 @@ class ProtoFault(ValueError):  # noqa: N818
 
 class ProtocError(Exception):
     """protoc could not run; one line says why. It may run the next time."""
+
+
+class ProtocEndedError(ProtocError):
+    """protoc took too long, or a signal ended it: for want of memory, or because of the text."""
 
 
 def check_installed() -> None:
@@ -48,11 +57,13 @@ def descriptors(text: str, references: Sequence[tuple[str, str]] = ()) -> bytes:
 
     Raises:
         ProtoFault: a text is no schema, or imports what is not there.
-        ProtocError: protoc could not run.
+        ProtocError: protoc could not run. It is a ProtocEndedError where protoc ran and did not finish.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="txwatch-") as name:
             return _compile(Path(name), text, references)
+    except subprocess.TimeoutExpired:
+        raise ProtocEndedError(f"protoc cannot run: it took more than {TIMEOUT_S} s") from None
     except (OSError, subprocess.SubprocessError) as error:
         raise ProtocError(f"protoc cannot run: {_line(str(error))}") from None
 
@@ -62,12 +73,10 @@ def _compile(folder: Path, text: str, references: Sequence[tuple[str, str]]) -> 
 
     sources = folder / "sources"
     own = _MAIN
-    while any(own == name for name, _ in references):
+    while any(PurePosixPath(name).parts[:1] == (own,) for name, _ in references):
         own = f"_{own}"
     for name, content in (*references, (own, text)):
-        target = sources / _checked(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(content, encoding="utf-8")
+        _write(sources / _checked(name), name, content)
     (folder / "built-in").write_bytes(_confluents())
     # Where several packages have the folder `google`, the one of google/type need not be the first.
     shared = [str(Path(path).parents[1]) for path in google.type.__path__]
@@ -78,11 +87,40 @@ def _compile(folder: Path, text: str, references: Sequence[tuple[str, str]]) -> 
     ]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False)  # noqa: S603
     if done.returncode < 0:
-        raise ProtocError(f"protoc cannot run: it was ended by signal {-done.returncode}")
+        raise ProtocEndedError(f"protoc cannot run: it was ended by signal {-done.returncode}")
     if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if not _NO_ERROR.search(line)]
-        raise ProtoFault(_line(" ".join(errors).replace(f"{sources}/", "")))
+        errors = [line.removeprefix(f"{sources}/") for line in done.stderr.splitlines() if not _NO_ERROR.search(line)]
+        what = _line(" ".join(errors)) or f"it ended with {done.returncode}"
+        if _blames({own, *(name for name, _ in references)}, errors):
+            raise ProtoFault(what)
+        raise ProtocError(f"protoc cannot run: {what}")
     return (folder / "out").read_bytes()
+
+
+def _blames(names: Collection[str], errors: Sequence[str]) -> bool:
+    """Whether these errors are of one of the files. A file that is there and yet is not found is no fault of its."""
+    own = [re.escape(name) for name in names if name == str(PurePosixPath(name))]  # it finds no other names
+    begins = re.compile(rf"(?:{'|'.join(own)}):(?:\d+:\d+:)? ")
+    said = [line[match.end() :] for line in errors if (match := begins.match(line))]
+    return bool(said) and _UNREAD not in said
+
+
+def _write(target: Path, name: str, content: str) -> None:
+    """Write a schema's text where protoc finds it.
+
+    Raises:
+        ProtoFault: the text is not UTF-8, or no file can have the name next to the others.
+        OSError: anything else.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content, encoding="utf-8")
+    except UnicodeEncodeError:
+        raise ProtoFault(f"the text of {name!a} is not UTF-8") from None
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        raise ProtoFault(f"{error.strerror}: a schema that it refers to has the name {name!a}") from None
 
 
 def _checked(name: str) -> str:
@@ -92,7 +130,8 @@ def _checked(name: str) -> str:
         ProtoFault: it is none.
     """
     path = PurePosixPath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name:
+    utf8 = name.encode(errors="ignore").decode() == name
+    if not utf8 or not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name:
         raise ProtoFault(f"a schema that it refers to has the name {name!a}")
     return name
 

@@ -301,6 +301,13 @@ def test_the_id_may_be_a_guid_in_a_header() -> None:
 PLAIN_TYPES = ("null", "boolean", "int", "long", "string", "double")
 
 
+def has_bytes(kind: Any) -> bool:  # noqa: ANN401
+    """Whether a value of this type has bytes, always."""
+    if isinstance(kind, dict) and kind["type"] == "record":
+        return any(has_bytes(one["type"]) for one in kind["fields"])
+    return bool(kind != "null")
+
+
 @st.composite
 def types(draw: st.DrawFn, depth: int = 3) -> Any:  # noqa: ANN401
     """A type of Avro, whose values JSON shows as they are."""
@@ -312,7 +319,7 @@ def types(draw: st.DrawFn, depth: int = 3) -> Any:  # noqa: ANN401
         case "enum":
             return {"type": "enum", "name": name, "symbols": ["A", "B"]}
         case "array":
-            return {"type": "array", "items": draw(inner)}
+            return {"type": "array", "items": draw(inner.filter(has_bytes))}
         case "map":
             return {"type": "map", "values": draw(inner)}
         case "record":
@@ -348,7 +355,9 @@ def test_any_type_is_read_as_fastavro_reads_it_and_skipped_by_as_much(kind: Any,
         (["null", "long"], b"\x04", "a union or an enum has no number 2"),
         (["null", "long"], b"\x01", "a union or an enum has no number -1"),
         ({"type": "enum", "name": "E", "symbols": ["A"]}, b"\x02", "a union or an enum has no number 1"),
-        ({"type": "array", "items": "null"}, b"\xfe\xff\xff\xff\x0f", "a block has 2147483647 elements in fewer bytes"),
+        ({"type": "array", "items": "int"}, b"\xfe\xff\xff\xff\x0f", "they end within a value"),
+        ({"type": "array", "items": "double"}, b"\x04" + b"\0" * 15, "they end within a value"),
+        ({"type": "map", "values": "null"}, b"\x04\0", "they end within a value"),
         ("string", b"\x02\xff", "invalid start byte"),
         ("long", b"\x80", "they end within a value"),
     ],
@@ -360,6 +369,38 @@ def test_data_that_no_writer_makes_are_refused_at_once(kind: Any, data: bytes, w
     assert why in refused.value.why
 
 
+FIXED = {"type": "fixed", "name": "F", "size": 0}
+DOUBLED = [
+    record(("a", f"R{n - 1}" if n else "double"), ("b", f"R{n - 1}" if n else "null"), name=f"R{n}") for n in range(40)
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (FIXED | {"size": -1}, "a fixed type has the size -1"),
+        (FIXED | {"size": "x"}, "a fixed type has the size 'x'"),
+        (FIXED | {"size": True}, "a fixed type has the size True"),
+        ({"type": "array", "items": "null"}, "the items of an array can have no bytes"),
+        ({"type": "array", "items": FIXED}, "the items of an array can have no bytes"),
+        ({"type": "array", "items": record(name="E")}, "the items of an array can have no bytes"),
+        ({"type": "map", "values": {"type": "array", "items": record(("e", "null"))}}, "can have no bytes"),
+        (["null", *DOUBLED], "has more than 10000 values"),
+    ],
+)
+@pytest.mark.parametrize("path", ["x", "y"])
+def test_a_schema_whose_data_could_be_read_for_ever_is_refused(kind: Any, why: str, path: str) -> None:  # noqa: ANN401
+    schema = SchemaText("AVRO", json.dumps(record(("x", kind), ("y", "int"), name="Outer")))
+    with pytest.raises(SchemaFault, match=why):
+        compile_avro(schema, [(path,)], TimestampFormat.EPOCH_MS)
+
+
+def test_unions_of_many_records_are_searched_once() -> None:
+    names = [f"R{n}" for n in range(30)]
+    schema = [record(("a", ["null", *names]), name=name) for name in names]
+    compile_avro(SchemaText("AVRO", json.dumps(schema)), [("a",) * 30], TimestampFormat.EPOCH_MS)
+
+
 def test_blocks_with_their_sizes_are_read_and_skipped() -> None:
     items = {"type": "array", "items": "int"}
     schema = SchemaText("AVRO", json.dumps(record(("x", items), ("y", {"type": "map", "values": "int"}), ("z", "int"))))
@@ -369,10 +410,43 @@ def test_blocks_with_their_sizes_are_read_and_skipped() -> None:
     assert {"z": 6} == json.loads(compile_avro(schema, [("z",)], TimestampFormat.EPOCH_MS)(data))
 
 
+LINE = record(("price", "int"), ("tags", {"type": "array", "items": "string"}), name="Line")
+LINES = {"type": "map", "values": ["null", LINE]}
+MANY = {"a": {"price": 1, "tags": ["x", "y", "z"]}, "b": None, "c": {"price": 3, "tags": ["u"]}}
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        ([("x", "a", "price")], {"a": {"price": 1}}),
+        ([("x", "b"), ("x", "missing")], {"b": None}),
+        ([("x", "a", "tags", 1)], {"a": {"tags": ["x", "y"]}}),
+        (
+            [("x", "c", "tags", 0), ("x", "a", "price")],
+            {"a": {"price": 1, "tags": ["x"]}, "c": {"price": 3, "tags": ["u"]}},
+        ),
+        ([("x", "a"), ("x", "c", "tags", 0)], {"a": MANY["a"], "c": MANY["c"]}),
+        ([("x",), ("x", "a", "price")], MANY),
+        ([("x", 0)], {}),
+        ([("x", "a", "tags", "y")], {"a": {"tags": []}}),
+    ],
+)
+@pytest.mark.parametrize("sized", [False, True])
+def test_of_maps_and_arrays_only_what_a_path_needs_is_read(paths: Any, expected: Any, *, sized: bool) -> None:  # noqa: ANN401
+    schema = record(("x", LINES), ("y", "int"))
+    data = data_of(schema, {"x": MANY, "y": 7})
+    if sized:  # the block's length is written before it
+        data = b"\x05" + bytes([2 * (len(data) - 3)]) + data[1:]
+    read = compile_avro(SchemaText("AVRO", json.dumps(schema)), [*paths, ("y",)], TimestampFormat.EPOCH_MS)
+    assert {"x": expected, "y": 7} == json.loads(read(data))
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "7", "[]x", '{"type":"record"}', '{"type":"record","name":"A","fields":[{"name":"x","type":"Missing"}]}',
-     '{"type":"bytes","logicalType":"decimal","scale":-1}', '{"type":"record","name":"A","fields":5}'],
+     '{"type":"bytes","logicalType":"decimal","scale":-1}', '{"type":"bytes","logicalType":"decimal","scale":"x"}',
+     '{"type":"bytes","logicalType":"decimal","scale":"1e400"}', '"\ud800"', '["\\ud800"]',
+ '{"type":"record","name":"A","fields":5}'],
 )  # fmt: skip
 def test_a_text_that_is_no_schema_is_a_fault_of_the_schema(text: str) -> None:
     with pytest.raises(SchemaFault):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
@@ -12,6 +13,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -20,14 +22,15 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.app.input import _checked
+from service.app.input import _checked, _protobuf
 from service.loop.errors import Retriable
 from service.process import protoc
 from service.wire.decoder import Rejection
+from service.wire.input import protobuf
 from service.wire.input.columns import TimestampFormat
 from service.wire.input.decoder import InputMapping, MappedJsonDecoder
 from service.wire.input.framing import SchemaId
-from service.wire.input.protobuf import compile_protobuf, split_indexes
+from service.wire.input.protobuf import _classes, _map, compile_protobuf, split_indexes
 from service.wire.input.registered import RegisteredDecoder, SchemaFault, SchemaText, ToJson
 from tests.unit.input_records import In, outcomes, shown
 
@@ -423,6 +426,12 @@ def test_options_extensions_groups_and_services_do_not_matter() -> None:
         ("", (("/a.proto", ""),), "a schema that it refers to has the name '/a.proto'"),
         ("", (("", ""),), "a schema that it refers to has the name ''"),
         ("", (("a\0", ""),), "a schema that it refers to has the name 'a\\x00'"),
+        ("", (("\ud800", ""),), "a schema that it refers to has the name '\\ud800'"),
+        ("// \ud800", (), "the text of 'schema.proto' is not UTF-8"),
+        ("", (("a", ""), ("a/b", "")), "a schema that it refers to has the name 'a/b'"),
+        ("", (("a/b", ""), ("a", "")), "a schema that it refers to has the name 'a'"),
+        ('syntax = "proto3"; import "a.proto/";', (("a.proto/", ""),), "schema.proto:1:20: Import"),
+        ("", (("a" * 300, ""),), "File name too long: a schema that it refers to has the name 'aaa"),
     ],
 )
 def test_text_that_is_no_schema_is_a_fault_of_one_line(
@@ -440,12 +449,158 @@ def test_a_protoc_that_cannot_run_is_no_fault_of_the_schema(monkeypatch: pytest.
         protoc.descriptors(PLAIN)
 
 
+@pytest.mark.parametrize("name", ["schema.proto/x.proto", "./schema.proto", "schema.proto"])
+def test_a_schema_that_is_referred_to_may_have_the_name_of_the_own_file(name: str) -> None:
+    files = FileDescriptorSet.FromString(compiled(PLAIN, ((name, 'syntax = "proto3"; message A {}'),))).file
+    assert ["Payment"] == [each.name for each in files[-1].message_type]
+
+
+@pytest.mark.parametrize(
+    ("stderr", "why"),
+    [
+        ("out: No space left on device\n", "No space left on device"),
+        ("Fatal Python error: init_fs_encoding: failed to get the Python codec\n", "failed to get the Python codec"),
+        ("schema.proto: File not found.\n", "schema.proto: File not found."),
+        ("a.proto: File not found.\nschema.proto:1:2: Import failed\n", "a.proto: File not found."),
+        ("", "it ended with 1"),
+    ],
+)
+def test_an_error_that_blames_no_text_is_no_fault_of_the_schema(
+    stderr: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.CompletedProcess([], 1, "", stderr)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(protoc.ProtocError, match=f"protoc cannot run: .*{why}"):
+        protoc.descriptors(PLAIN, [("a.proto", "")])
+
+
+@pytest.mark.parametrize("how", [subprocess.TimeoutExpired("protoc", 60), subprocess.CompletedProcess([], -11, "", "")])
+def test_a_schema_that_protoc_never_finishes_is_refused_after_three_attempts(
+    how: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: object, **__: object) -> object:
+        if isinstance(how, Exception):
+            raise how
+        return how
+
+    monkeypatch.setattr(subprocess, "run", run)
+    checked = _checked("PROTOBUF", _protobuf(InputMapping(), ()))
+    for schema in (SchemaText("PROTOBUF", PLAIN), SchemaText("PROTOBUF", KINDS)):
+        for _ in range(2):
+            with pytest.raises(Retriable, match="protoc cannot run: it"):
+                checked(schema)
+        refused = checked(schema)
+        assert isinstance(refused, Rejection)
+        assert "in each of 3 attempts" in refused.why
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        SchemaFault("a\ud800 \n" * 1_000),
+        UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no"),
+        RecursionError("x"),
+        TypeError("int"),
+    ],
+)
+def test_any_fault_of_a_schema_is_a_rejection_whose_text_fits_into_a_header(fault: Exception) -> None:
+    def to_json(_: SchemaText) -> ToJson:
+        raise fault
+
+    refused = _checked("PROTOBUF", to_json)(SchemaText("PROTOBUF", PLAIN))
+    assert isinstance(refused, Rejection)
+    assert 1 <= len(refused.why.encode()) < 500
+    assert "\n" not in refused.why
+
+
 def test_where_protoc_cannot_run_the_schema_is_asked_for_again() -> None:
     def to_json(_: SchemaText) -> ToJson:
         raise protoc.ProtocError("protoc cannot run: no memory")
 
     with pytest.raises(Retriable, match="protoc cannot run: no memory"):
         _checked("PROTOBUF", to_json)(SchemaText("PROTOBUF", PLAIN))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "string currency_code = 1;",
+        "string units = 1; int32 nanos = 2;",
+        "repeated int64 units = 1; int32 nanos = 2;",
+        "oneof a { int64 units = 1; string other = 3; } int32 nanos = 2;",
+    ],
+)
+def test_a_message_that_has_only_the_name_of_a_value_is_an_object(fields: str) -> None:
+    text = (
+        f'syntax = "proto3"; package google.type; message Payment {{ {FIELDS} Money amount = 3; }}'
+        f"message Money {{ {fields} }}"
+    )
+    to_json = compile_protobuf(compiled(text), [("amount",)], TimestampFormat.EPOCH_MS)
+    assert b'{"amount":{}}' == to_json(b"\0\x1a\x02\x10\x01")
+
+
+def test_a_file_of_a_value_may_be_another_one_in_the_registry() -> None:
+    text = (
+        'syntax = "proto3"; import "google/protobuf/timestamp.proto"; message Payment {'
+        "string transaction_id = 1; google.protobuf.Timestamp timestamp = 2; double amount = 3; }"
+    )
+    other = 'syntax = "proto3"; package google.protobuf; message Timestamp { string seconds = 1; }'
+    references = (("google/protobuf/timestamp.proto", other),)
+    (found,) = become([raw(b"\x0a\x03tx1\x12\x03\x0a\x01x")], text, references=references)
+    assert "schema: timestamp: Expected `int`, got `object` - at `$.timestamp` (schema id 1)" == found
+
+
+MAPS = (
+    f'syntax = "proto3"; message Payment {{ {FIELDS} map<int32, double> int32 = 10; map<fixed64, double> fixed64 = 11;'
+    "map<bool, double> bool = 12; map<string, double> string = 13; }"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "step"),
+    [
+        *[("int32", key, str(key)) for key in (0, -1, 2**31 - 1, -(2**31))],
+        *[("int32", 1, step) for step in ("01", "+1", " 1", "1_0", "x", "", "\u0661", str(2**31), "9" * 5_000)],
+        *[("fixed64", key, str(key)) for key in (0, 2**64 - 1)],
+        *[("fixed64", 0, step) for step in ("-0", "-1", str(2**64))],
+        *[("bool", True, step) for step in ("true", "false", "True", "1")],
+        ("string", "", ""),
+        ("string", "1", "1"),
+    ],
+)
+def test_a_maps_key_is_found_by_its_text_alone(kind: str, key: Any, step: str) -> None:  # noqa: ANN401
+    to_json = compile_protobuf(compiled(MAPS), [(kind, step)], TimestampFormat.EPOCH_MS)
+    found = msgspec.json.decode(to_json(b"\0" + message(MAPS)(**{kind: {key: 2.5}}).SerializeToString()))
+    shown_key = str(key).lower() if kind == "bool" else str(key)
+    assert {kind: {step: 2.5} if shown_key == step else {}} == found
+
+
+def test_a_map_is_not_walked() -> None:
+    class Unwalked(dict[str, float]):
+        def __iter__(self) -> Any:  # noqa: ANN401
+            raise AssertionError
+
+        keys = values = items = __iter__
+
+    entry = message(MAPS).DESCRIPTOR.fields_by_name["string"].message_type
+    assert {"a": 1.0} == _map(entry, {"a": {}, "b": {}}, TimestampFormat.EPOCH_MS)(Unwalked(a=1.0, c=2.0))
+
+
+def test_another_message_of_a_schema_needs_no_classes_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[None] = []
+
+    def counted(files: FileDescriptorSet) -> object:
+        made.append(None)
+        return _classes(files)
+
+    monkeypatch.setattr(protobuf, "_classes", counted)
+    text = 'syntax = "proto3";' + "".join(f"message M{n} {{ {FIELDS} string f{n} = 3; }}" for n in range(30))
+    to_json = compile_protobuf(compiled(text), [("transaction_id",), ("f9",)], TimestampFormat.EPOCH_MS)
+    before = len(made)
+    for index in range(30):
+        found = msgspec.json.decode(to_json(bytes([2, 2 * index]) + b"\x0a\x01a\x1a\x01b"))
+        assert {"transaction_id": "a", **({"f9": "b"} if index == 9 else {})} == found
+    assert before == len(made) == 2
 
 
 def test_a_schema_without_a_message_is_a_fault() -> None:

@@ -8,10 +8,14 @@ import threading
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
+from confluent_kafka.schema_registry import Schema, SchemaReference
 
+from producer.registered import Registration, RegistryFault, encoder
 from service.core.model import Reason
+from service.kafka.registry import MAX_DEPTH, Registry, RegistryError
 from service.kafka.schemas import ASK_AGAIN_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, FetchedSchemas
 from service.loop.errors import Retriable
 from service.wire.decoder import Rejection, SchemasPending
@@ -162,3 +166,48 @@ def test_a_schema_that_could_not_be_compiled_now_is_asked_for_again() -> None:
         asked.find(2)
     asked.now_s += FIRST_PAUSE_S
     assert ["schema 2"] == asked.find(2)
+
+
+class _Chain:
+    """A client of a registry in which each schema refers to the next."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def get_schema(self, number: int) -> Schema:
+        more = [SchemaReference(f"{number + 1}.proto", "s", number + 1)] if number < self.length else []
+        return Schema(f"schema {number}", "PROTOBUF", more)
+
+    def get_version(self, _: str, version: int) -> SimpleNamespace:
+        return SimpleNamespace(schema=self.get_schema(version))
+
+
+def registry_of(client: object) -> Registry:
+    """The client of a registry at no address."""
+    registry = Registry("http://127.0.0.1:9", {})
+    registry._client = client
+    return registry
+
+
+def test_a_long_chain_of_references_is_cut_off() -> None:
+    found = registry_of(_Chain(5_000)).fetch(0)
+    assert found is not None
+    assert (MAX_DEPTH, "1.proto") == (len(found.references), found.references[-1][0])
+
+
+@pytest.mark.parametrize("error", [AttributeError, KeyError, RecursionError, ValueError])
+def test_an_answer_that_is_not_of_a_registry_is_asked_for_again(error: type[Exception]) -> None:
+    def get_schema(_: int) -> Schema:
+        raise error
+
+    with pytest.raises(Retriable, match=f"the schema registry does not answer: {error.__name__}"):
+        registry_of(SimpleNamespace(get_schema=get_schema)).fetch(1)
+
+
+@pytest.mark.parametrize("url", ["ftp://me:S3CRET@x", "http://x,me:S3CRET@x", "http://me:S3CRET@[::1"])
+def test_the_error_of_a_wrong_address_does_not_show_its_password(url: str) -> None:
+    with pytest.raises(RegistryError, match="http://") as fault:
+        Registry(url, {})
+    with pytest.raises(RegistryFault, match="--registry-url") as produced:
+        encoder("json-schema", Registration("t", url, {}), None, ())
+    assert "S3CRET" not in f"{fault.value} {produced.value}"

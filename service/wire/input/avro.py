@@ -26,12 +26,22 @@ _Schema = Any
 """Avro's JSON: a name, a list (a union) or an object."""
 _NAMED: Final = frozenset({"record", "error", "enum", "fixed"})
 _ITEMS: Final = {"array": "items", "map": "values"}
+_STEPS: Final = "txwatch.steps"
+"""In an array or a map: the steps of paths that lead into it."""
+_ALL: Final = None
+"""The step where a path ends at it, or above it."""
 _CONNECT: Final = "org.apache.kafka.connect.data."
 _PER_MS: Final = {"timestamp-millis": 1, "timestamp-micros": 1_000, "timestamp-nanos": 1_000_000}
 """How many units are a millisecond."""
 _TOO_SHORT: Final = "they end within a value"
 _WRONG_DATA: Final = (ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
 """What reading raises where the data are not those of the schema."""
+_WRONG_TEXT: Final = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError)
+"""What a text raises that is no schema."""
+MAX_VALUES: Final = 10_000
+"""Values that each record has outside unions, arrays and maps. Reading takes as long as their number says."""
+_FIXED_BYTES: Final = {"null": 0, "float": 4, "double": 8}
+"""The bytes of a primitive type that has no, or more than one, at least."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -55,8 +65,10 @@ def compile_avro(schema: SchemaText, paths: Sequence[Path], form: TimestampForma
         kept: dict[str, set[str]] = {}
         for path in paths:
             types.mark(root, path, kept)
+        for name in types.named:
+            types.least(name)
         read = _Functions(types, kept).read(root)
-    except (SchemaParseException, UnknownType, msgspec.MsgspecError, LookupError, TypeError, AttributeError) as error:
+    except (SchemaParseException, UnknownType, *_WRONG_TEXT) as error:
         raise SchemaFault(f"no schema of Avro: {error}") from None
     except RecursionError:
         raise SchemaFault("no schema of Avro: nested too deeply") from None
@@ -89,11 +101,7 @@ class _Functions:
         if isinstance(schema, list):
             return avro_data.unions([self.read(one) for one in schema])
         if isinstance(schema, dict):
-            if schema["type"] == "array":
-                return avro_data.arrays(self.read(schema["items"]))
-            if schema["type"] == "map":
-                return avro_data.maps(self.read(schema["values"]))
-            return self._scalar(schema)
+            return self._collection(schema) if schema["type"] in _ITEMS else self._scalar(schema)
         if schema not in self._types.named:
             return avro_data.PRIMITIVES[schema][0]
         if schema not in self._read:  # it may contain itself: until it is made, a call looks it up
@@ -107,9 +115,10 @@ class _Functions:
             return avro_data.skipped_unions([self.skip(one) for one in schema])
         if isinstance(schema, dict):
             if schema["type"] == "array":
-                return avro_data.skipped_blocks([self.skip(schema["items"])])
+                return avro_data.skipped_blocks([self.skip(schema["items"])], self._types.least_item(schema))
             if schema["type"] == "map":
-                return avro_data.skipped_blocks([self.skip("string"), self.skip(schema["values"])])
+                items = [self.skip("string"), self.skip(schema["values"])]
+                return avro_data.skipped_blocks(items, self._types.least_item(schema))
             return self.skip(schema["type"])
         if schema not in self._types.named:
             return avro_data.PRIMITIVES[schema][1]
@@ -117,6 +126,16 @@ class _Functions:
             self._skip[schema] = lambda data, at: self._skip[schema](data, at)  # noqa: PLW0108
             self._skip[schema] = self._named_skip(self._types.named[schema])
         return self._skip[schema]
+
+    def _collection(self, schema: Mapping[str, Any]) -> Read:
+        inner, least = schema[_ITEMS[schema["type"]]], self._types.least_item(schema)
+        read, steps = self.read(inner), schema[_STEPS]
+        if schema["type"] == "map":
+            whole = avro_data.maps(read, least)
+            return whole if _ALL in steps else avro_data.some_of_maps(read, self.skip(inner), steps, least)
+        most = max((step + 1 for step in steps if isinstance(step, int)), default=0)
+        whole = avro_data.arrays(read, least)
+        return whole if _ALL in steps else avro_data.first_of_arrays(read, self.skip(inner), most, least)
 
     def _named(self, name: str) -> Read:
         found = self._types.named[name]
@@ -158,6 +177,9 @@ class _Types:
 
     form: TimestampFormat
     named: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _least: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """For each named type what `least` found."""
+    _marked: set[tuple[str, Path]] = field(default_factory=set)
 
     def add(self, schema: _Schema, namespace: str = "") -> _Schema:
         """The schema with full names only, and each named type as its name."""
@@ -170,7 +192,7 @@ class _Types:
         if not isinstance(kind, str):
             return self.add(kind, namespace)
         if kind in _ITEMS:
-            return {"type": kind, _ITEMS[kind]: self.add(schema[_ITEMS[kind]], namespace)}
+            return {"type": kind, _ITEMS[kind]: self.add(schema[_ITEMS[kind]], namespace), _STEPS: set()}
         if kind in _NAMED:
             return self._name(schema, namespace)
         return self._scalar(schema) if schema.keys() - {"type"} else self.add(kind, namespace)
@@ -183,7 +205,10 @@ class _Types:
         if schema["type"] == "enum":
             found["symbols"] = schema["symbols"]
         elif schema["type"] == "fixed":
-            found |= {"size": schema["size"], **self._scalar(schema)}
+            size = schema["size"]
+            if type(size) is not int or size < 0:
+                raise SchemaFault(f"a fixed type has the size {size!a}")
+            found |= {"size": size, **self._scalar(schema)}
         else:
             inner = full.rpartition(".")[0]
             found["fields"] = [{"name": one["name"], "type": self.add(one["type"], inner)} for one in schema["fields"]]
@@ -204,6 +229,41 @@ class _Types:
             return {"type": kind, "txwatch.per_ms": _PER_MS[logical]}
         return {"type": kind}
 
+    def least_item(self, schema: Mapping[str, Any]) -> int:
+        """The fewest bytes of an item of an array, or of a key and a value of a map.
+
+        Raises:
+            SchemaFault: an item can have none. A few bytes of data could then say that there are any number of them.
+        """
+        if schema["type"] == "map":
+            return 1 + self.least(schema["values"])[1]
+        found = self.least(schema["items"])[1]
+        if not found:
+            raise SchemaFault("the items of an array can have no bytes")
+        return found
+
+    def least(self, schema: _Schema) -> tuple[int, int]:
+        """How many values a value of this type is made of, and how many bytes it has, at least.
+
+        Raises:
+            SchemaFault: there are too many values.
+        """
+        if isinstance(schema, list):
+            return 1, 1
+        if isinstance(schema, dict):
+            return (1, 1) if schema["type"] in _ITEMS else self.least(schema["type"])
+        if schema not in self.named:
+            return 1, _FIXED_BYTES.get(schema, 1)
+        if schema not in self._least:
+            self._least[schema] = 1, 1  # a record that contains itself has no end: reading it is refused
+            found = self.named[schema]
+            inner = [self.least(one["type"]) for one in found.get("fields", ())]
+            size = 1 if found["type"] == "enum" else found.get("size", sum(bytes_ for _, bytes_ in inner))
+            self._least[schema] = 1 + sum(values for values, _ in inner), size
+            if self._least[schema][0] > MAX_VALUES:
+                raise SchemaFault(f"a {schema} has more than {MAX_VALUES} values")
+        return self._least[schema]
+
     def mark(self, schema: _Schema, path: Path, kept: dict[str, set[str]]) -> None:
         """Note in ``kept``, for each record on the way, the field that the path needs."""
         if isinstance(schema, list):
@@ -211,13 +271,15 @@ class _Types:
                 self.mark(branch, path, kept)
             return
         if isinstance(schema, dict):
-            if path and schema["type"] in {"array", "map"}:
-                self.mark(schema.get("items", schema.get("values")), path[1:], kept)
-            elif schema["type"] in {"array", "map"}:
+            if path and schema["type"] in _ITEMS:
+                schema[_STEPS].add(path[0])
+                self.mark(schema[_ITEMS[schema["type"]]], path[1:], kept)
+            elif schema["type"] in _ITEMS:
                 self._keep_all(schema, kept)
             return
-        if schema not in self.named:
+        if schema not in self.named or (schema, path) in self._marked:  # unions of records can lead here very often
             return
+        self._marked.add((schema, path))
         if not path:
             self._keep_all(schema, kept)
             return
@@ -232,7 +294,9 @@ class _Types:
             for branch in schema:
                 self._keep_all(branch, kept)
         elif isinstance(schema, dict):
-            self._keep_all(schema.get("items", schema.get("values", "null")), kept)
+            if schema["type"] in _ITEMS:
+                schema[_STEPS].add(_ALL)
+                self._keep_all(schema[_ITEMS[schema["type"]]], kept)
         elif schema in self.named:
             fields = self.named[schema].get("fields", ())
             names = {one["name"] for one in fields}

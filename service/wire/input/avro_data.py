@@ -7,7 +7,7 @@ Positions only grow, so the caller checks once, at the end, that the data did no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from struct import Struct
 from typing import Any, Final
 
@@ -18,8 +18,6 @@ Skip = Callable[[bytes, int], int]
 
 BYTES: Final = {"bytes": None}
 """Stands for bytes, which are neither a text nor a number."""
-EMPTY_ELEMENTS: Final = 1_000
-"""So many elements of an array may have no bytes at all, as nulls have."""
 _LAST_SHIFT: Final = 63
 _unpack_float: Final = Struct("<f").unpack_from
 _unpack_double: Final = Struct("<d").unpack_from
@@ -188,43 +186,81 @@ def skipped_unions(branches: list[Skip]) -> Skip:
     return skip
 
 
-def arrays(item: Read) -> Read:
-    """Arrays."""
+def arrays(item: Read, least: int) -> Read:
+    """Arrays, whose items have at least so many bytes."""
 
     def read(data: bytes, at: int) -> tuple[object, int]:
         found = []
-        count, at, _ = _block(data, at)
+        count, at, _ = _block(data, at, least)
         while count:
             for _ in range(count):
                 one, at = item(data, at)
                 found.append(one)
-            count, at, _ = _block(data, at)
+            count, at, _ = _block(data, at, least)
         return found, at
 
     return read
 
 
-def maps(value: Read) -> Read:
-    """Maps, whose keys are texts."""
+def maps(value: Read, least: int) -> Read:
+    """Maps, whose keys are texts; a key and its value have at least so many bytes."""
 
     def read(data: bytes, at: int) -> tuple[object, int]:
         found = {}
-        count, at, _ = _block(data, at)
+        count, at, _ = _block(data, at, least)
         while count:
             for _ in range(count):
                 key, at = read_string(data, at)
                 found[key], at = value(data, at)
-            count, at, _ = _block(data, at)
+            count, at, _ = _block(data, at, least)
         return found, at
 
     return read
 
 
-def skipped_blocks(items: list[Skip]) -> Skip:
-    """Arrays, or maps (a key and a value for each element), that no path needs."""
+def first_of_arrays(item: Read, skip: Skip, most: int, least: int) -> Read:
+    """The first ``most`` items of arrays; the others are skipped."""
+
+    def read(data: bytes, at: int) -> tuple[object, int]:
+        found: list[object] = []
+        count, at, _ = _block(data, at, least)
+        while count:
+            for _ in range(count):
+                if len(found) < most:
+                    one, at = item(data, at)
+                    found.append(one)
+                else:
+                    at = skip(data, at)
+            count, at, _ = _block(data, at, least)
+        return found, at
+
+    return read
+
+
+def some_of_maps(value: Read, skip: Skip, keys: Collection[object], least: int) -> Read:
+    """The entries of maps that have these keys; the values of the others are skipped."""
+
+    def read(data: bytes, at: int) -> tuple[object, int]:
+        found = {}
+        count, at, _ = _block(data, at, least)
+        while count:
+            for _ in range(count):
+                key, at = read_string(data, at)
+                if key in keys:
+                    found[key], at = value(data, at)
+                else:
+                    at = skip(data, at)
+            count, at, _ = _block(data, at, least)
+        return found, at
+
+    return read
+
+
+def skipped_blocks(items: list[Skip], least: int) -> Skip:
+    """Arrays, or maps (a key and a value for each element, of at least so many bytes), that no path needs."""
 
     def skip(data: bytes, at: int) -> int:
-        count, at, size = _block(data, at)
+        count, at, size = _block(data, at, least)
         while count:
             if size is None:
                 for _ in range(count):
@@ -232,21 +268,25 @@ def skipped_blocks(items: list[Skip]) -> Skip:
                         at = item(data, at)
             else:
                 at += size
-            count, at, size = _block(data, at)
+            count, at, size = _block(data, at, least)
         return at
 
     return skip
 
 
-def _block(data: bytes, at: int) -> tuple[int, int, int | None]:
-    """How many elements follow, where, and in how many bytes if that is written."""
+def _block(data: bytes, at: int, least: int) -> tuple[int, int, int | None]:
+    """How many elements follow, where, and in how many bytes if that is written.
+
+    Raises:
+        IndexError: the data end before so many elements could; reading them would take as long as their number says.
+    """
     count, at = read_long(data, at)
     size = None
     if count < 0:
         size, at = _read_size(data, at)
         count = -count
-    if count > len(data) + EMPTY_ELEMENTS:  # elements without any bytes would take as long as their number says
-        raise ValueError(f"a block has {count} elements in fewer bytes")
+    if count * least > len(data) - at:
+        raise IndexError
     return count, at, size
 
 

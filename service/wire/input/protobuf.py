@@ -19,7 +19,7 @@ from service.wire.input.registered import SchemaFault, ToJson
 
 if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
-    from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet
+    from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 
 _Message = Any
 _Tree = dict[str | int, Any]
@@ -41,13 +41,13 @@ _WRAPPERS: Final[Mapping[str, _Convert]] = {
         lambda one: one.value,
     ),
 }
-_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
-    "google.protobuf.Timestamp": ("seconds", "nanos"),
-    "google.type.Money": ("units", "nanos"),
-    "confluent.type.Decimal": ("value", "scale"),
-    **dict.fromkeys(_WRAPPERS, ("value",)),
+_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
+    "google.protobuf.Timestamp": {"seconds": "INT64", "nanos": "INT32"},
+    "google.type.Money": {"units": "INT64", "nanos": "INT32"},
+    "confluent.type.Decimal": {"value": "BYTES", "scale": "INT32"},
+    **{name: {"value": name.removeprefix("google.protobuf.").removesuffix("Value").upper()} for name in _WRAPPERS},
 }
-"""Messages that are one value, with the fields that make it."""
+"""Messages that are one value, with the fields that make it and their types."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -61,15 +61,18 @@ def compile_protobuf(descriptors: bytes, paths: Sequence[Path], form: TimestampF
         SchemaFault: the descriptors do not fit together, or have no message.
     """
     from google.protobuf.descriptor_pb2 import FileDescriptorSet  # noqa: PLC0415 - who reads JSON does not need it
+    from google.protobuf.message import DecodeError  # noqa: PLC0415
 
     tree: _Tree = {}
     for path in paths:
         at = tree
         for step in path:
             at = at.setdefault(step, {})
-    messages = _Messages(FileDescriptorSet.FromString(descriptors), tree, form)
     try:
+        messages = _Messages(FileDescriptorSet.FromString(descriptors), tree, form)
         messages.add((0,))
+    except DecodeError:
+        raise SchemaFault("no schema of Protobuf: nested too deeply") from None
     except LookupError:
         raise SchemaFault("no schema of Protobuf: it has no message") from None
     return messages.to_json
@@ -108,7 +111,14 @@ class _Messages:
     def __init__(self, files: FileDescriptorSet, tree: _Tree, form: TimestampFormat) -> None:
         from google.protobuf.message import DecodeError  # noqa: PLC0415
 
-        self._files, self._tree, self._form = files, tree, form
+        kept: _Kept = {}
+        try:
+            for message in _messages_of(_classes(files).FindFileByName(files.file[-1].name).message_types_by_name):
+                _mark(message, tree, kept)
+            self._classes = _classes(_reduced(files, kept))
+        except (TypeError, LookupError) as error:
+            raise SchemaFault(f"no schema of Protobuf: {' '.join(str(error).split())}") from None
+        self._own, self._tree, self._form = files.file[-1], tree, form
         self._readers: dict[tuple[int, ...], ToJson] = {}
         self._wrong_data = (DecodeError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
 
@@ -127,32 +137,24 @@ class _Messages:
             raise Rejection(Reason.SCHEMA, f"the data are not those of the schema: {what}") from None
 
     def add(self, indexes: tuple[int, ...]) -> ToJson:
-        """How records of this message become JSON. It is made where a record of it is first met, in some ms.
+        """How records of this message become JSON. It is made where a record of it is first met.
 
         Raises:
             LookupError: the schema has no such message.
-            SchemaFault: the descriptors do not fit together.
         """
-        name = _name_of(self._files, indexes)
-        kept: _Kept = {}
-        try:
-            _mark(_classes(self._files).FindMessageTypeByName(name), self._tree, kept)
-            message = _classes(_reduced(self._files, kept)).FindMessageTypeByName(name)
-        except (TypeError, KeyError) as error:
-            raise SchemaFault(f"no schema of Protobuf: {' '.join(str(error).split())}") from None
+        message = self._classes.FindMessageTypeByName(_name_of(self._own, indexes))
         parse = _class_of(message).FromString
         to_values = _object(message, self._tree, self._form)
         self._readers[indexes] = found = lambda data: _encode(to_values(parse(data)))
         return found
 
 
-def _name_of(files: FileDescriptorSet, indexes: tuple[int, ...]) -> str:
-    """The full name of a message of the last file.
+def _name_of(own: FileDescriptorProto, indexes: tuple[int, ...]) -> str:
+    """The full name of a message of this file.
 
     Raises:
         LookupError: there is none.
     """
-    own = files.file[-1]
     names = [own.package] if own.package else []
     inner = own.message_type
     for index in indexes:
@@ -181,6 +183,13 @@ def _class_of(message: Descriptor) -> Any:  # noqa: ANN401 - a class made while 
     return GetMessageClass(message)
 
 
+def _messages_of(by_name: Mapping[str, Descriptor]) -> Iterable[Descriptor]:
+    """These messages and those inside them."""
+    for message in by_name.values():
+        yield message
+        yield from _messages_of(message.nested_types_by_name)
+
+
 def _mark(message: Descriptor, tree: _Tree, kept: _Kept) -> None:
     """Note in ``kept``, for each message on the way, the fields that the paths need."""
     for name, field, inner in _needed(message, tree):
@@ -202,8 +211,19 @@ def _mark(message: Descriptor, tree: _Tree, kept: _Kept) -> None:
         for one in trees:
             if one:
                 _mark(value, one, kept)
-            elif value.full_name in _VALUES:
+            elif _is_value(value):
                 kept.setdefault(value.full_name, set()).update(_VALUES[value.full_name])
+
+
+def _is_value(message: Descriptor) -> bool:
+    """Whether it is one value. A schema may have a message of its own with such a name, and other fields."""
+    return message.full_name in _VALUES and all(
+        (field := message.fields_by_name.get(name)) is not None
+        and field.type == getattr(field, f"TYPE_{kind}")
+        and not field.is_repeated
+        and field.containing_oneof is None
+        for name, kind in _VALUES[message.full_name].items()
+    )
 
 
 def _needed(message: Descriptor, tree: _Tree) -> Iterable[tuple[str, FieldDescriptor, _Tree]]:
@@ -293,20 +313,35 @@ def _field(field: FieldDescriptor, inner: _Tree, form: TimestampFormat) -> _Conv
 
 
 def _map(entry: Descriptor, inner: _Tree, form: TimestampFormat) -> _Convert:
-    """The entries that a path needs; keys are as texts."""
+    """The entries that a path needs. They are looked up: a map may have very many."""
     key, value = entry.fields_by_name["key"], entry.fields_by_name["value"]
-    as_key: _Convert = {False: "false", True: "true"}.__getitem__ if key.type == key.TYPE_BOOL else str
-    converts = {name: _value(value, below, form) for name, below in inner.items() if isinstance(name, str)}
+    plan = [
+        (name, at, _value(value, below, form))
+        for name, below in inner.items()
+        if isinstance(name, str) and (at := _key(key, name)) is not None
+    ]
 
     def read(values: Any) -> dict[str, Any]:  # noqa: ANN401 - a map
-        found = {}
-        for at, one in values.items():
-            if (name := as_key(at)) in converts:
-                convert = converts[name]
-                found[name] = one if convert is None else convert(one)
-        return found
+        return {
+            name: values[at] if convert is None else convert(values[at]) for name, at, convert in plan if at in values
+        }
 
     return read
+
+
+def _key(field: FieldDescriptor, name: str) -> str | int | bool | None:
+    """The key of a map whose text is this step of a path; None where the map can have none such."""
+    if field.type == field.TYPE_STRING:
+        return name
+    if field.type == field.TYPE_BOOL:
+        return {"false": False, "true": True}.get(name)
+    bits = 32 if field.cpp_type in {field.CPPTYPE_INT32, field.CPPTYPE_UINT32} else 64
+    least = -(1 << (bits - 1)) if field.cpp_type in {field.CPPTYPE_INT32, field.CPPTYPE_INT64} else 0
+    try:
+        number = int(name)
+    except ValueError:
+        return None
+    return number if str(number) == name and least <= number < least + (1 << bits) else None
 
 
 def _value(field: FieldDescriptor, inner: _Tree, form: TimestampFormat) -> _Convert | None:
@@ -314,7 +349,7 @@ def _value(field: FieldDescriptor, inner: _Tree, form: TimestampFormat) -> _Conv
     if field.message_type is not None:
         if inner:
             return _object(field.message_type, inner, form)
-        return _whole(field.message_type.full_name, form)
+        return _whole(field.message_type, form)
     if field.enum_type is not None:
         names = {number: value.name for number, value in field.enum_type.values_by_number.items()}
         return lambda number: names.get(number, number)
@@ -323,8 +358,11 @@ def _value(field: FieldDescriptor, inner: _Tree, form: TimestampFormat) -> _Conv
     return {field.TYPE_DOUBLE: double_json, field.TYPE_FLOAT: float_json}.get(field.type)
 
 
-def _whole(name: str, form: TimestampFormat) -> _Convert:
+def _whole(message: Descriptor, form: TimestampFormat) -> _Convert:
     """From a message at which a path ends to its value; other messages are an object without anything."""
+    if not _is_value(message):
+        return lambda _: {}
+    name = message.full_name
     if name == "google.protobuf.Timestamp":
         written = times_json(form)
         return lambda one: written(one.seconds * 1_000 + _nanos(one.nanos, 0) // 1_000_000)
@@ -332,7 +370,7 @@ def _whole(name: str, form: TimestampFormat) -> _Convert:
         return lambda one: decimal_json(one.units * _NANOS + _nanos(one.nanos, 1 - _NANOS), 9)
     if name == "confluent.type.Decimal":
         return _decimal
-    return _WRAPPERS.get(name, lambda _: {})
+    return _WRAPPERS[name]
 
 
 def _nanos(nanos: int, least: int) -> int:

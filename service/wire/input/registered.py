@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 
 from service.core.model import EventTimeMs, Offset, Reason
 from service.wire.decoder import Decoded, Decoder, Rejection
@@ -32,6 +33,14 @@ class SchemaText:
     text: str
     references: tuple[tuple[str, str], ...] = ()
     """The names and texts of the schemas that it refers to, each after those that it refers to itself."""
+
+
+def are_addresses(url: str) -> bool:
+    """Whether these are a registry's addresses, joined by commas. The client's own error would show a password."""
+    try:
+        return all(urlsplit(one.strip()).scheme in {"http", "https"} for one in url.split(","))
+    except ValueError:
+        return False
 
 
 class SchemaFault(ValueError):  # noqa: N818
