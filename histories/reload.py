@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 
 import tomli_w
 
+from brokerkit.service_process import ServiceProcess, wait_until
 from histories.detector_audit import FORGET_AFTER_MS, differences, outputs_of
 from histories.detector_oracle import Rule
 from histories.oracle import Account
@@ -38,6 +39,12 @@ _BY_SIGNAL: Final = 0.8
 """How often a service reads a file at a signal, and not because it looks: in histories few live for two looks."""
 _NEVER: Final[Rule] = {**WITNESS, "limit": 1}
 """Part of files that must be refused: if it judges, its rules are unknown ones."""
+
+
+def _accepted(service: ServiceProcess) -> str | None:
+    """The hash of the detectors that a service took over last, or found in force; None before its first reading."""
+    events = [one for one in service.log if one["event"] in {"detectors_changed", "config_unchanged"}]
+    return str(events[-1]["rules"]) if events else None
 
 
 def variants(detectors: Sequence[Rule]) -> tuple[Sequence[Rule], Sequence[Rule]]:
@@ -124,11 +131,11 @@ class ReloadWorld(World):
         service = self.alive()[-1]
         service.wait_ready(timeout_s=60)
         for number in (1, 0):
-            before = len(service.events("detectors_changed"))
+            rules = self._hash(self._variants[number])
             with self._lock:
                 self._write({"detectors": self._variants[number]})
             service.process.send_signal(signal.SIGHUP)
-            service.wait_for_event("detectors_changed", before + 1)
+            wait_until(lambda: _accepted(service) == rules, timeout_s=60)  # noqa: B023 - called before the next one
             self.recovered(time.time(), "the last changes", counts=False)
         return super().settle()
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]
@@ -153,9 +154,15 @@ def test_a_backtest_needs_to_read_the_input_and_nothing_else(secured: Secured, n
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert names.transactions in refused.stderr
     secured.allow(READER, ("TOPIC", names.transactions, "READ"))
-    done = command(environment, "backtest", "--from", "0", "--format", "json")
-    assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads(done.stdout)
+    environment["WINDOW_SIZE_MS"] = "1000"  # so that the records' window is over soon
+
+    def reported() -> dict[str, Any]:
+        done = command(environment, "backtest", "--from", "0", "--format", "json")
+        assert (done.returncode, done.stderr) == (0, "")
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
+
+    report = wait_until(lambda: (found := reported())["windows"] and found)
     assert (report["records"], report["rejected"], report["windows"]) == (2, {"not_json": 1}, 1)
     assert read_all(secured, names.alerts) == []
 

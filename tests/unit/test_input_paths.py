@@ -135,7 +135,10 @@ WRONG = {
         {"INPUT_WHERE": "@key=x"},
         "INPUT_WHERE: '@key=x' has '@key', which is not possible here; write \\@ if a field's name begins so",
     ),
-    "a format of records": ({"INPUT_FORMAT": "xml"}, "INPUT_FORMAT: input should be 'json', 'avro' or 'json-schema'"),
+    "a format of records": (
+        {"INPUT_FORMAT": "xml"},
+        "INPUT_FORMAT: input should be 'json', 'avro', 'protobuf' or 'json-schema'",
+    ),
     "tombstones": ({"INPUT_TOMBSTONES": "keep"}, "INPUT_TOMBSTONES: input should be 'reject' or 'ignore'"),
     "an amount in the id": (
         {"INPUT_TRANSACTION_ID": "a", "INPUT_AMOUNT": "a.b"},
