@@ -45,7 +45,7 @@ jobs = Jobs()
 try:
     with stopped_by_signals():
         for _ in range(2):
-            jobs.python("waits", "-c", "import time; print('up', flush=True); time.sleep(60)")
+            jobs.python("waits", "-c", "import os, time; os.write(1, b'up\\\\n'); time.sleep(60)")
         jobs.finish()
 except Stopped as stopped:
     print([job.process.poll() is None for job in jobs._running], stopped.exit_code, flush=True)
