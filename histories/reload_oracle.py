@@ -70,7 +70,7 @@ def expect_changing(
     *,
     forget_after_ms: int,
 ) -> tuple[Due, list[str]]:
-    """What is due where windows were judged by the rules that the witness names, and its faults, few of each kind."""
+    """The outputs that must be there, by the rules that the witness names, and the faults found, few of each kind."""
     by_window, faults = _judged_by(sets, shadow)
     due = Due()
     for partition, closed in windows.items():

@@ -61,7 +61,7 @@ class Sender:
             began_s = time.monotonic()
             try:
                 answer = self._target.send(body, idempotency_key)
-            except Exception as bug:  # noqa: BLE001 - the loop raises it; else the lane would wait for ever
+            except Exception as bug:  # noqa: BLE001 - the loop raises it; or the lane would never go on
                 self.bug = bug
             else:
                 self._ended.put(Ended(lane, answer, time.monotonic() - began_s))
